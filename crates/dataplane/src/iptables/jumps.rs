@@ -1,0 +1,78 @@
+//! Our rules in built-in chains (contract 2.3).
+
+use nfnetlink::Family;
+use nfnetlink::xtables::{CtStates, Match, NotOr, Rule, Target};
+
+use super::key::{BaseChain, Key, Kind, Object, Table};
+use crate::ownership::Chain;
+use crate::state::State;
+
+/// One rule that leads from a built-in chain to one of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jump {
+    /// Where it stands.
+    pub table: Table,
+    /// The built-in chain.
+    pub base: BaseChain,
+    /// Its rank: of two of our rules in one chain, the smaller rank stands first.
+    pub rank: u8,
+    /// The rule.
+    pub rule: Rule,
+}
+
+/// Rank of the jumps to `KUBE-FIREWALL`, which kubelet needs too.
+pub(super) const TO_FIREWALL: u8 = 0;
+
+struct Row(Kind, BaseChain, u8, bool, &'static str, Chain);
+
+const PORTALS: &str = "kubernetes service portals";
+const EXTERNAL: &str = "kubernetes externally-visible service portals";
+const FIREWALL: &str = "kubernetes load balancer firewall";
+
+/// Table, chain, rank, new connections only, comment, target: in the order in which they stand.
+const ROWS: [Row; 14] = {
+    use BaseChain::{Forward, Input, Output, Postrouting, Prerouting};
+    use Kind::{Filter, Nat};
+    [
+        Row(Filter, Input, TO_FIREWALL, false, "", Chain::Firewall),
+        Row(Filter, Input, 1, true, FIREWALL, Chain::ProxyFirewall),
+        Row(Filter, Input, 2, false, "kubernetes health check service ports", Chain::Nodeports),
+        Row(Filter, Input, 3, true, EXTERNAL, Chain::ExternalServices),
+        Row(Filter, Forward, 1, true, FIREWALL, Chain::ProxyFirewall),
+        Row(Filter, Forward, 2, false, "kubernetes forwarding rules", Chain::Forward),
+        Row(Filter, Forward, 3, true, PORTALS, Chain::Services),
+        Row(Filter, Forward, 4, true, EXTERNAL, Chain::ExternalServices),
+        Row(Filter, Output, TO_FIREWALL, false, "", Chain::Firewall),
+        Row(Filter, Output, 1, true, FIREWALL, Chain::ProxyFirewall),
+        Row(Filter, Output, 2, true, PORTALS, Chain::Services),
+        Row(Nat, Prerouting, 1, false, PORTALS, Chain::Services),
+        Row(Nat, Output, 1, false, PORTALS, Chain::Services),
+        Row(Nat, Postrouting, 1, false, "kubernetes postrouting rules", Chain::Postrouting),
+    ]
+};
+
+/// Every such rule of a family, in the order in which they stand.
+pub fn jumps(family: Family) -> impl Iterator<Item = Jump> {
+    ROWS.iter().map(move |Row(kind, base, rank, new_only, comment, target)| {
+        let mut rule = Rule::new(family);
+        if *new_only {
+            rule.matches.push(Match::Conntrack(NotOr::is(CtStates::NEW)));
+        }
+        if !comment.is_empty() {
+            rule.matches.push(Match::Comment((*comment).to_owned()));
+        }
+        rule.target = Target::Jump(target.to_string());
+        Jump { table: Table { family, kind: *kind }, base: *base, rank: *rank, rule }
+    })
+}
+
+/// The same as a state.
+pub(super) fn state(families: &[Family]) -> State<Key, Object> {
+    families
+        .iter()
+        .flat_map(|family| jumps(*family))
+        .map(|Jump { table, base, rank, rule }| {
+            (Key::Jump { table, base, rank, copy: 0 }, Object::Rule(rule))
+        })
+        .collect()
+}

@@ -1,0 +1,50 @@
+//! Desired states of kernel dataplanes for a plan, and the one diff between states.
+//!
+//! Everything here is pure. A dataplane renders each Service's share of its objects (a fragment)
+//! and a static skeleton; the kernel's objects are observed into the same type; [`diff()`] decides
+//! what to write, whoever asks.
+
+pub mod diff;
+pub mod iptables;
+pub mod ownership;
+pub mod state;
+
+pub use diff::{Diff, Write, diff};
+pub use state::{Content, Fingerprint, ObjectKey, Scope, State};
+
+use viprule_service::plan::{NodeFacts, ServicePlan};
+
+/// How one kernel facility expresses plans.
+///
+/// The desired state is the foundation, one fragment for each Service, and the links. Fragments
+/// share no keys. Written in this order and removed in the reverse order, what a packet meets is
+/// complete at every step.
+pub trait Dataplane {
+    /// What identifies an object.
+    type Key: ObjectKey;
+    /// What an object says.
+    type Object: Content;
+
+    /// Takes new facts of this node and tells what has to be rendered again because of them.
+    fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect;
+
+    /// What every Service's objects need.
+    fn foundation(&self) -> State<Self::Key, Self::Object>;
+
+    /// One Service's objects.
+    fn service(&self, plan: &ServicePlan) -> State<Self::Key, Self::Object>;
+
+    /// What makes the rest reachable.
+    fn links(&self) -> State<Self::Key, Self::Object>;
+}
+
+/// What a change of the node's facts means for a dataplane, apart from changed plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeEffect {
+    /// Nothing.
+    Nothing,
+    /// The foundation and the links.
+    Foundation,
+    /// Every Service too.
+    Everything,
+}

@@ -1,0 +1,170 @@
+//! A state of a dataplane: keyed objects.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// What identifies an object of a dataplane.
+///
+/// The order of keys is the order of creation: an object refers only to objects with smaller
+/// keys. So references can't form a loop, and removal runs backwards.
+pub trait ObjectKey: Ord + Clone + fmt::Display {
+    /// A piece of the kernel's state that is observed as a whole, such as one chain.
+    type Part: Ord + Clone;
+
+    /// The piece that holds the object.
+    fn part(&self) -> Self::Part;
+
+    /// False for objects that others share with us: made where missing, never removed.
+    fn is_removable(&self) -> bool;
+}
+
+/// How much of the kernel's state is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope<P> {
+    /// All of it.
+    Everything,
+    /// These pieces.
+    Parts(BTreeSet<P>),
+}
+
+impl<P: Ord> Scope<P> {
+    /// Nothing.
+    pub const fn nothing() -> Self {
+        Self::Parts(BTreeSet::new())
+    }
+
+    /// True where nothing is meant.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Parts(parts) if parts.is_empty())
+    }
+
+    /// True where the piece is meant.
+    pub fn contains(&self, part: &P) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Parts(parts) => parts.contains(part),
+        }
+    }
+
+    /// Both together.
+    pub fn extend(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Parts(parts), Self::Parts(more)) => parts.extend(more),
+            _ => *self = Self::Everything,
+        }
+    }
+}
+
+/// What an object says, comparable through its fingerprint.
+pub trait Content {
+    /// Equal for equal meaning.
+    fn fingerprint(&self) -> Fingerprint;
+}
+
+/// Stands for an object's content where the content itself need not be kept.
+///
+/// 64 bits are enough: fingerprints are compared under one key, never searched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// The fingerprint of a value. Holds within one process only.
+    pub fn of(value: &impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+impl Content for Fingerprint {
+    fn fingerprint(&self) -> Self {
+        *self
+    }
+}
+
+/// Keyed objects in key order. `V` is their content or, to save memory, its fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State<K, V> {
+    objects: Vec<(K, V)>,
+}
+
+impl<K, V> Default for State<K, V> {
+    fn default() -> Self {
+        Self { objects: Vec::new() }
+    }
+}
+
+impl<K: ObjectKey, V> State<K, V> {
+    /// Number of objects.
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// True without objects.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// The objects in key order.
+    pub fn iter(&self) -> std::slice::Iter<'_, (K, V)> {
+        self.objects.iter()
+    }
+
+    /// The content under a key.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.position(key).map(|at| &self.objects[at].1)
+    }
+
+    /// Where a key stands in the order, if it is there.
+    pub fn position(&self, key: &K) -> Option<usize> {
+        self.objects.binary_search_by(|(other, _)| other.cmp(key)).ok()
+    }
+
+    /// The objects whose keys `keep` accepts.
+    #[must_use]
+    pub fn filter(self, mut keep: impl FnMut(&K) -> bool) -> Self {
+        Self { objects: self.objects.into_iter().filter(|(key, _)| keep(key)).collect() }
+    }
+
+    /// The objects of both states; where both have a key, `other`'s content stays.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        self.objects.into_iter().chain(other.objects).collect()
+    }
+}
+
+impl<K: ObjectKey, V: Content> State<K, V> {
+    /// The same keys with fingerprints in place of contents, in no more memory than they need.
+    pub fn fingerprints(&self) -> State<K, Fingerprint> {
+        let mut objects = Vec::with_capacity(self.objects.len());
+        objects.extend(self.objects.iter().map(|(key, v)| (key.clone(), v.fingerprint())));
+        State { objects }
+    }
+}
+
+impl<K: ObjectKey, V> FromIterator<(K, V)> for State<K, V> {
+    /// Sorts by key; of several objects under one key the last stays.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(objects: I) -> Self {
+        let mut objects: Vec<(K, V)> = objects.into_iter().collect();
+        objects.sort_by(|(a, _), (b, _)| a.cmp(b));
+        objects.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+        Self { objects }
+    }
+}
+
+impl<K, V> IntoIterator for State<K, V> {
+    type Item = (K, V);
+    type IntoIter = std::vec::IntoIter<(K, V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.objects.into_iter()
+    }
+}

@@ -1,0 +1,133 @@
+//! What the kernel says about a message: `NLMSG_ERROR` with its extended acknowledgement.
+
+use crate::attr::Attrs;
+use crate::errno::Errno;
+use crate::message::{HEADER_LEN, Message, flags, kind};
+
+/// `NLMSGERR_ATTR_MSG`: why, in words.
+const TEXT: u16 = 1;
+/// `NLMSGERR_ATTR_OFFS`: where in the refused message.
+const OFFSET: u16 = 2;
+
+/// The kernel's verdict on one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict<'a> {
+    /// Sequence number of the message judged.
+    pub seq: u32,
+    /// `None` where the message was accepted.
+    pub errno: Option<Errno>,
+    /// The kernel's own words, where it has any.
+    pub text: Option<&'a str>,
+    /// Offset of the bad attribute in the judged message, bytes from its header on.
+    pub offset: Option<u32>,
+}
+
+impl<'a> Verdict<'a> {
+    /// Reads `NLMSG_ERROR` and `NLMSG_DONE`; `None` for any other message and for one too short
+    /// to hold an error number.
+    pub fn read(message: &Message<'a>) -> Option<Self> {
+        let (code, rest) = message.payload.split_first_chunk::<4>()?;
+        let code = i32::from_ne_bytes(*code);
+        let (seq, extended) = match message.kind {
+            kind::ERROR => {
+                let (judged, rest) = rest.split_first_chunk::<HEADER_LEN>()?;
+                let len = u32::from_ne_bytes([judged[0], judged[1], judged[2], judged[3]]);
+                let seq = u32::from_ne_bytes([judged[8], judged[9], judged[10], judged[11]]);
+                // Without NETLINK_CAP_ACK the refused payload stands between header and attributes.
+                let skip = if message.flags & flags::CAPPED == 0 && code != 0 {
+                    (len as usize)
+                        .saturating_sub(HEADER_LEN)
+                        .next_multiple_of(4)
+                } else {
+                    0
+                };
+                (seq, rest.get(skip..).unwrap_or_default())
+            }
+            kind::DONE => (message.seq, rest),
+            _ => return None,
+        };
+        let errno = (code != 0).then(|| Errno(code.saturating_abs()));
+        let mut verdict = Self {
+            seq,
+            errno,
+            text: None,
+            offset: None,
+        };
+        if message.flags & flags::ACK_TLVS != 0 {
+            for attr in Attrs::new(extended).map_while(Result::ok) {
+                match attr.kind {
+                    TEXT => verdict.text = attr.str().ok(),
+                    OFFSET => verdict.offset = attr.payload.try_into().ok().map(u32::from_ne_bytes),
+                    _ => {}
+                }
+            }
+        }
+        Some(verdict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Messages;
+
+    fn read(bytes: &[u8]) -> Verdict<'_> {
+        Verdict::read(&Messages::new(bytes).next().unwrap().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn reads_a_capped_error_with_its_offset() {
+        // GETCHAIN nat/NONE on Linux 6.18 with NETLINK_CAP_ACK and NETLINK_EXT_ACK:
+        // -ENOENT, message 7, bad attribute at byte 20.
+        let bytes = [
+            0x2c, 0, 0, 0, 2, 0, 0, 3, 7, 0, 0, 0, 0x39, 0x30, 0, 0, // nlmsghdr
+            0xfe, 0xff, 0xff, 0xff, // -ENOENT
+            0x28, 0, 0, 0, 4, 0x0a, 5, 0, 7, 0, 0, 0, 0, 0, 0, 0, // the judged header
+            8, 0, 2, 0, 20, 0, 0, 0, // NLMSGERR_ATTR_OFFS
+        ];
+        let verdict = read(&bytes);
+        assert_eq!(verdict.seq, 7);
+        assert_eq!(verdict.errno, Some(Errno::NOENT));
+        assert_eq!(verdict.offset, Some(20));
+        assert_eq!(verdict.text, None);
+    }
+
+    #[test]
+    fn skips_the_payload_of_an_uncapped_error() {
+        let mut bytes = vec![0, 0, 0, 0, 2, 0, 0, 2, 7, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend((-22i32).to_ne_bytes());
+        bytes.extend([24, 0, 0, 0, 0, 0x0a, 5, 0, 7, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend([2, 0, 0, 0, 4, 0, 1, 0]);
+        bytes.extend([7, 0, 1, 0, b'n', b'o', 0, 0]);
+        bytes[0] = u8::try_from(bytes.len()).unwrap();
+        let verdict = read(&bytes);
+        assert_eq!(verdict.errno, Some(Errno::INVAL));
+        assert_eq!(verdict.text, Some("no"));
+    }
+
+    #[test]
+    fn an_acknowledgement_has_no_error_number() {
+        let bytes = [
+            0x24, 0, 0, 0, 2, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // code 0
+            0x14, 0, 0, 0, 0x10, 0x0a, 5, 0, 9, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        assert_eq!(
+            read(&bytes),
+            Verdict {
+                seq: 9,
+                errno: None,
+                text: None,
+                offset: None
+            }
+        );
+    }
+
+    #[test]
+    fn other_messages_are_not_verdicts() {
+        let bytes = [
+            0x14, 0, 0, 0, 0x0f, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let message = Messages::new(&bytes).next().unwrap().unwrap();
+        assert_eq!(Verdict::read(&message), None);
+    }
+}

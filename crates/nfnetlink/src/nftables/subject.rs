@@ -1,0 +1,202 @@
+//! What a refused message was about, in words.
+
+use std::fmt;
+
+use netlink_batch::{Attr, Attrs, Message};
+
+use super::uapi::{BATCH_BEGIN, BATCH_END, chain, expression, op, rule, table};
+use crate::Family;
+
+/// What a message asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Beginning a transaction.
+    Begin,
+    /// Reading.
+    Read,
+    /// Creating a table.
+    NewTable,
+    /// Deleting a table.
+    DeleteTable,
+    /// Creating a chain or setting a base chain's policy.
+    NewChain,
+    /// Deleting a chain.
+    DeleteChain,
+    /// Adding or replacing a rule.
+    NewRule,
+    /// Deleting one or all rules of a chain.
+    DeleteRule,
+    /// Ending a transaction.
+    End,
+    /// Anything else.
+    Other,
+}
+
+/// One expression of a refused rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression {
+    /// Its name; `match` and `target` hold an xt extension.
+    pub name: Box<str>,
+    /// Name and revision of the xt extension.
+    pub extension: Option<(Box<str>, u32)>,
+}
+
+/// What a message was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// What it asks for.
+    pub operation: Operation,
+    /// The table's family.
+    pub family: Option<Family>,
+    /// The table's name, empty where there is none.
+    pub table: Box<str>,
+    /// The chain's name, empty where there is none.
+    pub chain: Box<str>,
+    /// The expression that the kernel points at; without such a hint all of the rule's.
+    pub expressions: Vec<Expression>,
+}
+
+impl Subject {
+    /// Reading objects of this family.
+    pub fn reading(family: Option<Family>) -> Self {
+        Self {
+            operation: Operation::Read,
+            family,
+            table: Box::default(),
+            chain: Box::default(),
+            expressions: Vec::new(),
+        }
+    }
+
+    /// Describes a message, with the offset of what the kernel finds wrong in it, in bytes from
+    /// its header on.
+    pub fn of(message: &Message<'_>, offset: Option<u32>) -> Self {
+        let operation = match message.kind {
+            BATCH_BEGIN => Operation::Begin,
+            BATCH_END => Operation::End,
+            op::NEW_TABLE => Operation::NewTable,
+            op::DEL_TABLE => Operation::DeleteTable,
+            op::NEW_CHAIN => Operation::NewChain,
+            op::DEL_CHAIN => Operation::DeleteChain,
+            op::NEW_RULE => Operation::NewRule,
+            op::DEL_RULE => Operation::DeleteRule,
+            _ => Operation::Other,
+        };
+        let mut subject = Self {
+            operation,
+            ..Self::reading(None)
+        };
+        let Ok((header, attrs)) = message.split::<4>() else {
+            return subject;
+        };
+        subject.family = Family::from_number(header[0]);
+        let chain_kind = match operation {
+            Operation::NewRule | Operation::DeleteRule => rule::CHAIN,
+            _ => chain::NAME,
+        };
+        let fault = offset
+            .and_then(|offset| (offset as usize).checked_sub(netlink_batch::message::HEADER_LEN));
+        for attr in attrs.flatten() {
+            match attr.kind {
+                // The table's name is attribute 1 of every object.
+                table::NAME => subject.table = text(attr),
+                kind if kind == chain_kind => subject.chain = text(attr),
+                rule::EXPRESSIONS if operation == Operation::NewRule => {
+                    subject.expressions = expressions(attr.nested(), message.payload, fault);
+                }
+                _ => {}
+            }
+        }
+        subject
+    }
+}
+
+fn text(attr: Attr<'_>) -> Box<str> {
+    attr.str().unwrap_or_default().into()
+}
+
+/// The expression that holds the byte at `fault`, or all of them.
+fn expressions(list: Attrs<'_>, payload: &[u8], fault: Option<usize>) -> Vec<Expression> {
+    let base = payload.as_ptr().addr();
+    let mut all = Vec::new();
+    for element in list.flatten() {
+        let Some(found) = read(element.nested()) else {
+            continue;
+        };
+        let end = element.payload.as_ptr().addr() + element.payload.len() - base;
+        match fault {
+            Some(fault) if fault < end => return vec![found],
+            _ => all.push(found),
+        }
+    }
+    all
+}
+
+fn read(attrs: Attrs<'_>) -> Option<Expression> {
+    let (mut name, mut data) = (None, Attrs::new(&[]));
+    for attr in attrs.flatten() {
+        match attr.kind {
+            expression::NAME => name = attr.str().ok(),
+            expression::DATA => data = attr.nested(),
+            _ => {}
+        }
+    }
+    let name = name?;
+    let extension = matches!(name, "match" | "target").then(|| {
+        let (mut extension, mut revision) = (Box::from("?"), 0);
+        for attr in data.flatten() {
+            match attr.kind {
+                expression::XT_NAME => extension = text(attr),
+                expression::XT_REVISION => revision = attr.u32_be().unwrap_or(0),
+                _ => {}
+            }
+        }
+        (extension, revision)
+    });
+    Some(Expression {
+        name: name.into(),
+        extension,
+    })
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.operation {
+            Operation::Begin => "beginning a transaction",
+            Operation::Read => "reading",
+            Operation::NewTable => "creating",
+            Operation::DeleteTable => "deleting",
+            Operation::NewChain => "creating chain ",
+            Operation::DeleteChain => "deleting chain ",
+            Operation::NewRule => "adding a rule to chain ",
+            Operation::DeleteRule => "deleting rules of chain ",
+            Operation::End => "ending a transaction",
+            Operation::Other => "an unknown change",
+        })?;
+        f.write_str(&self.chain)?;
+        if !self.table.is_empty() {
+            f.write_str(if self.chain.is_empty() {
+                " table "
+            } else {
+                " of table "
+            })?;
+            match self.family {
+                Some(family) => write!(f, "{family} {}", self.table)?,
+                None => f.write_str(&self.table)?,
+            }
+        }
+        if let [expression] = self.expressions.as_slice() {
+            write!(f, ", at {expression}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.extension {
+            Some((name, revision)) => write!(f, "xt {} {name} revision {revision}", self.name),
+            None => write!(f, "expression {}", self.name),
+        }
+    }
+}

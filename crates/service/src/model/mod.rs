@@ -1,0 +1,33 @@
+//! Facts that come from Kubernetes, validated and without what a Service dataplane ignores.
+
+mod names;
+mod node;
+mod service;
+mod slice;
+
+pub use names::{Family, NameError, Protocol, ServiceId, ServicePortName, SliceId};
+pub use node::Node;
+pub use service::{Service, ServicePort, ServiceType};
+pub use slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
+
+/// Something that happened to one object.
+///
+/// Events are idempotent: applying one twice changes nothing the second time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A Service exists with this content, new or changed.
+    ServiceApplied(Service),
+    /// A Service is gone, or is none of ours any more (headless, `ExternalName`, foreign
+    /// `service-proxy-name`).
+    ServiceDeleted(ServiceId),
+    /// An EndpointSlice exists with this content, new or changed.
+    SliceApplied(EndpointSlice),
+    /// An EndpointSlice is gone.
+    SliceDeleted(SliceId),
+    /// This node's object exists with this content.
+    NodeApplied(Node),
+    /// This node's object is gone.
+    NodeDeleted,
+    /// The addresses on this machine's interfaces, all of them, sorted.
+    LocalAddresses(Vec<std::net::IpAddr>),
+}

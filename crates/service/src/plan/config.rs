@@ -1,0 +1,44 @@
+//! What a plan depends on besides the Service and its slices.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::Family;
+
+/// Settings that change what a plan says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanConfig {
+    /// This node's name, trimmed and in lower case (contract 1.2).
+    pub node_name: String,
+    /// `bindAddress` where it is a real address: it takes the place of the node's address of its
+    /// family (contract 1.3).
+    pub bind_address: Option<IpAddr>,
+    /// Feature gate `AllowServiceExternalIPs`; true unless switched off.
+    pub allow_external_ips: bool,
+}
+
+/// What is known of this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Label `topology.kubernetes.io/zone`.
+    pub zone: Option<String>,
+    /// The node's address of each family, from the Node object (contract 1.3, effective node IPs);
+    /// the loopback address where none is known.
+    pub node_ip: [Option<IpAddr>; 2],
+    /// All addresses on this machine's interfaces, sorted; or the Node object's, where the node
+    /// is another machine.
+    pub local_addresses: Vec<IpAddr>,
+    /// The Node's `spec.podCIDRs`.
+    pub pod_cidrs: Vec<IpNet>,
+}
+
+impl NodeFacts {
+    /// The node's address of a family.
+    pub const fn node_ip(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::Ipv4 => self.node_ip[0],
+            Family::Ipv6 => self.node_ip[1],
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What every virtual IP and port of a Service must do on this node.
+//!
+//! A plan is neutral: it says which packets are meant (frontends), where they may go (endpoints)
+//! and under which conditions, not how a kernel is told.
+
+mod address_text;
+mod backends;
+mod config;
+mod endpoints;
+mod frontends;
+mod health;
+mod node_ports;
+mod planner;
+mod service_plan;
+mod source_ranges;
+mod terminating;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod traffic_policy;
+
+pub use config::{NodeFacts, PlanConfig};
+pub use frontends::Frontend;
+pub(crate) use frontends::claims;
+pub use node_ports::{NodePortAddresses, NodePortTargets};
+pub use planner::plan_service;
+pub(crate) use planner::{Lost, plan_without};
+pub use service_plan::{EndpointPlan, HealthCheck, PortPlan, ServicePlan, Unreachable};
+pub(crate) use topology::depends_on_zone;

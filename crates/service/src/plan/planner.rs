@@ -1,0 +1,140 @@
+//! Puts the rules together.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Frontend, NodeFacts, PlanConfig, PortPlan, ServicePlan, backends, endpoints, frontends, health,
+    source_ranges, traffic_policy,
+};
+use crate::model::{EndpointSlice, Family, Service, ServicePort};
+
+/// The frontends that a Service asked for and another one has, each with the index of the port
+/// that asked.
+pub(crate) type Lost = BTreeSet<(u32, Frontend)>;
+
+/// Works out what a Service asks of this node, all of whose frontends are its own.
+///
+/// `slices` are the Service's, of both families, sorted by name: where two have the same endpoint
+/// the later one holds.
+pub fn plan_service(
+    service: &Service,
+    slices: &[EndpointSlice],
+    config: &PlanConfig,
+    facts: &NodeFacts,
+) -> ServicePlan {
+    plan_without(service, slices, config, facts, None)
+}
+
+/// Works out what a Service asks of this node, less the frontends that it lost to others.
+pub(crate) fn plan_without(
+    service: &Service,
+    slices: &[EndpointSlice],
+    config: &PlanConfig,
+    facts: &NodeFacts,
+    lost: Option<&Lost>,
+) -> ServicePlan {
+    let planner = Planner {
+        service,
+        slices,
+        config,
+        facts,
+        lost,
+    };
+    let families = Family::ALL
+        .iter()
+        .filter(|family| service.cluster_ip(**family).is_some());
+    let mut ports = Vec::with_capacity(service.ports.len() * families.clone().count());
+    for family in families {
+        let indexed = (0..).zip(&service.ports);
+        ports.extend(indexed.filter_map(|(index, port)| planner.port(*family, index, port)));
+    }
+    let health_check = health::check(service, slices, &config.node_name);
+    ServicePlan {
+        service: service.id.clone(),
+        ports,
+        health_check,
+    }
+}
+
+struct Planner<'a> {
+    service: &'a Service,
+    slices: &'a [EndpointSlice],
+    config: &'a PlanConfig,
+    facts: &'a NodeFacts,
+    lost: Option<&'a Lost>,
+}
+
+impl Planner<'_> {
+    fn has_lost(&self, index: u32, frontend: Frontend) -> bool {
+        self.lost
+            .is_some_and(|lost| lost.contains(&(index, frontend)))
+    }
+
+    /// One port in one family; `None` where its cluster IP is not the Service's.
+    fn port(&self, family: Family, index: u32, port: &ServicePort) -> Option<PortPlan> {
+        let Self {
+            service,
+            slices,
+            config,
+            facts,
+            ..
+        } = *self;
+        let cluster_ip = service.cluster_ip(family)?;
+        let protocol = port.protocol;
+        let frontend = Frontend::ClusterIp {
+            address: cluster_ip,
+            port: port.port,
+            protocol,
+        };
+        if self.has_lost(index, frontend) {
+            return None;
+        }
+        let frontend = Frontend::NodePort {
+            family,
+            port: port.node_port,
+            protocol,
+        };
+        let node_port = if self.has_lost(index, frontend) {
+            0
+        } else {
+            port.node_port
+        };
+
+        let load_balancer_ips = frontends::of_family(&service.load_balancer_ips, family);
+        let external_ips = frontends::of_family(&service.external_ips, family);
+        // Before the gate is asked: external IPs that are not programmed count here.
+        let externally_accessible =
+            node_port != 0 || !load_balancer_ips.is_empty() || !external_ips.is_empty();
+        let external_ips = if config.allow_external_ips {
+            external_ips
+        } else {
+            Vec::new()
+        };
+
+        let uses = traffic_policy::uses(service, externally_accessible);
+        let backends = backends::merge(slices, family, &port.name, protocol);
+        let (endpoints, has_endpoints) = endpoints::select(&backends, uses, config, facts);
+        let source_ranges = source_ranges::of_family(&service.source_ranges, family);
+        Some(PortPlan {
+            family,
+            name: port.name.clone(),
+            protocol,
+            port: port.port,
+            cluster_ip,
+            external_ips,
+            load_balancer_ips,
+            node_port,
+            source_ranges_hold_node: source_ranges::hold_node(
+                &source_ranges,
+                facts.node_ip(family),
+            ),
+            source_ranges,
+            affinity_seconds: service.affinity_seconds,
+            internal_local: service.internal_policy_local,
+            external_local: traffic_policy::external_local(service),
+            health_check_node_port: health::node_port(service),
+            endpoints,
+            has_endpoints,
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! Applies events and knows which Services they concern.
+
+mod claims;
+mod entry;
+mod interner;
+mod node;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, hash_map};
+use std::net::IpAddr;
+
+pub use claims::Conflict;
+
+use crate::model::{EndpointSlice, Event, Family, Node, Service, ServiceId, SliceId};
+use crate::plan::{NodeFacts, PlanConfig, ServicePlan, plan_without};
+use claims::Claims;
+use entry::Entry;
+use interner::Interner;
+use node::NodeInputs;
+
+/// What changed since somebody last asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Every Service whose plan may be another now, gone ones included.
+    pub services: BTreeSet<ServiceId>,
+    /// True where the Node object or [`NodeFacts`] changed.
+    pub node: bool,
+    /// Conflicts that came up, for the operator to read; [`Tracker::conflicts`] has them all.
+    pub conflicts: Vec<Conflict>,
+}
+
+impl Changes {
+    /// True where nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty() && !self.node && self.conflicts.is_empty()
+    }
+}
+
+/// Everything known about Services and this node.
+///
+/// Its state is that of the objects, whatever order their events came in. One event costs what its
+/// own Service costs, however many there are; only a moved node (zone or address) costs what all
+/// the Services cost that depend on it.
+#[derive(Debug)]
+pub struct Tracker {
+    config: PlanConfig,
+    inputs: NodeInputs,
+    facts: NodeFacts,
+    entries: Entries,
+    names: Interner,
+    claims: Claims,
+    /// Services whose plans depend on the node's zone.
+    by_zone: BTreeSet<ServiceId>,
+    /// Services whose plans depend on the node's addresses.
+    by_node_ip: BTreeSet<ServiceId>,
+    changed: BTreeSet<ServiceId>,
+    node_changed: bool,
+}
+
+impl Tracker {
+    /// Knows nothing yet.
+    pub fn new(config: PlanConfig) -> Self {
+        let inputs = NodeInputs::default();
+        Self {
+            facts: inputs.facts(&config),
+            inputs,
+            config,
+            entries: HashMap::new(),
+            names: Interner::default(),
+            claims: Claims::default(),
+            by_zone: BTreeSet::new(),
+            by_node_ip: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            node_changed: false,
+        }
+    }
+
+    /// Takes an event in. One that says what is known already changes nothing.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::ServiceApplied(service) => self.apply_service(service),
+            Event::ServiceDeleted(id) => self.delete_service(&id),
+            Event::SliceApplied(slice) => self.apply_slice(slice),
+            Event::SliceDeleted(id) => self.delete_slice(&id),
+            Event::NodeApplied(node) => self.apply_node(Some(node)),
+            Event::NodeDeleted => self.apply_node(None),
+            Event::LocalAddresses(addresses) => self.apply_local_addresses(addresses),
+        }
+    }
+
+    /// What changed since the last call.
+    pub fn take_changes(&mut self) -> Changes {
+        Changes {
+            services: std::mem::take(&mut self.changed),
+            node: std::mem::take(&mut self.node_changed),
+            conflicts: self.claims.take_fresh(),
+        }
+    }
+
+    /// The settings.
+    pub const fn config(&self) -> &PlanConfig {
+        &self.config
+    }
+
+    /// What plans depend on besides Services and slices.
+    pub const fn facts(&self) -> &NodeFacts {
+        &self.facts
+    }
+
+    /// This node's object, where there is one.
+    pub const fn node(&self) -> Option<&Node> {
+        self.inputs.node.as_ref()
+    }
+
+    /// The node's primary IP family (contract 1.3).
+    pub fn primary_family(&self) -> Family {
+        self.inputs.primary_family(&self.config)
+    }
+
+    /// All Services, sorted.
+    pub fn services(&self) -> Vec<ServiceId> {
+        let existing = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.service.is_some());
+        let mut ids: Vec<ServiceId> = existing.map(|(id, _)| id.clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// A Service.
+    pub fn service(&self, id: &ServiceId) -> Option<&Service> {
+        self.entries.get(id)?.service.as_deref()
+    }
+
+    /// The slices of a Service, sorted by name; they may be there before the Service is.
+    pub fn slices(&self, id: &ServiceId) -> &[EndpointSlice] {
+        self.entries.get(id).map_or(&[], |entry| entry.slices())
+    }
+
+    /// What a Service asks of this node, less the frontends that belong to another one; `None`
+    /// where there is no such Service. Worked out anew for each call.
+    pub fn plan(&self, id: &ServiceId) -> Option<ServicePlan> {
+        let entry = self.entries.get(id)?;
+        let service = entry.service.as_deref()?;
+        let lost = self.claims.lost(id);
+        Some(plan_without(
+            service,
+            entry.slices(),
+            &self.config,
+            &self.facts,
+            lost,
+        ))
+    }
+
+    /// Every frontend that two Services ask for, by the Service that doesn't get it.
+    pub fn conflicts(&self) -> impl Iterator<Item = Conflict> + '_ {
+        self.claims.conflicts()
+    }
+
+    fn apply_service(&mut self, mut service: Service) {
+        let (id, entry) = entry_of(&mut self.entries, service.id.clone());
+        if entry.service.as_deref() == Some(&service) {
+            return;
+        }
+        service.id = id.clone();
+        let old = entry.service.replace(Box::new(service));
+        self.claims.replace(
+            &id,
+            old.as_deref(),
+            entry.service.as_deref(),
+            &mut self.changed,
+        );
+        self.touched(&id);
+    }
+
+    fn delete_service(&mut self, id: &ServiceId) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let Some(old) = entry.service.take() else {
+            return;
+        };
+        self.claims.replace(id, Some(&old), None, &mut self.changed);
+        self.changed.insert(id.clone());
+        self.touched(id);
+    }
+
+    fn apply_slice(&mut self, mut slice: EndpointSlice) {
+        let (id, entry) = entry_of(&mut self.entries, slice.id.service.clone());
+        if entry.has(&slice) {
+            return;
+        }
+        slice.id.service = id.clone();
+        for node in slice
+            .endpoints
+            .iter_mut()
+            .filter_map(|endpoint| endpoint.node.as_mut())
+        {
+            self.names.share(node);
+        }
+        entry.put(slice);
+        self.touched(&id);
+    }
+
+    fn delete_slice(&mut self, slice: &SliceId) {
+        let Some(entry) = self.entries.get_mut(&slice.service) else {
+            return;
+        };
+        if entry.remove(&slice.name) {
+            self.touched(&slice.service);
+        }
+    }
+
+    fn apply_node(&mut self, node: Option<Node>) {
+        if self.inputs.node != node {
+            self.inputs.node = node;
+            self.node_changed = true;
+            self.refresh_facts();
+        }
+    }
+
+    fn apply_local_addresses(&mut self, addresses: Vec<IpAddr>) {
+        self.inputs.machine = Some(addresses);
+        self.refresh_facts();
+    }
+
+    fn refresh_facts(&mut self) {
+        let facts = self.inputs.facts(&self.config);
+        let old = std::mem::replace(&mut self.facts, facts);
+        self.node_changed |= old != self.facts;
+        if old.zone != self.facts.zone {
+            self.changed.extend(self.by_zone.iter().cloned());
+        }
+        if old.node_ip != self.facts.node_ip {
+            self.changed.extend(self.by_node_ip.iter().cloned());
+        }
+    }
+
+    /// Settles the books after an entry changed.
+    fn touched(&mut self, id: &ServiceId) {
+        let Some(entry) = self.entries.get(id) else {
+            return;
+        };
+        set(&mut self.by_zone, id, entry.depends_on_zone());
+        set(&mut self.by_node_ip, id, entry.depends_on_node_ip());
+        if entry.is_empty() {
+            self.entries.remove(id);
+        } else if let Some(service) = &entry.service {
+            // Slices of an absent Service have no plan to change.
+            self.changed.insert(service.id.clone());
+        }
+    }
+}
+
+type Entries = HashMap<ServiceId, Box<Entry>>;
+
+/// The entry of a Service, made where there is none, and the one copy of its name.
+fn entry_of(entries: &mut Entries, id: ServiceId) -> (ServiceId, &mut Entry) {
+    match entries.entry(id) {
+        hash_map::Entry::Occupied(occupied) => (occupied.key().clone(), occupied.into_mut()),
+        hash_map::Entry::Vacant(vacant) => (
+            vacant.key().clone(),
+            vacant.insert(Box::new(Entry::default())),
+        ),
+    }
+}
+
+/// Puts a name into a set, or takes it out.
+fn set(names: &mut BTreeSet<ServiceId>, id: &ServiceId, member: bool) {
+    if !member {
+        names.remove(id);
+    } else if !names.contains(id) {
+        names.insert(id.clone());
+    }
+}

@@ -1,0 +1,132 @@
+//! Any order, split or repetition of the same events ends in the same plans, and whatever changes
+//! is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use viprule_service::model::{Event, ServiceId};
+use viprule_service::plan::{NodeFacts, ServicePlan};
+use viprule_service::tracker::{Conflict, Tracker};
+
+use crate::path::path;
+use crate::world::config;
+
+/// Everything that a tracker says about its state.
+#[derive(Debug, Clone, PartialEq)]
+struct Snapshot {
+    plans: BTreeMap<ServiceId, ServicePlan>,
+    facts: NodeFacts,
+    conflicts: Vec<Conflict>,
+}
+
+fn snapshot(tracker: &Tracker) -> Snapshot {
+    let plan = |id: ServiceId| (id.clone(), tracker.plan(&id).unwrap());
+    Snapshot {
+        plans: tracker.services().into_iter().map(plan).collect(),
+        facts: tracker.facts().clone(),
+        conflicts: tracker.conflicts().collect(),
+    }
+}
+
+/// Takes the changes and checks that they tell every difference between two snapshots.
+fn check_changes(tracker: &mut Tracker, before: &Snapshot) -> Result<Snapshot, TestCaseError> {
+    let changes = tracker.take_changes();
+    let after = snapshot(tracker);
+    let ids: BTreeSet<&ServiceId> = before.plans.keys().chain(after.plans.keys()).collect();
+    for id in ids.into_iter().filter(|id| !changes.services.contains(id)) {
+        prop_assert_eq!(
+            before.plans.get(id),
+            after.plans.get(id),
+            "{} is not marked",
+            id
+        );
+    }
+    prop_assert!(
+        changes.node || before.facts == after.facts,
+        "the node is not marked"
+    );
+    let same = |a: &Conflict, b: &Conflict| (a.frontend, &a.loser) == (b.frontend, &b.loser);
+    for conflict in &after.conflicts {
+        let known = before.conflicts.iter().any(|old| same(old, conflict));
+        prop_assert!(
+            known || changes.conflicts.contains(conflict),
+            "{} is not told",
+            conflict
+        );
+    }
+    for conflict in &changes.conflicts {
+        prop_assert!(
+            after.conflicts.contains(conflict),
+            "{} is no conflict",
+            conflict
+        );
+    }
+    prop_assert!(tracker.take_changes().is_empty());
+    Ok(after)
+}
+
+/// A tracker that saw these events and nothing else.
+fn straight(events: impl IntoIterator<Item = Event>) -> Tracker {
+    let mut tracker = Tracker::new(config(true));
+    events.into_iter().for_each(|event| tracker.apply(event));
+    tracker
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_path_ends_in_the_same_plans_and_tells_every_change(path in path()) {
+        let mut tracker = Tracker::new(config(true));
+        let mut seen = snapshot(&tracker);
+        for (event, look) in &path.steps {
+            tracker.apply(event.clone());
+            if *look {
+                seen = check_changes(&mut tracker, &seen)?;
+            }
+        }
+        let end = check_changes(&mut tracker, &seen)?;
+        prop_assert_eq!(&end, &snapshot(&straight(path.end.clone())));
+        prop_assert_eq!(&end, &snapshot(&straight(path.end.iter().rev().cloned())));
+
+        // Hearing the end once more changes nothing.
+        path.end.iter().for_each(|event| tracker.apply(event.clone()));
+        prop_assert!(tracker.take_changes().is_empty());
+    }
+
+    #[test]
+    fn deleting_everything_and_telling_it_again_ends_in_the_same_plans(path in path()) {
+        let mut tracker = straight(path.end.clone());
+        let before = snapshot(&tracker);
+        tracker.take_changes();
+        for event in &path.end {
+            match event {
+                Event::ServiceApplied(service) => {
+                    tracker.apply(Event::ServiceDeleted(service.id.clone()));
+                }
+                Event::SliceApplied(slice) => tracker.apply(Event::SliceDeleted(slice.id.clone())),
+                Event::NodeApplied(_) => tracker.apply(Event::NodeDeleted),
+                _ => {}
+            }
+        }
+        prop_assert!(tracker.services().is_empty());
+        prop_assert_eq!(tracker.conflicts().count(), 0);
+        path.end.iter().rev().for_each(|event| tracker.apply(event.clone()));
+        prop_assert_eq!(check_changes(&mut tracker, &before)?, before);
+    }
+
+    #[test]
+    fn a_frontend_belongs_to_one_plan(path in path()) {
+        let tracker = straight(path.end);
+        let mut owners = BTreeSet::new();
+        for id in tracker.services() {
+            for port in tracker.plan(&id).unwrap().ports {
+                let cluster_ip = (port.family, Some(port.cluster_ip), port.port, port.protocol);
+                prop_assert!(owners.insert(cluster_ip), "{:?} twice", cluster_ip);
+                let node_port = (port.family, None, port.node_port, port.protocol);
+                let free = port.node_port == 0 || owners.insert(node_port);
+                prop_assert!(free, "{:?} twice", node_port);
+            }
+        }
+    }
+}

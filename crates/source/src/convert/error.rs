@@ -1,0 +1,109 @@
+//! What conversion says about an object.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// An object that can't be programmed as it is.
+///
+/// Its text is `Service shop/edge: spec.ports[0].port: 70000 is not a port, 1 to 65535 are`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {object}: {field}: {message}")]
+pub struct ObjectError {
+    /// The object's kind.
+    pub kind: &'static str,
+    /// `namespace/name`, or the name alone where the kind has no namespaces.
+    pub object: String,
+    /// The field's path within the object, such as `spec.ports[0].port`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Something about a converted object that its author should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The field's path within the object.
+    pub field: String,
+    /// What was made of it.
+    pub message: String,
+}
+
+impl Warning {
+    /// A field that is left out for its error.
+    pub(crate) fn skipped(error: FieldError) -> Self {
+        Self {
+            field: error.field,
+            message: format!("{}; it is skipped", error.message),
+        }
+    }
+}
+
+/// A model object, or why the object is none of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// To be programmed.
+    Programmed(T),
+    /// Not to be programmed; if it was before, it is gone now.
+    Ignored(Ignored),
+}
+
+/// Why an object is not programmed (contract 1.1, 1.4, 1.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignored {
+    /// `spec.clusterIP: None`, or a slice of such a Service.
+    Headless,
+    /// `spec.type: ExternalName`.
+    ExternalName,
+    /// Label `service.kubernetes.io/service-proxy-name`: another proxy's.
+    ForeignProxy,
+    /// No cluster IP is assigned.
+    NoClusterIp,
+    /// A slice with `addressType: FQDN`.
+    Fqdn,
+    /// A slice without the label that names its Service.
+    NoServiceName,
+}
+
+/// What is wrong with a field; becomes an [`ObjectError`] once the object is known.
+#[derive(Debug)]
+pub(crate) struct FieldError {
+    pub(crate) field: String,
+    pub(crate) message: String,
+}
+
+impl FieldError {
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn of(self, kind: &'static str, metadata: &ObjectMeta) -> ObjectError {
+        ObjectError {
+            kind,
+            object: label(metadata.namespace.as_deref(), metadata.name.as_deref()),
+            field: self.field,
+            message: self.message,
+        }
+    }
+}
+
+/// Longest object label in messages, characters; refused names can be of any length.
+const LABEL_LIMIT: usize = 128;
+
+/// `namespace/name` for messages, whatever the names are.
+pub(crate) fn label(namespace: Option<&str>, name: Option<&str>) -> String {
+    let name = name
+        .filter(|name| !name.is_empty())
+        .unwrap_or("(without a name)");
+    let full = match namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    };
+    if full.chars().count() <= LABEL_LIMIT {
+        return full;
+    }
+    let mut short: String = full.chars().take(LABEL_LIMIT).collect();
+    short.push('…');
+    short
+}

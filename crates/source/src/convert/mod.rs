@@ -1,0 +1,33 @@
+//! From Kubernetes API objects to the model; the only reader of `k8s-openapi`.
+//!
+//! Every source goes through here, so that an object means the same wherever it comes from. An
+//! object either becomes a model object, or is ignored with a reason, or is refused with an
+//! [`ObjectError`] that names the field.
+
+mod error;
+mod field;
+mod interner;
+mod node;
+mod service;
+mod slice;
+
+pub use error::{Ignored, ObjectError, Outcome, Warning};
+pub use interner::Interner;
+pub use node::node;
+pub use service::service;
+pub use slice::endpoint_slice;
+
+pub(crate) use error::{FieldError, label};
+pub(crate) use slice::SERVICE_NAME_FIELD;
+
+/// What became of an object that is not refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Converted<T> {
+    /// The model object, or why there is none.
+    pub outcome: Outcome<T>,
+    /// What was skipped or read with a guess, in the object's order.
+    pub warnings: Vec<Warning>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! Content hashes of model objects: what is kept of them to notice changes.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use viprule_service::model::{Endpoint, EndpointSlice, Event, Node, Service};
+
+/// The hash of what an event says; the same within one process only.
+pub(super) fn fingerprint(event: &Event) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match event {
+        Event::ServiceApplied(object) => service(object, &mut hasher),
+        Event::SliceApplied(object) => slice(object, &mut hasher),
+        Event::NodeApplied(object) => node(object, &mut hasher),
+        Event::ServiceDeleted(_)
+        | Event::SliceDeleted(_)
+        | Event::NodeDeleted
+        | Event::LocalAddresses(_) => {}
+    }
+    hasher.finish()
+}
+
+// The patterns name every field, so that a new one can't be forgotten here.
+
+fn service(object: &Service, hasher: &mut impl Hasher) {
+    let Service {
+        id,
+        kind,
+        cluster_ips,
+        ports,
+        external_ips,
+        load_balancer_ips,
+        source_ranges,
+        affinity_seconds,
+        internal_policy_local,
+        external_policy_local,
+        health_check_node_port,
+    } = object;
+    (
+        id,
+        kind,
+        cluster_ips,
+        ports,
+        external_ips,
+        load_balancer_ips,
+    )
+        .hash(hasher);
+    (
+        source_ranges,
+        affinity_seconds,
+        internal_policy_local,
+        external_policy_local,
+    )
+        .hash(hasher);
+    health_check_node_port.hash(hasher);
+}
+
+fn slice(object: &EndpointSlice, hasher: &mut impl Hasher) {
+    let EndpointSlice {
+        id,
+        family,
+        ports,
+        endpoints,
+    } = object;
+    (id, family, ports, endpoints.len()).hash(hasher);
+    for endpoint in endpoints {
+        let Endpoint {
+            address,
+            conditions,
+            node,
+            hints,
+        } = endpoint;
+        (address, conditions, node, hints).hash(hasher);
+    }
+}
+
+fn node(object: &Node, hasher: &mut impl Hasher) {
+    let Node {
+        name,
+        addresses,
+        zone,
+        pod_cidrs,
+        eligible_for_load_balancers,
+    } = object;
+    (
+        name,
+        addresses,
+        zone,
+        pod_cidrs,
+        eligible_for_load_balancers,
+    )
+        .hash(hasher);
+}

@@ -1,0 +1,292 @@
+//! Manifest files: Services, `EndpointSlice`s and this node from YAML and JSON.
+//!
+//! [`Manifests`] reads files and folders and yields events for what changed since the time before.
+//! [`Watch`] says when it is worth to read them again.
+//!
+//! What is kept between loads is a content hash for each object, not the object. One bad document
+//! spoils nothing but itself, and while an object's document is bad, its last good version holds.
+
+mod defaults;
+mod document;
+mod file;
+mod fingerprint;
+mod locate;
+mod object;
+mod path;
+mod problem;
+mod resolve;
+mod scan;
+mod split;
+mod state;
+mod watch;
+mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+
+use viprule_service::model::Event;
+
+use crate::convert::Interner;
+use file::Origin;
+use object::{Key, Kind, Place, Reader};
+use scan::{STDIN, Scan};
+use state::{Before, File};
+
+pub use problem::{Problem, Severity};
+pub use watch::{Watch, WatchOptions};
+
+/// What a [`Manifests::load`] found.
+#[derive(Debug, Default)]
+pub struct Load {
+    /// What changed since the load before: the node first, then Services, then slices.
+    pub events: Vec<Event>,
+    /// Problems that the load before did not have, in the files' order.
+    pub problems: Vec<Problem>,
+    /// Objects of kinds that aren't read, such as Pods and other nodes, in all files.
+    pub other_kinds: usize,
+}
+
+/// Manifest files and what they held when they were last read.
+#[derive(Debug)]
+pub struct Manifests {
+    paths: Vec<PathBuf>,
+    node: Option<String>,
+    names: Interner,
+    /// In the order that decides between two definitions of one object.
+    files: Vec<File>,
+    /// What the events so far add up to.
+    published: BTreeMap<Key, Place>,
+    problems: Vec<Problem>,
+    scanned: Scan,
+}
+
+impl Manifests {
+    /// Manifests at these paths: files, folders, or `-` for standard input, which is read once.
+    ///
+    /// Folders are read with the folders in them, `*.yaml`, `*.yml` and `*.json`, by name; names
+    /// that begin with a dot are left out. Earlier paths win over later ones. `node` is this
+    /// node's name; other nodes' objects are ignored.
+    pub fn new(paths: impl IntoIterator<Item = PathBuf>, node: Option<String>) -> Self {
+        Self {
+            paths: paths.into_iter().collect(),
+            node,
+            names: Interner::default(),
+            files: Vec::new(),
+            published: BTreeMap::new(),
+            problems: Vec::new(),
+            scanned: Scan::default(),
+        }
+    }
+
+    /// All problems as of the last load, in the files' order.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Reads the files that changed and yields what changed in them; blocks on I/O.
+    ///
+    /// The first call yields everything. A file or path that can't be read is a problem; what it
+    /// held stays until it can be read again or is gone from its folder.
+    pub fn load(&mut self) -> Load {
+        let scan = scan::scan(&self.paths);
+        let changed = self.adopt(&scan);
+        if changed.is_empty() && scan == self.scanned {
+            return Load {
+                other_kinds: self.other_kinds(),
+                ..Load::default()
+            };
+        }
+        for index in changed {
+            self.read(index, false);
+        }
+        let mut read_again = BTreeSet::new();
+        let resolution = loop {
+            let resolution = resolve::resolve(&self.files, &self.published);
+            // Once each: a file may change while it is read.
+            let dropped: Vec<_> = resolution
+                .dropped
+                .difference(&read_again)
+                .copied()
+                .collect();
+            if dropped.is_empty() {
+                break resolution;
+            }
+            for index in dropped {
+                self.read(index, true);
+                read_again.insert(index);
+            }
+        };
+        let mut problems: Vec<_> = scan
+            .unreadable
+            .iter()
+            .map(|(path, why)| unreadable(path, why.clone()))
+            .collect();
+        for (file, between) in self.files.iter().zip(&resolution.problems) {
+            let mut of_file: Vec<_> = file.problems.iter().chain(between).cloned().collect();
+            of_file.sort_by_key(|problem| (problem.document, problem.line));
+            problems.append(&mut of_file);
+        }
+        let events = self.publish(&resolution.counts, resolution.gone);
+        let known: BTreeSet<Problem> = std::mem::replace(&mut self.problems, problems)
+            .into_iter()
+            .collect();
+        self.names.forget_unused();
+        self.scanned = scan;
+        Load {
+            events,
+            problems: self
+                .problems
+                .iter()
+                .filter(|one| !known.contains(one))
+                .cloned()
+                .collect(),
+            other_kinds: self.other_kinds(),
+        }
+    }
+
+    fn other_kinds(&self) -> usize {
+        self.files.iter().map(|file| file.other_kinds).sum()
+    }
+
+    /// Takes over the files that a scan found, in its order; returns those to be read.
+    fn adopt(&mut self, scan: &Scan) -> Vec<usize> {
+        let mut known: BTreeMap<PathBuf, File> = BTreeMap::new();
+        let mut before = None;
+        let mut hidden = Vec::new();
+        for file in self.files.drain(..) {
+            let path = file.path.clone();
+            if scan
+                .unreadable
+                .iter()
+                .any(|(unreadable, _)| path.starts_with(unreadable))
+            {
+                hidden.push((before.replace(path), file));
+            } else {
+                before = Some(path.clone());
+                known.insert(path, file);
+            }
+        }
+        let mut changed = Vec::new();
+        for (path, identity) in &scan.files {
+            let mut file = known
+                .remove(path)
+                .unwrap_or_else(|| File::new(path.clone()));
+            if file.identity != Some(*identity) {
+                file.identity = Some(*identity);
+                changed.push(path);
+            }
+            self.files.push(file);
+        }
+        // What can't be seen now keeps its place.
+        for (before, file) in hidden {
+            let after = before.and_then(|path| self.files.iter().position(|f| f.path == path));
+            self.files.insert(after.map_or(0, |index| index + 1), file);
+        }
+        let changed: BTreeSet<_> = changed.into_iter().collect();
+        let files = self.files.iter().enumerate();
+        files
+            .filter(|(_, file)| changed.contains(&file.path))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// Reads a file; `all` where the events of objects that didn't change are wanted as well.
+    fn read(&mut self, index: usize, all: bool) {
+        let Some(file) = self.files.get_mut(index) else {
+            return;
+        };
+        let mut reader = Reader {
+            names: &mut self.names,
+            node: self.node.as_deref(),
+        };
+        let mut before = Before {
+            published: &self.published,
+            texts: HashMap::new(),
+            all,
+        };
+        if !all {
+            let texts = file.objects.iter().filter_map(|object| {
+                Some((
+                    object.spot.text?,
+                    (object.key.clone(), object.place.clone()),
+                ))
+            });
+            before.texts = texts.collect();
+        }
+        let name = file.path.display().to_string();
+        let content = if file.path.as_os_str() == STDIN {
+            if all {
+                return;
+            }
+            let mut bytes = Vec::new();
+            io::stdin()
+                .lock()
+                .read_to_end(&mut bytes)
+                .and_then(|_| file::read(Origin::Bytes(&bytes), &name, &mut reader, &before))
+        } else {
+            file::read(Origin::File(&file.path), &name, &mut reader, &before)
+        };
+        match content {
+            Ok(content) => file.update(content),
+            Err(error) => file.fail(unreadable(&file.path, scan::describe(&error))),
+        }
+    }
+
+    /// The events that make the published state what counts now.
+    fn publish(&mut self, counts: &[Vec<bool>], gone: Vec<Key>) -> Vec<Event> {
+        let mut deleted: BTreeMap<Kind, Vec<Event>> = BTreeMap::new();
+        let mut applied: BTreeMap<Kind, Vec<Event>> = BTreeMap::new();
+        for key in gone {
+            if let Some(place) = self.published.remove(&key) {
+                deleted
+                    .entry(key.kind)
+                    .or_default()
+                    .extend(object::deleted(&key, &place));
+            }
+        }
+        for (file, counts) in self.files.iter_mut().zip(counts) {
+            let events = std::mem::take(&mut file.events);
+            for ((object, event), counts) in file.objects.iter().zip(events).zip(counts) {
+                let (Some(event), true) = (event, *counts) else {
+                    continue;
+                };
+                let before = self
+                    .published
+                    .insert(object.key.clone(), object.place.clone());
+                if before.as_ref() == Some(&object.place) {
+                    continue;
+                }
+                let kind = object.key.kind;
+                if let (Some(before @ Place::Of(old, _)), Place::Of(new, _)) =
+                    (&before, &object.place)
+                    && old != new
+                {
+                    deleted
+                        .entry(kind)
+                        .or_default()
+                        .extend(object::deleted(&object.key, before));
+                }
+                applied.entry(kind).or_default().push(event);
+            }
+        }
+        let mut events = Vec::new();
+        for kind in [Kind::Node, Kind::Service, Kind::EndpointSlice] {
+            events.extend(deleted.remove(&kind).unwrap_or_default());
+            events.extend(applied.remove(&kind).unwrap_or_default());
+        }
+        events
+    }
+}
+
+fn unreadable(path: &std::path::Path, why: String) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        file: path.display().to_string(),
+        document: None,
+        line: None,
+        object: None,
+        field: None,
+        message: why,
+    }
+}

@@ -1,0 +1,301 @@
+//! One object of a manifest: from its fields to an event.
+
+use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1;
+use k8s_openapi::api::discovery::v1 as discovery;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use viprule_service::model::{Event, ServiceId, SliceId};
+
+use super::fingerprint::fingerprint;
+use super::{defaults, path};
+use crate::convert::{self, Converted, Ignored, Interner, ObjectError, Outcome, label};
+
+/// Kinds that manifests are read for, in the order of their events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Node,
+    Service,
+    EndpointSlice,
+}
+
+impl Kind {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Node => "Node",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+        }
+    }
+
+    const fn api_version(self) -> &'static str {
+        match self {
+            Self::Node | Self::Service => "v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+        }
+    }
+}
+
+/// What makes two objects the same object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) kind: Kind,
+    /// `namespace/name`, or a node's name.
+    pub(super) name: Arc<str>,
+}
+
+impl Key {
+    /// For look-ups.
+    pub(super) fn parts(&self) -> (Kind, &str) {
+        (self.kind, &self.name)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.name)
+    }
+}
+
+/// What an object is to the rest of the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Is ignored for what it is.
+    Ignored,
+    /// A Service or the node.
+    Plain(u64),
+    /// A slice of a Service; its identity changes with the Service.
+    Of(ServiceId, u64),
+}
+
+/// Something wrong with an object, a path within its document yet.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) warning: bool,
+    pub(super) object: Option<String>,
+    pub(super) field: Option<String>,
+    /// Path of the object within the document.
+    pub(super) at: String,
+    pub(super) message: String,
+}
+
+/// What became of an object.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// A kind that isn't read, or another node.
+    OtherKind,
+    /// An object of ours; the event is absent where it is ignored.
+    Good(Key, Place, Option<Event>),
+    /// An object with an error, which `Fault`s tell; it has a key where it could be attributed.
+    Bad(Option<Key>),
+}
+
+/// What reading objects needs to know.
+#[derive(Debug)]
+pub(super) struct Reader<'r> {
+    pub(super) names: &'r mut Interner,
+    /// This node's name.
+    pub(super) node: Option<&'r str>,
+}
+
+impl Reader<'_> {
+    /// Reads the object at the path `at` of its document.
+    pub(super) fn read(&mut self, value: Value, at: &str, faults: &mut Vec<Fault>) -> Read {
+        let fault = |object: Option<String>, field: &str, message: &str| Fault {
+            warning: false,
+            object,
+            field: (!field.is_empty()).then(|| field.to_owned()),
+            at: at.to_owned(),
+            message: message.to_owned(),
+        };
+        let Value::Object(mut fields) = value else {
+            let message = "is not an object with apiVersion, kind and metadata";
+            faults.push(fault(None, at, message));
+            return Read::Bad(None);
+        };
+        let Some(name) = text(&fields, "kind") else {
+            faults.push(fault(None, &path::join(at, "kind"), "is missing"));
+            return Read::Bad(None);
+        };
+        let kind = match name {
+            "Service" => Kind::Service,
+            "EndpointSlice" => Kind::EndpointSlice,
+            "Node" => Kind::Node,
+            _ => return Read::OtherKind,
+        };
+        let object = named(kind, &fields);
+        match text(&fields, "apiVersion") {
+            Some(version) if version == kind.api_version() => {}
+            // Such as a Service of serving.knative.dev; old versions of slices are worth a word.
+            Some(version) if !version.starts_with("discovery.k8s.io/") => return Read::OtherKind,
+            version => {
+                let found = version.map_or("is missing".to_owned(), |found| format!("is {found}"));
+                let wanted = kind.api_version();
+                let message = format!("{found}; {} objects have {wanted}", kind.as_str());
+                faults.push(fault(Some(object.0), "apiVersion", &message));
+                return Read::Bad(object.1);
+            }
+        }
+        if kind == Kind::Node && object.1.as_ref().map(|key| &*key.name) != self.node {
+            return Read::OtherKind;
+        }
+        let (label, key) = object;
+        let Some(key) = key else {
+            faults.push(fault(Some(label), "metadata.name", "is missing"));
+            return Read::Bad(None);
+        };
+        prepare(&mut fields, kind);
+        match self.convert(Value::Object(fields), &key, at, faults) {
+            Ok((place, event)) => Read::Good(key, place, event),
+            Err(error) => {
+                let field = error.field;
+                faults.push(fault(Some(label), &field, &error.message));
+                Read::Bad(Some(key))
+            }
+        }
+    }
+
+    fn convert(
+        &mut self,
+        value: Value,
+        key: &Key,
+        at: &str,
+        faults: &mut Vec<Fault>,
+    ) -> Result<(Place, Option<Event>), ObjectError> {
+        let (event, warnings) = match key.kind {
+            Kind::Node => {
+                let object: v1::Node = typed(value, key)?;
+                split(convert::node(&object)?, Event::NodeApplied)
+            }
+            Kind::Service => {
+                let mut object: v1::Service = typed(value, key)?;
+                defaults::service(&mut object);
+                split(convert::service(&object)?, Event::ServiceApplied)
+            }
+            Kind::EndpointSlice => {
+                let mut object: discovery::EndpointSlice = typed(value, key)?;
+                defaults::endpoint_slice(&mut object);
+                split(
+                    convert::endpoint_slice(&object, self.names)?,
+                    Event::SliceApplied,
+                )
+            }
+        };
+        let mut warn = |field: String, message: String| {
+            faults.push(Fault {
+                warning: true,
+                object: Some(key.to_string()),
+                field: Some(field),
+                at: at.to_owned(),
+                message,
+            });
+        };
+        for warning in warnings {
+            warn(warning.field, warning.message);
+        }
+        match event {
+            Ok(event) => {
+                let fingerprint = fingerprint(&event);
+                let place = match &event {
+                    Event::SliceApplied(slice) => Place::Of(slice.id.service.clone(), fingerprint),
+                    _ => Place::Plain(fingerprint),
+                };
+                Ok((place, Some(event)))
+            }
+            Err(Ignored::NoClusterIp) => {
+                warn(
+                    "spec.clusterIP".to_owned(),
+                    "is missing, so the Service is ignored; an API server would have assigned one"
+                        .to_owned(),
+                );
+                Ok((Place::Ignored, None))
+            }
+            Err(_) => Ok((Place::Ignored, None)),
+        }
+    }
+}
+
+type Parts = (Result<Event, Ignored>, Vec<convert::Warning>);
+
+fn split<T>(converted: Converted<T>, event: impl FnOnce(T) -> Event) -> Parts {
+    let outcome = match converted.outcome {
+        Outcome::Programmed(object) => Ok(event(object)),
+        Outcome::Ignored(reason) => Err(reason),
+    };
+    (outcome, converted.warnings)
+}
+
+/// The event that an object is gone.
+pub(super) fn deleted(key: &Key, place: &Place) -> Option<Event> {
+    let name = || {
+        key.name
+            .split_once('/')
+            .map_or(&*key.name, |(_, name)| name)
+    };
+    match (key.kind, place) {
+        (_, Place::Ignored) | (Kind::EndpointSlice, Place::Plain(_)) => None,
+        (Kind::Node, _) => Some(Event::NodeDeleted),
+        (Kind::Service, _) => {
+            let namespace = key
+                .name
+                .split_once('/')
+                .map_or("", |(namespace, _)| namespace);
+            ServiceId::new(namespace, name())
+                .ok()
+                .map(Event::ServiceDeleted)
+        }
+        (Kind::EndpointSlice, Place::Of(service, _)) => SliceId::new(service.clone(), name())
+            .ok()
+            .map(Event::SliceDeleted),
+    }
+}
+
+fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f str> {
+    fields
+        .get(name)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+}
+
+/// How messages call the object, and its key where it has a name.
+fn named(kind: Kind, fields: &Map<String, Value>) -> (String, Option<Key>) {
+    let metadata = fields.get("metadata").and_then(Value::as_object);
+    let name = metadata.and_then(|metadata| text(metadata, "name"));
+    let namespace = metadata
+        .and_then(|metadata| text(metadata, "namespace"))
+        .unwrap_or("default");
+    let namespace = (kind != Kind::Node).then_some(namespace);
+    let key = name.map(|name| {
+        let name = match namespace {
+            Some(namespace) => format!("{namespace}/{name}").into(),
+            None => name.into(),
+        };
+        Key { kind, name }
+    });
+    (format!("{} {}", kind.as_str(), label(namespace, name)), key)
+}
+
+/// Fills in the namespace and drops what is long and never read.
+fn prepare(fields: &mut Map<String, Value>, kind: Kind) {
+    let Some(Value::Object(metadata)) = fields.get_mut("metadata") else {
+        return;
+    };
+    metadata.remove("managedFields");
+    if kind != Kind::Node && text(metadata, "namespace").is_none() {
+        metadata.insert("namespace".to_owned(), "default".into());
+    }
+}
+
+fn typed<T: DeserializeOwned>(value: Value, key: &Key) -> Result<T, ObjectError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        ObjectError {
+            kind: key.kind.as_str(),
+            object: key.name.to_string(),
+            field: if path == "." { String::new() } else { path },
+            message: error.into_inner().to_string(),
+        }
+    })
+}

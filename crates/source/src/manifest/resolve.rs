@@ -1,0 +1,134 @@
+//! Which definition of an object counts, over all files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::object::{Key, Kind, Place};
+use super::problem::{Problem, Severity};
+use super::state::{File, Object};
+use crate::convert::SERVICE_NAME_FIELD;
+
+/// What the files say together.
+#[derive(Debug, Default)]
+pub(super) struct Resolution {
+    /// For each file, for each of its objects: whether it is the definition that counts.
+    pub(super) counts: Vec<Vec<bool>>,
+    /// Published objects that no definition is left of.
+    pub(super) gone: Vec<Key>,
+    /// Files with a definition that counts now, whose event was dropped when it didn't.
+    pub(super) dropped: BTreeSet<usize>,
+    /// For each file, the problems between objects.
+    pub(super) problems: Vec<Vec<Problem>>,
+}
+
+type Claims<'f> = BTreeMap<(Kind, &'f str), (usize, usize)>;
+
+/// The first definition in the files' order counts; a stale one only where there is no other.
+pub(super) fn resolve(files: &[File], published: &BTreeMap<Key, Place>) -> Resolution {
+    let mut resolution = Resolution {
+        counts: files
+            .iter()
+            .map(|file| vec![false; file.objects.len()])
+            .collect(),
+        problems: files.iter().map(|_| Vec::new()).collect(),
+        ..Resolution::default()
+    };
+    let claims = claim(files, published, &mut resolution);
+    for &(file, index) in claims.values() {
+        let object = &files[file].objects[index];
+        resolution.counts[file][index] = true;
+        if object.place != Place::Ignored
+            && published.get(&object.key) != Some(&object.place)
+            && files[file].events.get(index).is_none_or(Option::is_none)
+        {
+            resolution.dropped.insert(file);
+        }
+        if let Place::Of(service, _) = &object.place
+            && !claims.contains_key(&(Kind::Service, service.as_str()))
+            && !is_broken(files, Kind::Service, service.as_str())
+        {
+            let message = format!("Service {service} is not among the manifests");
+            resolution.problems[file].push(problem(
+                &files[file],
+                object,
+                Severity::Warning,
+                Some(SERVICE_NAME_FIELD.to_owned()),
+                message,
+            ));
+        }
+    }
+    resolution.gone = published
+        .keys()
+        .filter(|key| {
+            claims
+                .get(&key.parts())
+                .is_none_or(|&(file, index)| files[file].objects[index].place == Place::Ignored)
+        })
+        .cloned()
+        .collect();
+    resolution
+}
+
+fn claim<'f>(
+    files: &'f [File],
+    published: &BTreeMap<Key, Place>,
+    resolution: &mut Resolution,
+) -> Claims<'f> {
+    let mut claims = Claims::new();
+    let objects = || {
+        files.iter().enumerate().flat_map(|(number, file)| {
+            file.objects
+                .iter()
+                .enumerate()
+                .map(move |(index, object)| (number, index, object))
+        })
+    };
+    for (file, index, object) in objects().filter(|(.., object)| !object.stale) {
+        let first = *claims.entry(object.key.parts()).or_insert((file, index));
+        if first != (file, index) {
+            let first = &(&files[first.0], &files[first.0].objects[first.1]);
+            let message = format!(
+                "is already defined in {}, document {}{}; this one is left out",
+                first.0.path.display(),
+                first.1.spot.document,
+                if first.1.spot.line > 0 {
+                    format!(", line {}", first.1.spot.line)
+                } else {
+                    String::new()
+                },
+            );
+            let problem = problem(&files[file], object, Severity::Error, None, message);
+            resolution.problems[file].push(problem);
+        }
+    }
+    for (file, index, object) in objects().filter(|(.., object)| object.stale) {
+        // Without its event, a stale object can only stay what it is.
+        if published.get(&object.key) == Some(&object.place) {
+            claims.entry(object.key.parts()).or_insert((file, index));
+        }
+    }
+    claims
+}
+
+fn is_broken(files: &[File], kind: Kind, name: &str) -> bool {
+    files
+        .iter()
+        .any(|file| file.broken.iter().any(|key| key.parts() == (kind, name)))
+}
+
+fn problem(
+    file: &File,
+    object: &Object,
+    severity: Severity,
+    field: Option<String>,
+    message: String,
+) -> Problem {
+    Problem {
+        severity,
+        file: file.path.display().to_string(),
+        document: Some(object.spot.document),
+        line: (object.spot.line > 0).then_some(object.spot.line),
+        object: Some(object.key.to_string()),
+        field,
+        message,
+    }
+}

@@ -1,0 +1,129 @@
+//! Which files there are.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The path that means standard input.
+pub(super) const STDIN: &str = "-";
+/// Endings of files that folders are searched for.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+/// Folders within folders that are followed; symbolic links can make endless paths.
+const DEPTH_LIMIT: usize = 32;
+
+/// What changes whenever a file's content may have changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    // Changes as well where a tool sets the modification time back.
+    changed: (i64, i64),
+}
+
+impl Identity {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// What was found under the given paths.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scan {
+    /// Every manifest once, in the order of the given paths, and by name within a folder.
+    pub(super) files: Vec<(PathBuf, Identity)>,
+    /// Folders among them that were listed.
+    pub(super) folders: Vec<PathBuf>,
+    /// Paths that could not be looked at, with the reason.
+    pub(super) unreadable: Vec<(PathBuf, String)>,
+}
+
+/// Looks at every path; a folder means every `*.yaml`, `*.yml` and `*.json` in it and in the
+/// folders below.
+///
+/// Names that begin with a dot are skipped in folders: projected volumes keep their data in such
+/// folders and link to it. Symbolic links are followed.
+pub(super) fn scan(paths: &[PathBuf]) -> Scan {
+    let mut walk = Walk::default();
+    for path in paths {
+        if path.as_os_str() == STDIN {
+            // Always the same identity: it is read once.
+            walk.scan.files.push((path.clone(), Identity::default()));
+        } else {
+            walk.visit(path, 0, true);
+        }
+    }
+    walk.scan
+}
+
+#[derive(Default)]
+struct Walk {
+    scan: Scan,
+    seen: BTreeSet<(u64, u64)>,
+}
+
+impl Walk {
+    fn visit(&mut self, path: &Path, depth: usize, named: bool) {
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            // Gone between the listing and now, or a dangling link that a tool will repair.
+            Err(error) if !named && error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return self.unreadable(path, &error),
+        };
+        // Once, however many of the given paths lead here.
+        let first = self.seen.insert((metadata.dev(), metadata.ino()));
+        if metadata.is_dir() {
+            if first && depth < DEPTH_LIMIT {
+                self.list(path, depth);
+            }
+        } else if first && (named || is_manifest(path)) {
+            self.scan
+                .files
+                .push((path.to_owned(), Identity::of(&metadata)));
+        }
+    }
+
+    fn list(&mut self, folder: &Path, depth: usize) {
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.unreadable(folder, &error),
+        };
+        self.scan.folders.push(folder.to_owned());
+        let mut names: Vec<_> = entries.into_iter().map(|entry| entry.file_name()).collect();
+        names.sort_unstable();
+        for name in names {
+            if !name.as_encoded_bytes().starts_with(b".") {
+                self.visit(&folder.join(name), depth + 1, false);
+            }
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        self.scan
+            .unreadable
+            .push((path.to_owned(), describe(error)));
+    }
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.extension()
+        .and_then(|ending| ending.to_str())
+        .is_some_and(|e| ENDINGS.contains(&e))
+}
+
+/// An I/O error in words, without its number.
+pub(super) fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    format!("can't be read: {}", text.to_lowercase())
+}

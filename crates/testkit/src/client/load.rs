@@ -1,0 +1,283 @@
+//! Connections at a steady rate in the background, to see what a change of rules does to them.
+
+use super::outcome::Failure;
+use super::socket::connecting;
+use crate::error::{Error, Result};
+use crate::netns::Namespace;
+use crate::wire::{Answer, REQUEST, parse_response};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// A load of new TCP connections, each of which asks once. It is open-loop: slow answers don't
+/// slow down the next connections.
+#[derive(Debug, Clone)]
+pub struct Load {
+    rate: u32,
+    targets: Vec<SocketAddr>,
+    source: Option<IpAddr>,
+    timeout: Duration,
+}
+
+/// A load under way. Dropping it stops it and forgets its outcome.
+#[derive(Debug)]
+pub struct RunningLoad {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<LoadReport>>,
+}
+
+/// What became of a load.
+#[derive(Debug, Clone, Default)]
+pub struct LoadReport {
+    /// Connections that were tried.
+    pub started: u64,
+    /// Those that were answered, by backend.
+    pub backends: BTreeMap<SocketAddr, u64>,
+    /// Those that failed, by reason.
+    pub failures: BTreeMap<Failure, u64>,
+    /// The first 100 failures, in the order in which they ended.
+    pub examples: Vec<LoadSample>,
+    /// The slowest connection that was answered.
+    pub slowest: Option<LoadSample>,
+    /// From the first connection to the end of the last.
+    pub elapsed: Duration,
+    /// How late the generator was at worst. More than a few milliseconds means that the machine
+    /// was short of CPU time, and slow answers may be the machine's doing.
+    pub behind: Duration,
+    sorted: Vec<Duration>,
+}
+
+/// One connection of a load.
+#[derive(Debug, Clone)]
+pub struct LoadSample {
+    /// When it began, counted from the load's start.
+    pub at: Duration,
+    /// Whom it called.
+    pub target: SocketAddr,
+    /// Who answered, or why nobody did.
+    pub result: std::result::Result<Answer, Failure>,
+    /// How long it took, from connect to the whole answer.
+    pub elapsed: Duration,
+}
+
+impl Load {
+    /// `rate` connections a second, to `targets` in turn, 3 s patience each.
+    pub fn new(rate: u32, targets: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let targets = targets.into_iter().collect();
+        Self {
+            rate,
+            targets,
+            source: None,
+            timeout: Duration::from_secs(3),
+        }
+    }
+
+    /// Uses this source address.
+    #[must_use]
+    pub fn from_address(mut self, source: IpAddr) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Waits this long for each answer.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Begins, from inside `namespace`.
+    pub fn start(self, namespace: &Namespace) -> Result<RunningLoad> {
+        if self.targets.is_empty() || self.rate == 0 {
+            return Err(Error::Address {
+                what: format!("a load of {} connections a second", self.rate),
+                why: format!("with {} targets it does nothing", self.targets.len()),
+            });
+        }
+        let namespace = namespace.try_clone()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let (ready, started) = std::sync::mpsc::channel();
+        let generate = move || {
+            let runtime = namespace.enter_thread().and_then(|()| {
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map_err(Error::io("starting the runtime of a load"))
+            });
+            match runtime {
+                Ok(runtime) => {
+                    let _ = ready.send(Ok(()));
+                    runtime.block_on(self.generate(&stopped))
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    LoadReport::default()
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("load".to_owned())
+            .spawn(generate)
+            .map_err(Error::io("starting a thread"))?;
+        started.recv().unwrap_or(Ok(()))?;
+        Ok(RunningLoad {
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    async fn generate(self, stop: &AtomicBool) -> LoadReport {
+        let mut report = LoadReport::default();
+        let mut tasks = JoinSet::new();
+        let start = Instant::now();
+        let mut ticks = interval(Duration::from_millis(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut targets = self.targets.iter().copied().cycle();
+        while !stop.load(Ordering::Relaxed) {
+            ticks.tick().await;
+            let now = start.elapsed();
+            while let due = self.due(report.started)
+                && due <= now
+            {
+                report.behind = report.behind.max(now.saturating_sub(due));
+                report.started += 1;
+                if let Some(target) = targets.next() {
+                    tasks.spawn(sample(target, self.source, self.timeout, start));
+                }
+            }
+            while let Some(finished) = tasks.try_join_next() {
+                report.record(finished);
+            }
+        }
+        while let Some(finished) = tasks.join_next().await {
+            report.record(finished);
+        }
+        report.elapsed = start.elapsed();
+        report.sorted.sort_unstable();
+        report
+    }
+
+    /// When connection number `n` is due.
+    fn due(&self, n: u64) -> Duration {
+        Duration::from_nanos(n.saturating_mul(1_000_000_000) / u64::from(self.rate))
+    }
+}
+
+impl RunningLoad {
+    /// Begins no more connections, waits for those under way and tells the outcome.
+    pub fn stop(mut self) -> Result<LoadReport> {
+        self.stop.store(true, Ordering::Relaxed);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(report)) => Ok(report),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(LoadReport::default()),
+        }
+    }
+}
+
+impl Drop for RunningLoad {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl LoadReport {
+    /// Connections that were answered.
+    pub fn answered(&self) -> u64 {
+        self.backends.values().sum()
+    }
+
+    /// Connections that failed.
+    pub fn failed(&self) -> u64 {
+        self.failures.values().sum()
+    }
+
+    /// The latency that `share` (0.0 to 1.0) of the answered connections kept within; zero if
+    /// nothing was answered.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index into a list of a test's samples, which the clamp keeps in range"
+    )]
+    pub fn percentile(&self, share: f64) -> Duration {
+        let last = self.sorted.len().saturating_sub(1);
+        let index = (last as f64 * share.clamp(0.0, 1.0)).round() as usize;
+        self.sorted.get(index).copied().unwrap_or_default()
+    }
+
+    fn record(&mut self, finished: std::result::Result<LoadSample, tokio::task::JoinError>) {
+        const EXAMPLES: usize = 100;
+        let sample = match finished {
+            Ok(sample) => sample,
+            Err(error) => {
+                let failure = Failure::Other(format!("the load's own task failed: {error}"));
+                *self.failures.entry(failure).or_default() += 1;
+                return;
+            }
+        };
+        match &sample.result {
+            Ok(answer) => {
+                *self.backends.entry(answer.backend).or_default() += 1;
+                self.sorted.push(sample.elapsed);
+                if self
+                    .slowest
+                    .as_ref()
+                    .is_none_or(|slowest| slowest.elapsed < sample.elapsed)
+                {
+                    self.slowest = Some(sample);
+                }
+            }
+            Err(failure) => {
+                *self.failures.entry(failure.clone()).or_default() += 1;
+                if self.examples.len() < EXAMPLES {
+                    self.examples.push(sample);
+                }
+            }
+        }
+    }
+}
+
+async fn sample(
+    target: SocketAddr,
+    source: Option<IpAddr>,
+    patience: Duration,
+    start: Instant,
+) -> LoadSample {
+    let at = start.elapsed();
+    let result = timeout(patience, ask(target, source))
+        .await
+        .unwrap_or(Err(Failure::TimedOut));
+    LoadSample {
+        at,
+        target,
+        result,
+        elapsed: start.elapsed().saturating_sub(at),
+    }
+}
+
+async fn ask(target: SocketAddr, source: Option<IpAddr>) -> std::result::Result<Answer, Failure> {
+    let mut stream = TcpStream::from_std(connecting(target, source)?.into())?;
+    stream.writable().await?;
+    if let Some(error) = stream.take_error()? {
+        return Err(error.into());
+    }
+    stream.write_all(REQUEST).await?;
+    let mut received = Vec::with_capacity(512);
+    loop {
+        if let Some((answer, _)) = parse_response(&received)? {
+            return Ok(answer);
+        }
+        if stream.read_buf(&mut received).await? == 0 {
+            return Err(Failure::Closed);
+        }
+    }
+}

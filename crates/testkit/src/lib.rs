@@ -1,0 +1,24 @@
+//! What viprule's tests are made of: network namespaces, a small cluster's wiring, servers that say
+//! who they are, clients that say who answered, the agent as a process, manifests and dumps.
+//!
+//! Nothing here touches the machine's own network namespace. Everything needs root, or a user
+//! namespace in which the tests are root: see [`netns::require_privileges`].
+
+pub mod agent;
+pub mod client;
+pub mod dump;
+mod error;
+pub mod manifests;
+pub mod netns;
+pub mod sctp;
+pub mod semantics;
+pub mod server;
+pub mod strategy;
+pub mod topology;
+pub mod walker;
+mod wire;
+
+pub use error::{Error, Result};
+pub use netns::Namespace;
+pub use topology::World;
+pub use wire::{Answer, Protocol};

@@ -1,0 +1,52 @@
+//! The objects that a node sees.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use viprule_service::model::{EndpointSlice, Family, Node, Service};
+
+use super::node_ports;
+use super::settings::Settings;
+use crate::walker::Host;
+
+/// Everything that Kubernetes and the machine tell a node.
+#[derive(Debug, Clone, Default)]
+pub struct Cluster {
+    /// All Services with a cluster IP.
+    pub services: Vec<Service>,
+    /// All EndpointSlices.
+    pub slices: Vec<EndpointSlice>,
+    /// This node's object, where it exists.
+    pub node: Option<Node>,
+    /// The addresses on the machine's interfaces, loopback included.
+    pub local_addresses: Vec<IpAddr>,
+}
+
+impl Cluster {
+    /// The host that packets meet on this node. `route_localnet` is set where node ports answer on
+    /// loopback addresses (contract 2.11).
+    pub fn host(&self, settings: &Settings) -> Host {
+        Host {
+            addresses: self.local_addresses.clone(),
+            route_localnet: node_ports::on_localhost(settings, self),
+        }
+    }
+
+    /// The node's effective IP of a family (contract 1.3).
+    pub fn node_ip(&self, settings: &Settings, family: Family) -> IpAddr {
+        if let Some(bind) = settings.bind_address
+            && Family::of(&bind) == family
+        {
+            return bind;
+        }
+        let addresses = self.node.as_ref().map_or(&[][..], |node| &node.addresses);
+        addresses.iter().copied().find(|ip| Family::of(ip) == family).unwrap_or(match family {
+            Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
+            Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
+        })
+    }
+
+    /// The node's zone.
+    pub fn zone(&self) -> Option<&str> {
+        self.node.as_ref()?.zone.as_deref()
+    }
+}

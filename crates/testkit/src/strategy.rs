@@ -1,0 +1,47 @@
+//! Strategies for clusters, settings and packets that have something to do with each other.
+//!
+//! What is undefined is not generated: no two Services ask for the same address, port and
+//! protocol, and of two endpoints with one address at most one isn't terminating (contract 1.6).
+//! What is generated but means nothing to a Service (other ports, other protocols, addresses
+//! nobody has) is there to be left alone.
+
+mod addresses;
+mod endpoints;
+mod probes;
+mod services;
+mod settings;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+pub use probes::{Probe, every_packet, probe};
+pub use settings::{node, settings};
+
+use crate::semantics::{Cluster, Settings};
+
+/// The name of the node that everything is planned for.
+pub const NODE: &str = "node-0";
+/// The zone that most nodes and many hints are of.
+pub const ZONE: &str = "zone-a";
+
+/// A cluster of one to four Services, as one node sees it.
+pub fn cluster() -> impl Strategy<Value = Cluster> {
+    (vec(services::service(), 1..=4), node()).prop_map(|(seeds, node)| {
+        let mut cluster = Cluster {
+            node,
+            local_addresses: addresses::local_addresses(),
+            ..Cluster::default()
+        };
+        for (number, seed) in seeds.iter().enumerate() {
+            let service = seed.service(number);
+            cluster.slices.extend(seed.slices(&service));
+            cluster.services.push(service);
+        }
+        cluster
+    })
+}
+
+/// A cluster, a node's settings, and packets to try with both.
+pub fn scenario(packets: usize) -> impl Strategy<Value = (Cluster, Settings, Vec<Probe>)> {
+    (cluster(), settings(), vec(probe(), packets))
+}

@@ -1,0 +1,213 @@
+//! The masquerade table and the golden cases of contract 1.7, through the renderer and through the
+//! independent statement.
+
+use viprule_service::model::{Conditions, Service};
+use viprule_testkit::semantics::{Cluster, Settings};
+use viprule_testkit::walker::{Distribution, Outcome};
+
+use crate::agreement::{Node, TOLERANCE};
+use crate::world::{self, DEAD, DRAINING, READY, at, empty_cluster, ip, packet, slice};
+
+const LOCAL: &str = "10.244.0.5";
+const REMOTE: &str = "10.244.1.7";
+
+/// A load balancer with a local and a remote endpoint.
+fn load_balancer(change: impl FnOnce(&mut Service)) -> Cluster {
+    with_endpoints(change, &[(LOCAL, "node-0", READY), (REMOTE, "node-1", READY)])
+}
+
+fn with_endpoints(
+    change: impl FnOnce(&mut Service),
+    endpoints: &[(&str, &str, Conditions)],
+) -> Cluster {
+    let mut service = world::service("web", 1);
+    service.load_balancer_ips = [ip("203.0.113.40")].into();
+    change(&mut service);
+    let mut cluster = empty_cluster();
+    cluster.slices.push(slice(&service, endpoints));
+    cluster.services.push(service);
+    cluster
+}
+
+/// Fails unless both ways of working it out come to `expected`.
+fn assert_ends(
+    cluster: &Cluster,
+    settings: &Settings,
+    from: &str,
+    to: &str,
+    expected: &Distribution,
+) {
+    let node = Node::new(cluster, settings);
+    let packet = packet(cluster, from, to);
+    let stated = node.expected(&packet, &[]);
+    assert!(stated.is_close_to(expected, TOLERANCE), "{packet}: {expected}, stated {stated}");
+    for walked in node.walkers().walk(&packet, &[]).expect("a sound state") {
+        assert!(walked.is_close_to(expected, TOLERANCE), "{packet}: {expected}, walked {walked}");
+    }
+}
+
+fn to(endpoints: &[&str], masqueraded: bool) -> Distribution {
+    let endpoint = |ip: &&str| Outcome::Delivered { endpoint: at(&format!("{ip}:8080")), masqueraded };
+    Distribution::uniform(&endpoints.iter().map(endpoint).collect::<Vec<_>>())
+}
+
+/// What a cell of the table says: the endpoints, and whether the source is masqueraded.
+fn cell(text: &str) -> Distribution {
+    match text {
+        "L,R" => to(&[LOCAL, REMOTE], false),
+        "L" => to(&[LOCAL], false),
+        "L,R SNAT" => to(&[LOCAL, REMOTE], true),
+        "L SNAT" => to(&[LOCAL], true),
+        other => panic!("{other} is no cell"),
+    }
+}
+
+const POD: &str = "10.244.0.9";
+const NODE: &str = "192.168.77.2";
+const LOCALHOST: &str = "127.0.0.1";
+const OUTSIDE: &str = "192.0.2.7";
+const CLUSTER_IP: &str = "10.1.0.1:80";
+const NODE_PORT: &str = "192.168.77.2:30001";
+const LOCAL_NODE_PORT: &str = "127.0.0.1:30001";
+const VIP: &str = "203.0.113.40:80";
+
+/// Source, destination, and the cells of policies Cluster, external Local, internal Local.
+type Row = (&'static str, &'static str, [&'static str; 3]);
+
+fn assert_table(settings: &Settings, rows: &[Row]) {
+    let clusters = [
+        load_balancer(|_| ()),
+        load_balancer(|service| service.external_policy_local = true),
+        load_balancer(|service| service.internal_policy_local = true),
+    ];
+    for (from, to, cells) in rows {
+        for (cluster, text) in clusters.iter().zip(cells) {
+            assert_ends(cluster, settings, from, to, &cell(text));
+        }
+    }
+}
+
+#[test]
+fn masquerade_table() {
+    assert_table(
+        &world::settings(),
+        &[
+            (POD, CLUSTER_IP, ["L,R", "L,R", "L"]),
+            (NODE, CLUSTER_IP, ["L,R SNAT", "L,R SNAT", "L SNAT"]),
+            (OUTSIDE, CLUSTER_IP, ["L,R SNAT", "L,R SNAT", "L SNAT"]),
+            (POD, NODE_PORT, ["L,R SNAT", "L,R", "L,R SNAT"]),
+            (POD, VIP, ["L,R SNAT", "L,R", "L,R SNAT"]),
+            (NODE, NODE_PORT, ["L,R SNAT", "L,R SNAT", "L,R SNAT"]),
+            (LOCALHOST, LOCAL_NODE_PORT, ["L,R SNAT", "L,R SNAT", "L,R SNAT"]),
+            (NODE, VIP, ["L,R SNAT", "L,R SNAT", "L,R SNAT"]),
+            (OUTSIDE, NODE_PORT, ["L,R SNAT", "L", "L,R SNAT"]),
+            (OUTSIDE, VIP, ["L,R SNAT", "L", "L,R SNAT"]),
+        ],
+    );
+}
+
+#[test]
+fn without_a_detector_pods_are_not_told_from_others() {
+    let mut settings = world::settings();
+    settings.detectors = [None, None];
+    assert_table(
+        &settings,
+        &[
+            (POD, CLUSTER_IP, ["L,R", "L,R", "L"]),
+            (NODE, CLUSTER_IP, ["L,R", "L,R", "L"]),
+            (OUTSIDE, CLUSTER_IP, ["L,R", "L,R", "L"]),
+            (POD, NODE_PORT, ["L,R SNAT", "L", "L,R SNAT"]),
+            (POD, VIP, ["L,R SNAT", "L", "L,R SNAT"]),
+            (NODE, VIP, ["L,R SNAT", "L,R SNAT", "L,R SNAT"]),
+        ],
+    );
+}
+
+#[test]
+fn masquerade_all_hides_every_client_of_cluster_ips() {
+    let mut settings = world::settings();
+    settings.masquerade_all = true;
+    assert_table(
+        &settings,
+        &[
+            (POD, CLUSTER_IP, ["L,R SNAT", "L,R SNAT", "L SNAT"]),
+            (OUTSIDE, CLUSTER_IP, ["L,R SNAT", "L,R SNAT", "L SNAT"]),
+            (POD, VIP, ["L,R SNAT", "L,R", "L,R SNAT"]),
+            (OUTSIDE, VIP, ["L,R SNAT", "L", "L,R SNAT"]),
+        ],
+    );
+}
+
+#[test]
+fn an_endpoint_that_reaches_itself_is_always_masqueraded() {
+    let cluster = load_balancer(|service| service.external_policy_local = true);
+    let expected = Distribution::uniform(&[
+        Outcome::Delivered { endpoint: at("10.244.0.5:8080"), masqueraded: true },
+        Outcome::Delivered { endpoint: at("10.244.1.7:8080"), masqueraded: false },
+    ]);
+    for to in [CLUSTER_IP, NODE_PORT, VIP] {
+        assert_ends(&cluster, &world::settings(), LOCAL, to, &expected);
+    }
+}
+
+/// Which endpoints the golden cases of contract 1.7 are about.
+fn golden_case(endpoints: &[(&str, &str, Conditions)]) -> Cluster {
+    with_endpoints(|service| service.external_policy_local = true, endpoints)
+}
+
+const A: (&str, &str, Conditions) = ("10.244.0.11", "node-0", READY);
+const B: (&str, &str, Conditions) = ("10.244.0.12", "node-0", READY);
+const C: (&str, &str, Conditions) = ("10.244.0.13", "node-0", DRAINING);
+const D: (&str, &str, Conditions) = ("10.244.0.14", "node-0", DEAD);
+const E: (&str, &str, Conditions) = ("10.244.1.15", "node-1", READY);
+const E_DRAINING: (&str, &str, Conditions) = ("10.244.1.15", "node-1", DRAINING);
+
+fn assert_golden(
+    endpoints: &[(&str, &str, Conditions)],
+    cluster_ip: &Distribution,
+    outside: &Distribution,
+) {
+    let (cluster, settings) = (golden_case(endpoints), world::settings());
+    assert_ends(&cluster, &settings, POD, CLUSTER_IP, cluster_ip);
+    assert_ends(&cluster, &settings, OUTSIDE, VIP, outside);
+    assert_ends(&cluster, &settings, OUTSIDE, NODE_PORT, outside);
+}
+
+#[test]
+fn ready_endpoints_come_before_terminating_ones() {
+    let everywhere = to(&[A.0, B.0, E.0], false);
+    assert_golden(&[A, B, C, D, E], &everywhere, &to(&[A.0, B.0], false));
+    assert_golden(&[C, D, E], &to(&[E.0], false), &to(&[C.0], false));
+}
+
+#[test]
+fn a_remote_terminating_endpoint_serves_cluster_traffic_only() {
+    let dropped = Distribution::certain(Outcome::Dropped);
+    assert_golden(&[E_DRAINING], &to(&[E.0], false), &dropped);
+    assert_golden(&[D, E], &to(&[E.0], false), &dropped);
+}
+
+#[test]
+fn endpoints_that_do_not_serve_are_none() {
+    let rejected = Distribution::certain(Outcome::Rejected);
+    assert_golden(&[D], &rejected, &rejected);
+    assert_golden(&[], &rejected, &rejected);
+}
+
+#[test]
+fn zz_same_ip() {
+    for n in 1..12 {
+    let mut cluster = load_balancer(|service| {
+        service.external_ips = [ip("203.0.113.40")].into();
+        service.source_ranges = ["198.18.0.0/16".parse().unwrap()].into();
+    });
+    let id = viprule_service::model::ServiceId::new("shop", &format!("web{n}")).unwrap();
+    cluster.services[0].id = id.clone();
+    cluster.slices[0].id.service = id;
+    let s = world::settings();
+    let node = Node::new(&cluster, &s);
+    let packet = packet(&cluster, OUTSIDE, VIP);
+    let w = node.walkers().walk(&packet, &[]).unwrap();
+    println!("{n}: stated {} walked {} / {}", node.expected(&packet, &[]), w[0], w[1]);
+    }
+}

@@ -1,0 +1,68 @@
+//! Generated clusters.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use viprule_testkit::strategy::scenario;
+use viprule_testkit::walker::{Origin, Outcome};
+
+use crate::agreement::Node;
+
+/// Packets tried with each cluster.
+const PACKETS: usize = 40;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Planner and renderer against the independent statement, for iptables mode.
+    #[test]
+    fn rendered_chains_mean_what_kubernetes_says(
+        (cluster, settings, probes) in scenario(PACKETS),
+    ) {
+        let node = Node::new(&cluster, &settings);
+        let walkers = node.walkers();
+        for probe in &probes {
+            let (packet, affinity) = probe.resolve(&cluster);
+            walkers.agree(&packet, &affinity)?;
+        }
+    }
+}
+
+/// The property above says little if all packets ended alike.
+#[test]
+fn generated_packets_meet_everything() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = std::collections::BTreeMap::<&str, usize>::new();
+    let mut total = 0;
+    for _ in 0..100 {
+        let (cluster, settings, probes) =
+            scenario(PACKETS).new_tree(&mut runner).expect("no filters").current();
+        let node = Node::new(&cluster, &settings);
+        for (packet, affinity) in probes.iter().map(|probe| probe.resolve(&cluster)) {
+            total += 1;
+            let mut count = |what, yes| *seen.entry(what).or_default() += usize::from(yes);
+            let expected = node.expected(&packet, &affinity);
+            let outcomes: Vec<&Outcome> = expected.iter().map(|(outcome, _)| outcome).collect();
+            let masqueraded = |yes| {
+                move |outcome: &&Outcome| {
+                    matches!(outcome, Outcome::Delivered { masqueraded, .. } if *masqueraded == yes)
+                }
+            };
+            let masked = outcomes.iter().copied().filter(masqueraded(true)).count();
+            let plain = outcomes.iter().copied().filter(masqueraded(false)).count();
+            count("from the node", packet.origin == Origin::Node);
+            count("delivered masqueraded", masked > 0);
+            count("delivered as it came", plain > 0);
+            count("hairpin among others", masked > 0 && plain > 0);
+            count("balanced", outcomes.len() > 2);
+            count("rejected", outcomes.contains(&&Outcome::Rejected));
+            count("dropped", outcomes.contains(&&Outcome::Dropped));
+            count("untouched", outcomes.contains(&&Outcome::Untouched));
+            count("sent back by affinity", expected != node.expected(&packet, &[]));
+        }
+    }
+    for (what, seen) in &seen {
+        assert!(seen * 100 >= total, "{what}: only {seen} of {total} packets");
+    }
+    assert!(seen["untouched"] * 2 <= total, "most packets mean nothing: {seen:?}");
+}

@@ -1,0 +1,11 @@
+//! Rendered dataplanes do with packets what Kubernetes says: for generated clusters, for the tables
+//! of the kube-proxy contract, and for what kube-proxy itself wrote. And the comparison notices
+//! when they don't.
+
+mod agreement;
+mod contract;
+mod generated;
+mod kube_proxy;
+mod mutations;
+mod refusals;
+mod world;

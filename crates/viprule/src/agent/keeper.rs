@@ -1,0 +1,206 @@
+//! The sync loop: when to write and when to look.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{self, Instant, MissedTickBehavior};
+use viprule_dataplane::Scope;
+use viprule_dataplane::iptables::{Iptables, Part};
+use viprule_service::model::Event;
+use viprule_writer::iptables::IptablesWriter;
+use viprule_writer::{WriteError, Writer as _};
+
+use super::{Report, SyncError, Syncer};
+
+/// How long to wait before trying again after an error, at first and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// What sources tell the sync loop.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Something happened.
+    Events(Vec<Event>),
+    /// All that exists has been told: the first sync may begin.
+    Complete,
+}
+
+/// Owns the plans and the kernel.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    syncer: Syncer<Iptables, IptablesWriter>,
+    inbox: mpsc::UnboundedReceiver<News>,
+    sync_period: Duration,
+    min_sync_period: Duration,
+    /// What has to be looked at because an attempt failed.
+    owed: Scope<Part>,
+    backoff: Duration,
+}
+
+impl Keeper {
+    /// Nothing is written before [`News::Complete`].
+    pub(super) fn new(
+        syncer: Syncer<Iptables, IptablesWriter>,
+        inbox: mpsc::UnboundedReceiver<News>,
+        sync_period: Duration,
+        min_sync_period: Duration,
+    ) -> Self {
+        let owed = Scope::Everything;
+        Self { syncer, inbox, sync_period, min_sync_period, owed, backoff: BACKOFF.0 }
+    }
+
+    /// Runs until told to stop, or until the sources or the kernel's permissions are gone.
+    pub(super) async fn keep(mut self, mut stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
+        tokio::select! {
+            _ = &mut stopped => return Ok(()),
+            complete = self.wait_for_everything() => if !complete { return Ok(()) },
+        }
+        let notifications = self.syncer.writer().notifications();
+        let descriptor = readable(notifications.as_fd().try_clone_to_owned()?)?;
+        let mut timer = time::interval(self.sync_period);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let outcome = self.syncer.reconcile(std::mem::replace(&mut self.owed, Scope::nothing()));
+        self.conclude("first sync", outcome)?;
+        loop {
+            let not_before = Instant::now() + self.min_sync_period;
+            let retry = async {
+                if self.owed.is_empty() {
+                    std::future::pending::<()>().await;
+                }
+                time::sleep(self.backoff).await;
+            };
+            tokio::select! {
+                biased;
+                _ = &mut stopped => return Ok(()),
+                ready = descriptor.readable() => {
+                    ready?.clear_ready();
+                    self.repair()?;
+                }
+                news = self.inbox.recv() => {
+                    let Some(news) = news else { return Ok(()) };
+                    time::sleep_until(not_before).await;
+                    self.take(news);
+                    self.sync()?;
+                }
+                () = retry => {
+                    let scope = std::mem::replace(&mut self.owed, Scope::nothing());
+                    let outcome = self.syncer.reconcile(scope);
+                    self.conclude("retry", outcome)?;
+                }
+                _ = timer.tick() => self.check()?,
+            }
+        }
+    }
+
+    /// False where the sources ended before.
+    async fn wait_for_everything(&mut self) -> bool {
+        while let Some(news) = self.inbox.recv().await {
+            match news {
+                News::Events(events) => events.into_iter().for_each(|e| self.syncer.apply(e)),
+                News::Complete => return true,
+            }
+        }
+        false
+    }
+
+    /// Takes this news and all that arrived while the kernel was busy.
+    fn take(&mut self, first: News) {
+        let mut next = Some(first);
+        while let Some(news) = next {
+            if let News::Events(events) = news {
+                events.into_iter().for_each(|event| self.syncer.apply(event));
+            }
+            next = self.inbox.try_recv().ok();
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), SyncError> {
+        let outcome = self.syncer.sync();
+        self.conclude("changed", outcome)
+    }
+
+    /// Puts right what somebody else changed.
+    fn repair(&mut self) -> Result<(), SyncError> {
+        let changes = match self.syncer.writer().foreign_changes() {
+            Ok(changes) => changes,
+            Err(error) => return self.conclude("repair", Err(error.into())),
+        };
+        if changes.scope.is_empty() {
+            return Ok(());
+        }
+        let outcome = self.syncer.reconcile(changes.scope);
+        if let Ok(report) = &outcome
+            && !report.is_empty()
+        {
+            tracing::warn!(by = changes.by.join(", "), "another program changed our rules");
+        }
+        self.conclude("repair", outcome)
+    }
+
+    /// The timer: nothing is read as long as the kernel says that nobody has changed anything.
+    fn check(&mut self) -> Result<(), SyncError> {
+        self.repair()?;
+        if self.syncer.has_refused() {
+            self.syncer.release_refused();
+            return self.sync();
+        }
+        Ok(())
+    }
+
+    /// Logs an outcome. Errors that time may heal are tried again.
+    fn conclude(
+        &mut self,
+        what: &'static str,
+        outcome: Result<Report, SyncError>,
+    ) -> Result<(), SyncError> {
+        match outcome {
+            Ok(report) => {
+                self.backoff = BACKOFF.0;
+                log(what, &report);
+                Ok(())
+            }
+            Err(
+                error @ SyncError::Write(WriteError::Permission { .. } | WriteError::Missing { .. }),
+            ) => Err(error),
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                tracing::error!("{what} failed, trying again: {error:#}");
+                // What a failed sync has left is in nobody's books.
+                self.owed = Scope::Everything;
+                self.backoff = (self.backoff * 2).min(BACKOFF.1);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[expect(deprecated, reason = "the other constructor is unsafe; an owned descriptor is sound here")]
+fn readable(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(descriptor, Interest::READABLE)
+}
+
+fn log(what: &str, report: &Report) {
+    /// Shares named in one line.
+    const NAMED: usize = 5;
+    if report.is_empty() {
+        tracing::debug!("{what}: nothing to write");
+        return;
+    }
+    let mut shares: Vec<&str> =
+        report.touched.iter().take(NAMED).map(|touched| touched.share.as_str()).collect();
+    let more = report.touched.len().saturating_sub(NAMED);
+    let more = format!("{more} more");
+    if report.touched.len() > NAMED {
+        shares.push(&more);
+    }
+    tracing::info!(
+        created = report.created,
+        replaced = report.replaced,
+        removed = report.removed,
+        transactions = report.transactions,
+        "{what}: {}",
+        shares.join(", ")
+    );
+}

@@ -1,0 +1,62 @@
+//! What a sync did.
+
+use serde::Serialize;
+
+/// What a sync did, for logs and for the operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Objects created.
+    pub created: usize,
+    /// Objects replaced.
+    pub replaced: usize,
+    /// Objects removed.
+    pub removed: usize,
+    /// Transactions sent.
+    pub transactions: usize,
+    /// Bytes sent.
+    pub bytes: usize,
+    /// What was touched, by share of the state.
+    pub touched: Vec<Touched>,
+    /// What the kernel refused, and why.
+    pub refused: Vec<String>,
+}
+
+/// What a sync did to one share of the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Touched {
+    /// The share: `service NAMESPACE/NAME`, `foundation`, `links`, or `leftovers` for objects
+    /// that belong to no Service any more.
+    pub share: String,
+    /// Objects created.
+    pub created: usize,
+    /// Objects replaced.
+    pub replaced: usize,
+    /// Objects removed.
+    pub removed: usize,
+}
+
+impl Report {
+    /// True where the kernel had it all.
+    pub fn is_empty(&self) -> bool {
+        self.created + self.replaced + self.removed == 0
+    }
+
+    pub(super) fn add(&mut self, touched: Touched) {
+        self.created += touched.created;
+        self.replaced += touched.replaced;
+        self.removed += touched.removed;
+        if touched.created + touched.replaced + touched.removed > 0 {
+            self.touched.push(touched);
+        }
+    }
+
+    pub(super) fn join(&mut self, other: Self) {
+        self.created += other.created;
+        self.replaced += other.replaced;
+        self.removed += other.removed;
+        self.transactions += other.transactions;
+        self.bytes += other.bytes;
+        self.touched.extend(other.touched);
+        self.refused.extend(other.refused);
+    }
+}

@@ -1,0 +1,126 @@
+//! Differences, printed chain by chain.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use nfnetlink::Family;
+use nfnetlink::xtables::Rule;
+use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
+use viprule_dataplane::iptables::{Key, Object};
+use viprule_dataplane::{Diff, ObjectKey};
+
+/// What differs.
+#[derive(Debug, Serialize)]
+pub(super) struct Changes {
+    mode: &'static str,
+    in_sync: bool,
+    chains: Vec<ChainChange>,
+}
+
+/// What differs in one chain.
+#[derive(Debug, Serialize)]
+struct ChainChange {
+    family: &'static str,
+    table: &'static str,
+    chain: String,
+    lines: Vec<Line>,
+}
+
+/// One line of `iptables-save`.
+#[derive(Debug, Serialize)]
+struct Line {
+    op: Op,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Op {
+    Keep,
+    Remove,
+    Add,
+}
+
+impl Op {
+    const fn sign(self) -> char {
+        match self {
+            Self::Keep => ' ',
+            Self::Remove => '-',
+            Self::Add => '+',
+        }
+    }
+}
+
+/// The family as flags and JSON name it.
+pub(super) const fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ipv4",
+        Family::Ipv6 => "ipv6",
+    }
+}
+
+impl Changes {
+    pub(super) fn new(diff: &Diff<'_, Key, Object, Object>) -> Self {
+        let mut chains: BTreeMap<_, ChainChange> = BTreeMap::new();
+        let mut add = |key: &Key, old: Option<&Object>, new: Option<&Object>| {
+            let chain = chains.entry(key.part()).or_insert_with(|| ChainChange {
+                family: family_name(key.table().family),
+                table: key.table().kind.name(),
+                chain: key.chain_name(),
+                lines: Vec::new(),
+            });
+            chain.lines.extend(lines(key, old, new));
+        };
+        for (key, old) in &diff.deletes {
+            add(key, Some(old), None);
+        }
+        for write in &diff.writes {
+            add(write.key, write.old, Some(write.new));
+        }
+        let chains = chains.into_values().collect();
+        Self { mode: "iptables", in_sync: diff.is_empty(), chains }
+    }
+
+    /// As a unified diff.
+    pub(super) fn to_text(&self, from: &str, to: &str) -> String {
+        let mut text = String::new();
+        if self.in_sync {
+            return text;
+        }
+        let _ = writeln!(text, "--- {from}\n+++ {to}");
+        for ChainChange { family, table, chain, lines } in &self.chains {
+            let _ = writeln!(text, "@@ {family} {table} {chain} @@");
+            for Line { op, text: line } in lines {
+                let _ = writeln!(text, "{}{line}", op.sign());
+            }
+        }
+        text
+    }
+}
+
+fn lines(key: &Key, old: Option<&Object>, new: Option<&Object>) -> Vec<Line> {
+    let name = key.chain_name();
+    let texts = |object: Option<&Object>| -> Vec<String> {
+        let declaration = matches!(key, Key::Chain { .. }).then(|| format!(":{name} - [0:0]"));
+        let rules = object.map(Object::rules).unwrap_or_default().iter();
+        let rules = rules.map(|rule: &Rule| format!("-A {name} {rule}").trim_end().to_owned());
+        object.and(declaration).into_iter().chain(rules).collect()
+    };
+    let (old, new) = (texts(old), texts(new));
+    let (old, new): (Vec<&str>, Vec<&str>) = (
+        old.iter().map(String::as_str).collect(),
+        new.iter().map(String::as_str).collect(),
+    );
+    TextDiff::from_slices(&old, &new)
+        .iter_all_changes()
+        .map(|change| {
+            let op = match change.tag() {
+                ChangeTag::Equal => Op::Keep,
+                ChangeTag::Delete => Op::Remove,
+                ChangeTag::Insert => Op::Add,
+            };
+            Line { op, text: change.value().to_owned() }
+        })
+        .collect()
+}

@@ -1,0 +1,7 @@
+//! `viprule`: see `viprule --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    viprule::cli::main()
+}

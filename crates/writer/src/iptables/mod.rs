@@ -1,0 +1,98 @@
+//! iptables mode over nf_tables: no iptables binary, one atomic transaction per sync.
+//!
+//! Every transaction is pinned to the generation of the rule set up to which we know what others
+//! did. Somebody else's commit in between is noticed by the kernel (ERESTART) and by us through
+//! notifications; what they touched of ours is then read again before anything is written.
+
+mod chains;
+mod known;
+mod observe;
+mod probe;
+mod send;
+mod stage;
+mod watch;
+
+pub use probe::{Support, probe, remove_counters};
+
+use netlink_batch::{Socket, socket::NETFILTER};
+use nfnetlink::nftables::Transaction;
+use viprule_dataplane::iptables::{Key, Object, Part};
+use viprule_dataplane::{Diff, Scope, State};
+
+use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
+use known::Known;
+use stage::Staged;
+use watch::Watch;
+
+/// Writes iptables mode's chains in the network namespace of the thread that made it.
+#[derive(Debug)]
+pub struct IptablesWriter {
+    socket: Socket,
+    watch: Watch,
+    known: Known,
+    transaction: Transaction<Tag>,
+    staged: Staged,
+}
+
+impl IptablesWriter {
+    /// Opens the sockets. The error says which capability or kernel option is missing.
+    pub fn open() -> Result<Self, WriteError> {
+        let mut socket =
+            Socket::open(NETFILTER).map_err(|e| WriteError::netlink("opening a netlink socket", &e))?;
+        let watch = Watch::start(&mut socket)?;
+        let mut transaction = Transaction::new();
+        transaction.begin(Some(watch.generation()));
+        let (known, staged) = (Known::default(), Staged::default());
+        Ok(Self { socket, watch, known, transaction, staged })
+    }
+
+    /// The socket that becomes readable when somebody else changes something.
+    pub fn notifications(&self) -> &Socket {
+        self.watch.socket()
+    }
+}
+
+impl Writer for IptablesWriter {
+    type Key = Key;
+    type Object = Object;
+
+    fn observe<V: From<Object>>(
+        &mut self,
+        scope: &Scope<Part>,
+    ) -> Result<State<Key, V>, WriteError> {
+        self.watch.absorb(&mut self.socket)?;
+        match scope {
+            Scope::Everything => {
+                self.watch.accept_everything(&mut self.socket)?;
+                self.observe_everything()
+            }
+            Scope::Parts(parts) => {
+                self.watch.accept(parts);
+                self.observe_parts(parts)
+            }
+        }
+    }
+
+    fn stage<A>(
+        &mut self,
+        tag: Tag,
+        diff: &Diff<'_, Key, A, Object>,
+    ) -> Result<(), ApplyError<Part>> {
+        let result = self.stage_diff(tag, diff);
+        if result.is_err() {
+            self.discard();
+        }
+        result
+    }
+
+    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+        let result = self.finish().map(|()| self.staged.written);
+        self.discard();
+        result
+    }
+
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+        self.watch.absorb(&mut self.socket)?;
+        Ok(self.watch.report())
+    }
+}

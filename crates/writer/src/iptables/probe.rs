@@ -1,0 +1,76 @@
+//! What this kernel has.
+
+use std::fs;
+
+use netlink_batch::{Socket, socket::NETFILTER};
+use nfnetlink::nfacct;
+use viprule_dataplane::iptables::counter;
+
+use crate::WriteError;
+use crate::sysctl;
+
+/// Parts that change which rules are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Support {
+    /// IPv6 is there and not switched off (contract 10).
+    pub ipv6: bool,
+    /// nfacct counters (contract 2.11).
+    pub nfacct: bool,
+    /// `net.netfilter.nf_conntrack_tcp_be_liberal` is set: packets that conntrack finds invalid
+    /// are let through (contract 2.4).
+    pub be_liberal: bool,
+}
+
+/// Looks at the kernel. With `make_counters` the counters that rules refer to are made; without
+/// it nothing is changed.
+pub fn probe(make_counters: bool) -> Result<Support, WriteError> {
+    let mut socket = Socket::open(NETFILTER)
+        .map_err(|error| WriteError::netlink("opening a netlink socket", &error))?;
+    Ok(Support {
+        ipv6: ipv6(),
+        nfacct: counters(&mut socket, make_counters)?,
+        be_liberal: sysctl::read("net/netfilter/nf_conntrack_tcp_be_liberal")
+            .is_some_and(|value| value != "0"),
+    })
+}
+
+fn ipv6() -> bool {
+    // The file is the namespace's own only below the reading thread.
+    fs::exists("/proc/thread-self/net/if_inet6").unwrap_or(false)
+        && sysctl::read("net/ipv6/conf/all/disable_ipv6").is_none_or(|value| value != "1")
+}
+
+fn counters(socket: &mut Socket, make: bool) -> Result<bool, WriteError> {
+    for name in counter::ALL {
+        let result = if make {
+            nfacct::ensure(socket, name)
+        } else {
+            nfacct::get(socket, name).map(|_| ())
+        };
+        match result {
+            Ok(()) => {}
+            Err(nfacct::Error::NotSupported) => return Ok(false),
+            Err(nfacct::Error::Netlink { source, .. }) => {
+                return Err(WriteError::netlink("asking for an nfacct counter", &source));
+            }
+            Err(error) => {
+                return Err(WriteError::Failed {
+                    operation: "asking for an nfacct counter".to_owned(),
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Removes the counters that rules referred to. One that is still in use stays.
+pub fn remove_counters() {
+    if let Ok(mut socket) = Socket::open(NETFILTER) {
+        for name in counter::ALL {
+            if let Err(error) = nfacct::delete(&mut socket, name) {
+                tracing::debug!(name, %error, "counter stays");
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! From messages to the kernel, and what it said.
+
+use std::collections::BTreeSet;
+
+use nfnetlink::nftables::{CommitError, Position};
+use nfnetlink::xtables::Rule;
+use viprule_dataplane::iptables::{BaseChain, Key, Part, Table};
+use viprule_dataplane::ownership::Chain;
+
+use super::{IptablesWriter, chains};
+use crate::{ApplyError, Refusal, Tag, WriteError};
+
+/// Size of a part while nothing leads to our chains yet, bytes: keeps memory small, and the
+/// kernel's commit lock free for others every now and then.
+const UNLINKED_PART: usize = 4 << 20;
+/// Size of a part otherwise, bytes: the kernel validates everything reachable with each part.
+const LINKED_PART: usize = 16 << 20;
+
+impl IptablesWriter {
+    /// The largest part to send.
+    pub(super) fn part_limit(&self) -> usize {
+        let wanted = if self.known.linked() { LINKED_PART } else { UNLINKED_PART };
+        wanted.min(self.socket.send_capacity())
+    }
+
+    /// Adds what comes last and sends it all.
+    pub(super) fn finish(&mut self) -> Result<(), ApplyError<Part>> {
+        self.stage_jumps()?;
+        self.stage_deletes()?;
+        self.send()
+    }
+
+    /// Sends what is staged so far as one transaction.
+    pub(super) fn send(&mut self) -> Result<(), ApplyError<Part>> {
+        if self.transaction.is_empty() {
+            return Ok(());
+        }
+        self.watch.absorb(&mut self.socket)?;
+        if !self.watch.touched().is_empty() {
+            return Err(self.foreign());
+        }
+        let before = self.watch.generation();
+        self.transaction.pin(before);
+        self.watch.pause()?;
+        let bytes = self.transaction.len();
+        let result = self.transaction.commit(&mut self.socket);
+        let made = match &result {
+            Ok(committed) => committed.generation,
+            Err(CommitError::Refused { generation, .. }) => *generation,
+            Err(CommitError::TooLarge { .. } | CommitError::NotSent(_)) => Some(before),
+            Err(CommitError::GenerationMoved | CommitError::Unknown) => None,
+        };
+        let result = result.map(|committed| {
+            let echoes: Vec<u64> = committed.echoes.iter().map(|echo| echo.handle).collect();
+            if committed.echoes_lost { Vec::new() } else { echoes }
+        });
+        self.watch.resume(&mut self.socket, made)?;
+        match result {
+            Ok(handles) => {
+                self.staged.written.transactions += 1;
+                self.staged.written.bytes += bytes;
+                self.settle(handles)
+            }
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    /// Others touched what is ours: where parts were sent before, those are not in anybody's
+    /// books yet.
+    fn foreign(&self) -> ApplyError<Part> {
+        if self.staged.written.transactions > 0 {
+            ApplyError::Unknown("others changed the rule set between two parts".to_owned())
+        } else {
+            ApplyError::Foreign(self.watch.touched().clone())
+        }
+    }
+
+    fn refused(&self, error: CommitError<Tag>) -> ApplyError<Part> {
+        let partly = self.staged.written.transactions > 0;
+        let refused = |refusals| ApplyError::Refused { refusals, partly };
+        match error {
+            CommitError::GenerationMoved => self.foreign(),
+            CommitError::Unknown => ApplyError::Unknown(error.to_string()),
+            CommitError::Refused { refusals, .. } => refused(
+                refusals
+                    .into_iter()
+                    .map(|refusal| Refusal { tag: refusal.tag, reason: refusal.to_string() })
+                    .collect(),
+            ),
+            // Only one object alone can be larger than a part.
+            CommitError::TooLarge { .. } => {
+                refused(vec![Refusal { tag: self.staged.last_tag, reason: error.to_string() }])
+            }
+            CommitError::NotSent(error) => {
+                WriteError::netlink("committing to nf_tables", &error).into()
+            }
+        }
+    }
+
+    /// Takes over what the part that was just sent has made and removed.
+    fn settle(&mut self, handles: Vec<u64>) -> Result<(), ApplyError<Part>> {
+        let staged = &mut self.staged;
+        self.known.tables.append(&mut staged.tables);
+        self.known.bases.append(&mut staged.bases);
+        for key in staged.gone.drain(..) {
+            self.known.forget(&key);
+        }
+        for (key, handle) in staged.echoes.drain(..).zip(handles) {
+            self.known.remember(key, handle);
+        }
+        self.transaction.begin(Some(self.watch.generation()));
+        Ok(())
+    }
+
+    /// Rules of ours in built-in chains keep their order among each other; foreign rules stay
+    /// where they are.
+    fn stage_jumps(&mut self) -> Result<(), ApplyError<Part>> {
+        let jumps = std::mem::take(&mut self.staged.jumps);
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
+        for (tag, key, rule) in jumps {
+            match self.known.neighbours(&key) {
+                (Some(next), _) => before.push((tag, key, rule, Position::Before(next))),
+                (None, Some(previous)) => behind.push((tag, key, rule, Position::After(previous))),
+                (None, None) => behind.push((tag, key, rule, Position::Head)),
+            }
+        }
+        // Each goes right before or right behind the same neighbour: the order of insertion
+        // decides which one ends up nearest to it.
+        for (tag, key, rule, position) in before.into_iter().chain(behind.into_iter().rev()) {
+            self.stage_jump(tag, key, position, &rule)?;
+        }
+        Ok(())
+    }
+
+    fn stage_jump(
+        &mut self,
+        tag: Tag,
+        key: Key,
+        position: Position,
+        rule: &Rule,
+    ) -> Result<(), ApplyError<Part>> {
+        let Key::Jump { table, base, .. } = key else { return Ok(()) };
+        self.stage_base(tag, table, base)?;
+        self.add_rule(tag, key, base.name(), position, rule)
+    }
+
+    fn stage_base(&mut self, tag: Tag, table: Table, base: BaseChain) -> Result<(), ApplyError<Part>> {
+        let place = (table, base);
+        if self.known.bases.contains(&place) || self.staged.bases.contains(&place) {
+            return Ok(());
+        }
+        self.fit(tag, |transaction, staged| {
+            let hook = chains::hook(table, base);
+            transaction.new_base_chain(chains::id(table, base.name()), hook);
+            staged.bases.insert(place);
+        })
+    }
+
+    fn stage_deletes(&mut self) -> Result<(), ApplyError<Part>> {
+        let deletes = std::mem::take(&mut self.staged.deletes);
+        let chains: BTreeSet<(Table, Chain)> = deletes
+            .iter()
+            .filter_map(|(_, key)| match key {
+                Key::Chain { table, chain } => Some((*table, *chain)),
+                _ => None,
+            })
+            .collect();
+        self.look_up_unknown(&deletes, &chains)?;
+        for (tag, key) in deletes {
+            match key {
+                Key::Chain { table, chain } => {
+                    let name = chain.to_string();
+                    self.fit(tag, |transaction, _| {
+                        transaction.flush_chain(chains::id(table, &name));
+                        transaction.delete_chain(chains::id(table, &name));
+                    })?;
+                }
+                // Goes with its chain.
+                Key::Rule { table, chain, .. } if chains.contains(&(table, chain)) => {
+                    self.staged.gone.push(key);
+                }
+                Key::Rule { .. } | Key::Jump { .. } => {
+                    let Some(handle) = self.known.handle(&key) else { continue };
+                    let name = key.chain_name();
+                    self.fit(tag, |transaction, staged| {
+                        transaction.delete_rule(chains::id(key.table(), &name), handle);
+                        staged.gone.push(key);
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look_up_unknown(
+        &mut self,
+        deletes: &[(Tag, Key)],
+        chains: &BTreeSet<(Table, Chain)>,
+    ) -> Result<(), ApplyError<Part>> {
+        let unknown: BTreeSet<(Table, Chain)> = deletes
+            .iter()
+            .filter_map(|(_, key)| match key {
+                Key::Rule { table, chain, .. } if self.known.handle(key).is_none() => {
+                    Some((*table, *chain))
+                }
+                _ => None,
+            })
+            .filter(|place| !chains.contains(place))
+            .collect();
+        for (table, chain) in unknown {
+            self.look_up_handles(table, chain)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Effects: observes a dataplane's objects in the kernel and applies diffs to them.
+//!
+//! A writer decides nothing. It reads the kernel into the state type that the renderer produces,
+//! and turns a [`Diff`] into messages in the order that the diff has.
+
+mod error;
+pub mod iptables;
+pub mod sysctl;
+
+pub use error::{ApplyError, Refusal, WriteError};
+
+use viprule_dataplane::{Content, Diff, ObjectKey, Scope, State};
+
+/// Says which part of a transaction an object belongs to, so that a refusal can be told apart.
+/// The caller chooses the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(pub u32);
+
+/// The piece of kernel state that holds a key.
+pub type PartOf<W> = <<W as Writer>::Key as ObjectKey>::Part;
+
+/// Reads and writes one dataplane's objects in the network namespace of the calling thread.
+pub trait Writer {
+    /// What identifies an object.
+    type Key: ObjectKey;
+    /// What an object says.
+    type Object: Content;
+
+    /// Reads what is ours within `scope`, as full contents or as fingerprints.
+    fn observe<V: From<Self::Object>>(
+        &mut self,
+        scope: &Scope<PartOf<Self>>,
+    ) -> Result<State<Self::Key, V>, WriteError>;
+
+    /// Adds a diff to the open transaction. Removals wait until [`Writer::commit`].
+    ///
+    /// Where size demands it the transaction is sent in parts, each of which leaves traffic right.
+    fn stage<A>(
+        &mut self,
+        tag: Tag,
+        diff: &Diff<'_, Self::Key, A, Self::Object>,
+    ) -> Result<(), ApplyError<PartOf<Self>>>;
+
+    /// Sends what is staged. Sends nothing where nothing is staged. After an error nothing stays
+    /// staged.
+    fn commit(&mut self) -> Result<Written, ApplyError<PartOf<Self>>>;
+
+    /// What others changed since the last question, and who. Does not block.
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<PartOf<Self>>, WriteError>;
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Transactions sent.
+    pub transactions: usize,
+    /// Bytes sent.
+    pub bytes: usize,
+}
+
+/// What others did to the kernel's objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignChanges<P> {
+    /// Pieces of ours that they touched.
+    pub scope: Scope<P>,
+    /// The programs that did it, as `name (pid)`, where the kernel told.
+    pub by: Vec<String>,
+}
