@@ -1,7 +1,7 @@
 #![allow(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::print_stdout, clippy::panic)]
 mod common;
 use std::time::Instant;
-use common::{accept, base, in_netns, jump, nat};
+use common::{base, in_netns, jump, nat};
 use nfnetlink::Family::Ipv4;
 use nfnetlink::nftables::{Position, Transaction};
 #[test]
@@ -17,7 +17,9 @@ fn probe() {
                     let name = format!("R{round}-{n}");
                     t.tag(n);
                     t.new_chain(nat(Ipv4, &name));
-                    t.new_rule(nat(Ipv4, &name), Position::End, false, accept);
+                    let mut rule = nfnetlink::xtables::Rule::new(Ipv4); rule.matches.push(nfnetlink::xtables::Match::Comment("x".into()));
+ rule.target = nfnetlink::xtables::Target::Accept;
+ t.new_rule(nat(Ipv4, &name), Position::End, false, |a| rule.encode(a));
                     t.new_rule(nat(Ipv4, "OUTPUT"), Position::End, false, jump(&name));
                 }
                 if looped {

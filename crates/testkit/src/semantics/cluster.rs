@@ -39,10 +39,14 @@ impl Cluster {
             return bind;
         }
         let addresses = self.node.as_ref().map_or(&[][..], |node| &node.addresses);
-        addresses.iter().copied().find(|ip| Family::of(ip) == family).unwrap_or(match family {
-            Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
-            Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
-        })
+        addresses
+            .iter()
+            .copied()
+            .find(|ip| Family::of(ip) == family)
+            .unwrap_or(match family {
+                Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
+                Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
+            })
     }
 
     /// The node's zone.

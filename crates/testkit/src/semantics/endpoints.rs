@@ -65,7 +65,9 @@ pub(super) fn select(
             selection.local = all.iter().filter(local).filter(draining).cloned().collect();
         }
     }
-    let usable = all.iter().any(|endpoint| ready(&endpoint) || draining(&endpoint));
+    let usable = all
+        .iter()
+        .any(|endpoint| ready(&endpoint) || draining(&endpoint));
     selection.anywhere = !selection.cluster.is_empty() || (uses.local && usable);
     selection
 }
@@ -114,11 +116,18 @@ fn one(endpoint: &Endpoint, port: u16, node_name: &str) -> Merged {
 /// else all. Hints count only where every endpoint has some.
 fn near(ready: Vec<Merged>, zone: Option<&str>, node: &str) -> Vec<Merged> {
     let names = |hints: &Hints, nodes: bool| {
-        if nodes { hints.nodes.clone() } else { hints.zones.clone() }
+        if nodes {
+            hints.nodes.clone()
+        } else {
+            hints.zones.clone()
+        }
     };
     for (nodes, here) in [(true, Some(node)), (false, zone)] {
         let all_hinted = ready.iter().all(|endpoint| {
-            endpoint.hints.as_ref().is_some_and(|hints| !names(hints, nodes).is_empty())
+            endpoint
+                .hints
+                .as_ref()
+                .is_some_and(|hints| !names(hints, nodes).is_empty())
         });
         let for_here: Vec<Merged> = ready
             .iter()

@@ -43,21 +43,40 @@ pub(super) fn of<'a>(service: &'a Service, question: &Question<'a>) -> Vec<Front
     };
     let (to, number) = (packet.destination.ip(), packet.destination.port());
     let mut frontends = Vec::new();
-    for port in service.ports.iter().filter(|port| port.protocol == packet.protocol) {
+    for port in service
+        .ports
+        .iter()
+        .filter(|port| port.protocol == packet.protocol)
+    {
         let to_port = port.port == number;
         let external = question.settings.allow_external_ips && service.external_ips.contains(&to);
         let node_port = port.node_port != 0 && port.node_port == number;
         let kinds = [
             (Kind::ClusterIp, to_port && to == cluster_ip),
             (Kind::ExternalIp, to_port && external),
-            (Kind::LoadBalancerIp, to_port && service.load_balancer_ips.contains(&to)),
+            (
+                Kind::LoadBalancerIp,
+                to_port && service.load_balancer_ips.contains(&to),
+            ),
             (Kind::NodePort, node_port && question.host.is_local(&to)),
         ];
         for (kind, _) in kinds.into_iter().filter(|(_, meant)| *meant) {
             let uses = uses(service, port, family);
-            let endpoints =
-                select(service, port, family, uses, question.cluster, question.settings);
-            frontends.push(Frontend { kind, service, port, family, endpoints });
+            let endpoints = select(
+                service,
+                port,
+                family,
+                uses,
+                question.cluster,
+                question.settings,
+            );
+            frontends.push(Frontend {
+                kind,
+                service,
+                port,
+                family,
+                endpoints,
+            });
         }
     }
     frontends
@@ -128,7 +147,10 @@ impl Frontend<'_> {
         } else {
             (&self.endpoints.local, false)
         };
-        Delivery { endpoints, masquerade }
+        Delivery {
+            endpoints,
+            masquerade,
+        }
     }
 
     /// `loadBalancerSourceRanges`.
@@ -141,7 +163,9 @@ impl Frontend<'_> {
         let own = ranges.iter().any(|net| net.contains(&node))
             && self.service.load_balancer_ips.contains(&source);
         ranges.is_empty()
-            || ranges.iter().any(|net| net.prefix_len() == 0 || net.contains(&source))
+            || ranges
+                .iter()
+                .any(|net| net.prefix_len() == 0 || net.contains(&source))
             || own
     }
 
@@ -164,8 +188,11 @@ impl Frontend<'_> {
         {
             return None;
         }
-        let local_only =
-            if external { external_local(self.service) } else { self.service.internal_policy_local };
+        let local_only = if external {
+            external_local(self.service)
+        } else {
+            self.service.internal_policy_local
+        };
         if !self.endpoints.anywhere {
             Some(Outcome::Rejected)
         } else if local_only && self.endpoints.local.is_empty() {

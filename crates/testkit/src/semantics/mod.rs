@@ -25,7 +25,12 @@ pub fn expected(
     packet: &Packet,
     affinity: &Affinity,
 ) -> Distribution {
-    let question = Question { cluster, settings, packet, host: cluster.host(settings) };
+    let question = Question {
+        cluster,
+        settings,
+        packet,
+        host: cluster.host(settings),
+    };
     if packet.is_martian(&question.host) {
         return Distribution::certain(Outcome::Dropped);
     }
@@ -61,14 +66,15 @@ impl<'a> Question<'a> {
 
     /// True where the packet comes from a pod on this node, as far as anybody can tell (1.8).
     fn is_from_local_pod(&self) -> bool {
-        self.detector().is_some_and(|detector| match (detector, &self.packet.origin) {
-            (Detector::Source(net), _) => net.contains(&self.packet.source.ip()),
-            (Detector::Bridge(bridge), Origin::Interface(name)) => name == bridge,
-            (Detector::InterfacePrefix(prefix), Origin::Interface(name)) => {
-                name.starts_with(prefix.as_str())
-            }
-            (Detector::Bridge(_) | Detector::InterfacePrefix(_), Origin::Node) => false,
-        })
+        self.detector()
+            .is_some_and(|detector| match (detector, &self.packet.origin) {
+                (Detector::Source(net), _) => net.contains(&self.packet.source.ip()),
+                (Detector::Bridge(bridge), Origin::Interface(name)) => name == bridge,
+                (Detector::InterfacePrefix(prefix), Origin::Interface(name)) => {
+                    name.starts_with(prefix.as_str())
+                }
+                (Detector::Bridge(_) | Detector::InterfacePrefix(_), Origin::Node) => false,
+            })
     }
 
     fn detector(&self) -> Option<&'a Detector> {
@@ -96,15 +102,24 @@ impl<'a> Question<'a> {
             let leaves =
                 self.packet.origin == Origin::Node || !self.host.is_local(&endpoint.address.ip());
             let masqueraded = (delivery.masquerade || hairpin) && leaves;
-            Outcome::Delivered { endpoint: endpoint.address, masqueraded }
+            Outcome::Delivered {
+                endpoint: endpoint.address,
+                masqueraded,
+            }
         };
         let sticky = delivery.endpoints.iter().find(|endpoint| {
-            affinity.iter().any(|entry| self.holds(frontend, entry, endpoint))
+            affinity
+                .iter()
+                .any(|entry| self.holds(frontend, entry, endpoint))
         });
         match sticky {
             Some(endpoint) => Distribution::certain(outcome(endpoint)),
             None => Distribution::uniform(
-                &delivery.endpoints.iter().map(|endpoint| outcome(endpoint)).collect::<Vec<_>>(),
+                &delivery
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| outcome(endpoint))
+                    .collect::<Vec<_>>(),
             ),
         }
     }
@@ -132,12 +147,15 @@ impl<'a> Question<'a> {
     fn undelivered(&self, frontends: &[Frontend<'_>]) -> Outcome {
         let (source, destination) = (self.packet.source.ip(), self.packet.destination.ip());
         // With node ports on loopback addresses, nothing else may reach those from outside (2.4).
-        let guarded = destination.is_ipv4() && node_ports::on_localhost(self.settings, self.cluster);
+        let guarded =
+            destination.is_ipv4() && node_ports::on_localhost(self.settings, self.cluster);
         if guarded && destination.is_loopback() && !source.is_loopback() {
             return Outcome::Dropped;
         }
-        let mut refusals: Vec<Outcome> =
-            frontends.iter().filter_map(|frontend| frontend.refuse(self)).collect();
+        let mut refusals: Vec<Outcome> = frontends
+            .iter()
+            .filter_map(|frontend| frontend.refuse(self))
+            .collect();
         // A packet outside the source ranges is dropped whatever else is said about it.
         refusals.sort_by_key(|outcome| *outcome != Outcome::Dropped);
         refusals.first().copied().unwrap_or(Outcome::Untouched)

@@ -20,9 +20,15 @@ fn networks(settings: &Settings, cluster: &Cluster, family: Family) -> Vec<IpNet
             .map(IpNet::from)
             .collect(),
     };
-    let mine: Vec<IpNet> =
-        configured.into_iter().filter(|net| Family::of(&net.addr()) == family).collect();
-    if mine.iter().any(|net| net.prefix_len() == 0) { Vec::new() } else { mine }
+    let mine: Vec<IpNet> = configured
+        .into_iter()
+        .filter(|net| Family::of(&net.addr()) == family)
+        .collect();
+    if mine.iter().any(|net| net.prefix_len() == 0) {
+        Vec::new()
+    } else {
+        mine
+    }
 }
 
 /// True where node ports answer on IPv4 loopback addresses.

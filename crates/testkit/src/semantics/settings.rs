@@ -72,5 +72,8 @@ pub struct Quirks {
 
 impl Quirks {
     /// Those of iptables mode.
-    pub const IPTABLES: Self = Self { node_bypasses_refusal: true, refuses_on_every_address: true };
+    pub const IPTABLES: Self = Self {
+        node_bypasses_refusal: true,
+        refuses_on_every_address: true,
+    };
 }

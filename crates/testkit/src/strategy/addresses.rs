@@ -54,7 +54,12 @@ pub(super) fn local_addresses() -> Vec<IpAddr> {
 
 /// Those of one family.
 pub(super) fn local_of(family: Family) -> [IpAddr; 4] {
-    [node_address(family), second_address(family), bridge_address(family), loopback(family)]
+    [
+        node_address(family),
+        second_address(family),
+        bridge_address(family),
+        loopback(family),
+    ]
 }
 
 /// The cluster IP of the n-th Service.
@@ -96,21 +101,28 @@ pub(super) const fn clients(family: Family) -> [IpAddr; 3] {
     }
 }
 
-/// External IPs to choose from; the last is the node's own.
-pub(super) const fn external_ips(family: Family) -> [IpAddr; 2] {
+/// External IPs to choose from: one that is nothing else, the node's own, one for load balancers.
+pub(super) const fn external_ips(family: Family) -> [IpAddr; 3] {
+    let [_, shared, _] = load_balancer_ips(family);
     match family {
-        Family::Ipv4 => [v4(198, 51, 100, 40), node_address(family)],
-        Family::Ipv6 => [v6(0x198, 0, 0, 40), node_address(family)],
+        Family::Ipv4 => [v4(198, 51, 100, 40), node_address(family), shared],
+        Family::Ipv6 => [v6(0x198, 0, 0, 40), node_address(family), shared],
     }
 }
 
 /// Load balancer IPs to choose from; the last is the node's own.
 pub(super) const fn load_balancer_ips(family: Family) -> [IpAddr; 3] {
     match family {
-        Family::Ipv4 => {
-            [v4(203, 0, 113, 40), v4(203, 0, 113, 41), second_address(Family::Ipv4)]
-        }
-        Family::Ipv6 => [v6(0x203, 0, 0, 40), v6(0x203, 0, 0, 41), second_address(Family::Ipv6)],
+        Family::Ipv4 => [
+            v4(203, 0, 113, 40),
+            v4(203, 0, 113, 41),
+            second_address(Family::Ipv4),
+        ],
+        Family::Ipv6 => [
+            v6(0x203, 0, 0, 40),
+            v6(0x203, 0, 0, 41),
+            second_address(Family::Ipv6),
+        ],
     }
 }
 

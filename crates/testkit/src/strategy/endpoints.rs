@@ -54,14 +54,28 @@ fn hints(zones: usize, nodes: usize) -> impl Strategy<Value = Option<Hints>> + C
     let nodes = subsequence(vec![NODE, "node-1"], nodes..=2);
     let boxed = |names: Vec<&str>| names.into_iter().map(Box::from).collect();
     (zones, nodes, prop::bool::weighted(0.9)).prop_map(move |(zones, nodes, some)| {
-        some.then(|| Hints { zones: boxed(zones), nodes: boxed(nodes) })
+        some.then(|| Hints {
+            zones: boxed(zones),
+            nodes: boxed(nodes),
+        })
     })
 }
 
 fn candidate(hints: impl Strategy<Value = Option<Hints>>) -> impl Strategy<Value = Candidate> {
-    let nodes = select(vec![Some(NODE), Some(NODE), Some("node-1"), Some("node-2"), None]);
+    let nodes = select(vec![
+        Some(NODE),
+        Some(NODE),
+        Some("node-1"),
+        Some("node-2"),
+        None,
+    ]);
     (nodes, hints, conditions(false), conditions(true)).prop_map(|(node, hints, living, dying)| {
-        Candidate { node, hints, living, dying }
+        Candidate {
+            node,
+            hints,
+            living,
+            dying,
+        }
     })
 }
 
@@ -69,18 +83,38 @@ fn candidate(hints: impl Strategy<Value = Option<Hints>>) -> impl Strategy<Value
 /// publish addresses that aren't ready.
 fn conditions(terminating: bool) -> impl Strategy<Value = Conditions> {
     let ready = if terminating { 0.1 } else { 0.75 };
-    (prop::bool::weighted(ready), prop::bool::weighted(0.7))
-        .prop_map(move |(ready, serving)| Conditions { ready, serving, terminating })
+    (prop::bool::weighted(ready), prop::bool::weighted(0.7)).prop_map(move |(ready, serving)| {
+        Conditions {
+            ready,
+            serving,
+            terminating,
+        }
+    })
 }
 
 fn slice() -> impl Strategy<Value = Slice> {
     (
         select(Family::ALL.to_vec()),
-        vec(select(vec![Some(8080), Some(8080), Some(8080), Some(8081), Some(53), None]), 3),
+        vec(
+            select(vec![
+                Some(8080),
+                Some(8080),
+                Some(8080),
+                Some(8081),
+                Some(53),
+                None,
+            ]),
+            3,
+        ),
         any::<bool>(),
         vec((0_usize..8, prop::bool::weighted(0.3)), 0..=6),
     )
-        .prop_map(|(family, numbers, stray, members)| Slice { family, numbers, stray, members })
+        .prop_map(|(family, numbers, stray, members)| Slice {
+            family,
+            numbers,
+            stray,
+            members,
+        })
 }
 
 impl Endpoints {
@@ -104,24 +138,46 @@ impl Endpoints {
             .zip(&slice.numbers)
             .filter_map(|(port, number)| {
                 let (name, protocol) = (port.name.clone(), port.protocol);
-                Some(SlicePort { name, protocol, port: (*number)? })
+                Some(SlicePort {
+                    name,
+                    protocol,
+                    port: (*number)?,
+                })
             })
             .collect();
         if slice.stray {
-            ports.push(SlicePort { name: "stray".into(), protocol: Protocol::Tcp, port: 9999 });
+            ports.push(SlicePort {
+                name: "stray".into(),
+                protocol: Protocol::Tcp,
+                port: 9999,
+            });
         }
         let addresses = addresses::endpoint(slice.family);
         let endpoints = slice
             .members
             .iter()
-            .zip(slice.members.iter().map(|(position, _)| &self.pool[*position]))
+            .zip(
+                slice
+                    .members
+                    .iter()
+                    .map(|(position, _)| &self.pool[*position]),
+            )
             .map(|((position, terminating), candidate)| Endpoint {
                 address: addresses[*position],
-                conditions: if *terminating { candidate.dying } else { candidate.living },
+                conditions: if *terminating {
+                    candidate.dying
+                } else {
+                    candidate.living
+                },
                 node: candidate.node.map(Into::into),
                 hints: candidate.hints.clone().map(Box::new),
             })
             .collect();
-        EndpointSlice { id, family: slice.family, ports: ports.into(), endpoints }
+        EndpointSlice {
+            id,
+            family: slice.family,
+            ports: ports.into(),
+            endpoints,
+        }
     }
 }

@@ -81,9 +81,17 @@ impl Probe {
     pub fn resolve(&self, cluster: &Cluster) -> (Packet, Vec<Remembered>) {
         let mut targets = destinations(cluster, self.family);
         if targets.is_empty() {
-            targets = Family::ALL.into_iter().flat_map(|it| destinations(cluster, it)).collect();
+            targets = Family::ALL
+                .into_iter()
+                .flat_map(|it| destinations(cluster, it))
+                .collect();
         }
-        let Target { destination, protocol, service, port } = *self.destination.get(&targets);
+        let Target {
+            destination,
+            protocol,
+            service,
+            port,
+        } = *self.destination.get(&targets);
         let family = Family::of(&destination.ip());
         let source = *self.source.get(&sources(cluster, family, destination.ip()));
         let origin = if is_local(cluster, source) && !self.spoofed {
@@ -92,10 +100,16 @@ impl Probe {
             Origin::Interface(self.interface.to_owned())
         };
         let source = SocketAddr::new(source, self.source_port);
-        let packet = Packet { source, destination, protocol, origin };
+        let packet = Packet {
+            source,
+            destination,
+            protocol,
+            origin,
+        };
         let memories = self.memories.iter();
-        let memories =
-            memories.filter_map(|it| it.resolve(service, port, cluster, source.ip())).collect();
+        let memories = memories
+            .filter_map(|it| it.resolve(service, port, cluster, source.ip()))
+            .collect();
         (packet, memories)
     }
 }
@@ -115,10 +129,17 @@ impl Memory {
             (service, self.port.get(&service.ports))
         };
         let mut endpoints = Vec::new();
-        for slice in cluster.slices.iter().filter(|slice| slice.id.service == service.id) {
+        for slice in cluster
+            .slices
+            .iter()
+            .filter(|slice| slice.id.service == service.id)
+        {
             for number in slice.ports.iter().filter(|other| other.name == port.name) {
                 endpoints.extend(
-                    slice.endpoints.iter().map(|it| SocketAddr::new(it.address, number.port)),
+                    slice
+                        .endpoints
+                        .iter()
+                        .map(|it| SocketAddr::new(it.address, number.port)),
                 );
             }
         }
@@ -144,7 +165,13 @@ impl Memory {
 pub fn every_packet(cluster: &Cluster) -> Vec<Packet> {
     let mut packets = BTreeMap::new();
     for family in Family::ALL {
-        for Target { destination, protocol, service, .. } in destinations(cluster, family) {
+        for Target {
+            destination,
+            protocol,
+            service,
+            ..
+        } in destinations(cluster, family)
+        {
             let own = service.load_balancer_ips.iter().copied();
             let sources = addresses::clients(family)
                 .into_iter()
@@ -161,7 +188,12 @@ pub fn every_packet(cluster: &Cluster) -> Vec<Packet> {
                     Origin::Interface("eth0".to_owned())
                 };
                 let source = SocketAddr::new(source, 40_000);
-                let packet = Packet { source, destination, protocol, origin };
+                let packet = Packet {
+                    source,
+                    destination,
+                    protocol,
+                    origin,
+                };
                 packets.insert((destination, protocol, source), packet);
             }
         }
@@ -195,8 +227,9 @@ const OFTEN: usize = 4;
 fn destinations(cluster: &Cluster, family: Family) -> Vec<Target<'_>> {
     let mut all = Vec::new();
     for service in &cluster.services {
-        let virtual_ips: Vec<IpAddr> =
-            virtual_ips(service).filter(|ip| Family::of(ip) == family).collect();
+        let virtual_ips: Vec<IpAddr> = virtual_ips(service)
+            .filter(|ip| Family::of(ip) == family)
+            .collect();
         if service.cluster_ip(family).is_none() && service.ports.len() > 1 {
             // Nothing of such a Service is served in this family: seldom worth a packet.
             continue;
@@ -204,7 +237,12 @@ fn destinations(cluster: &Cluster, family: Family) -> Vec<Target<'_>> {
         for port in &service.ports {
             let mut add = |ip: IpAddr, number: u16, protocol| {
                 let destination = SocketAddr::new(ip, number);
-                all.push(Target { destination, protocol, service, port });
+                all.push(Target {
+                    destination,
+                    protocol,
+                    service,
+                    port,
+                });
             };
             for ip in virtual_ips.iter().flat_map(|ip| [ip; OFTEN]) {
                 add(*ip, port.port, port.protocol);
@@ -212,7 +250,11 @@ fn destinations(cluster: &Cluster, family: Family) -> Vec<Target<'_>> {
             if port.node_port != 0 {
                 let local = addresses::local_of(family);
                 let [own, second, ..] = local;
-                for ip in local.into_iter().chain([own, second]).chain(virtual_ips.first().copied()) {
+                for ip in local
+                    .into_iter()
+                    .chain([own, second])
+                    .chain(virtual_ips.first().copied())
+                {
                     add(ip, port.node_port, port.protocol);
                 }
                 if family == Family::Ipv4 {
@@ -227,7 +269,11 @@ fn destinations(cluster: &Cluster, family: Family) -> Vec<Target<'_>> {
             if let Some(ip) = virtual_ips.first() {
                 add(*ip, 7, port.protocol);
                 let tcp = port.protocol == Protocol::Tcp;
-                add(*ip, port.port, if tcp { Protocol::Udp } else { Protocol::Tcp });
+                add(
+                    *ip,
+                    port.port,
+                    if tcp { Protocol::Udp } else { Protocol::Tcp },
+                );
             }
         }
     }
@@ -235,7 +281,10 @@ fn destinations(cluster: &Cluster, family: Family) -> Vec<Target<'_>> {
 }
 
 fn virtual_ips(service: &Service) -> impl Iterator<Item = IpAddr> {
-    let external = service.external_ips.iter().chain(&service.load_balancer_ips);
+    let external = service
+        .external_ips
+        .iter()
+        .chain(&service.load_balancer_ips);
     service.cluster_ips.iter().chain(external).copied()
 }
 
@@ -244,7 +293,10 @@ fn sources(cluster: &Cluster, family: Family, destination: IpAddr) -> Vec<IpAddr
     let mut all = addresses::clients(family).to_vec();
     all.extend(addresses::endpoint(family));
     all.extend(addresses::local_of(family));
-    let own = cluster.services.iter().flat_map(|service| service.load_balancer_ips.iter().copied());
+    let own = cluster
+        .services
+        .iter()
+        .flat_map(|service| service.load_balancer_ips.iter().copied());
     let endpoints = cluster.slices.iter().flat_map(|slice| &slice.endpoints);
     let others = own.chain(endpoints.map(|endpoint| endpoint.address));
     all.extend(others.filter(|ip| Family::of(ip) == family));

@@ -42,13 +42,27 @@ struct Port {
 
 pub(super) fn service() -> impl Strategy<Value = Seed> {
     let identity = (
-        select(vec![ServiceType::ClusterIp, ServiceType::NodePort, ServiceType::LoadBalancer]),
+        select(vec![
+            ServiceType::ClusterIp,
+            ServiceType::NodePort,
+            ServiceType::LoadBalancer,
+        ]),
         subsequence(Family::ALL.to_vec(), 1..=2),
         vec(port(), 1..=3),
     );
     let addresses = (
-        some_of(Family::ALL.into_iter().flat_map(addresses::external_ips).collect()),
-        some_of(Family::ALL.into_iter().flat_map(addresses::load_balancer_ips).collect()),
+        some_of(
+            Family::ALL
+                .into_iter()
+                .flat_map(addresses::external_ips)
+                .collect(),
+        ),
+        some_of(
+            Family::ALL
+                .into_iter()
+                .flat_map(addresses::load_balancer_ips)
+                .collect(),
+        ),
         source_ranges(),
     );
     let policies = (
@@ -85,8 +99,9 @@ fn some_of(pool: Vec<IpAddr>) -> BoxedStrategy<Vec<IpAddr>> {
 
 /// Often none; seldom one that lets everybody in.
 fn source_ranges() -> BoxedStrategy<Vec<IpNet>> {
-    let (all, some): (Vec<IpNet>, Vec<IpNet>) =
-        addresses::source_ranges().into_iter().partition(|net| net.prefix_len() == 0);
+    let (all, some): (Vec<IpNet>, Vec<IpNet>) = addresses::source_ranges()
+        .into_iter()
+        .partition(|net| net.prefix_len() == 0);
     let some = || subsequence(some.clone(), 1..=4);
     prop_oneof![
         2 => Just(Vec::new()),
@@ -99,7 +114,12 @@ fn source_ranges() -> BoxedStrategy<Vec<IpNet>> {
 fn port() -> impl Strategy<Value = Port> {
     (
         select(vec!["", "http", "dns"]),
-        select(vec![Protocol::Tcp, Protocol::Tcp, Protocol::Udp, Protocol::Sctp]),
+        select(vec![
+            Protocol::Tcp,
+            Protocol::Tcp,
+            Protocol::Udp,
+            Protocol::Sctp,
+        ]),
         0_u16..2,
         any::<bool>(),
         prop::bool::weighted(0.2),
@@ -123,7 +143,11 @@ impl Seed {
             let new = ServicePort {
                 name: port.name.into(),
                 protocol: port.protocol,
-                port: if port.same_number { node_port } else { 80 + first + port.slot },
+                port: if port.same_number {
+                    node_port
+                } else {
+                    80 + first + port.slot
+                },
                 node_port: if port.node_port { node_port } else { 0 },
             };
             let clashes = |other: &ServicePort| {
@@ -164,7 +188,11 @@ impl Seed {
     }
 }
 
-#[expect(clippy::missing_panics_doc, clippy::expect_used, reason = "the name is a valid one")]
+#[expect(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "the name is a valid one"
+)]
 fn service_id(number: usize) -> ServiceId {
     ServiceId::new("shop", &format!("svc-{number}")).expect("a DNS label")
 }

@@ -19,18 +19,20 @@ pub fn settings() -> impl Strategy<Value = Settings> {
         node_port_addresses(),
         any::<bool>(),
     )
-        .prop_map(|(bind, allow_external_ips, masquerade_all, detectors, node_ports, localhost)| {
-            Settings {
-                node_name: NODE.to_owned(),
-                bind_address: bind.map(second_address),
-                allow_external_ips,
-                masquerade_all,
-                detectors: detectors.into(),
-                node_port_addresses: node_ports,
-                localhost_node_ports: localhost,
-                quirks: Quirks::IPTABLES,
-            }
-        })
+        .prop_map(
+            |(bind, allow_external_ips, masquerade_all, detectors, node_ports, localhost)| {
+                Settings {
+                    node_name: NODE.to_owned(),
+                    bind_address: bind.map(second_address),
+                    allow_external_ips,
+                    masquerade_all,
+                    detectors: detectors.into(),
+                    node_port_addresses: node_ports,
+                    localhost_node_ports: localhost,
+                    quirks: Quirks::IPTABLES,
+                }
+            },
+        )
 }
 
 fn detector(family: Family) -> impl Strategy<Value = Option<Detector>> {

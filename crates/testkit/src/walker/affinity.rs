@@ -27,6 +27,9 @@ pub struct Remembered {
 impl Remembered {
     /// The Service port's name in full.
     pub fn port_name(&self) -> ServicePortName<'_> {
-        ServicePortName { service: &self.service, port: &self.port }
+        ServicePortName {
+            service: &self.service,
+            port: &self.port,
+        }
     }
 }

@@ -27,8 +27,14 @@ pub enum Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delivered { endpoint, masqueraded: false } => write!(f, "{endpoint}"),
-            Self::Delivered { endpoint, masqueraded: true } => write!(f, "{endpoint} masqueraded"),
+            Self::Delivered {
+                endpoint,
+                masqueraded: false,
+            } => write!(f, "{endpoint}"),
+            Self::Delivered {
+                endpoint,
+                masqueraded: true,
+            } => write!(f, "{endpoint} masqueraded"),
             Self::Rejected => f.write_str("rejected"),
             Self::Dropped => f.write_str("dropped"),
             Self::Untouched => f.write_str("untouched"),
@@ -72,14 +78,19 @@ impl Distribution {
 
     /// The possible outcomes in order, with their probabilities.
     pub fn iter(&self) -> impl Iterator<Item = (&Outcome, f64)> {
-        self.outcomes.iter().map(|(outcome, probability)| (outcome, *probability))
+        self.outcomes
+            .iter()
+            .map(|(outcome, probability)| (outcome, *probability))
     }
 
     /// True where no outcome's probability differs by more than `tolerance`.
     pub fn is_close_to(&self, other: &Self, tolerance: f64) -> bool {
-        self.outcomes.keys().chain(other.outcomes.keys()).all(|outcome| {
-            (self.probability(outcome) - other.probability(outcome)).abs() <= tolerance
-        })
+        self.outcomes
+            .keys()
+            .chain(other.outcomes.keys())
+            .all(|outcome| {
+                (self.probability(outcome) - other.probability(outcome)).abs() <= tolerance
+            })
     }
 }
 

@@ -61,7 +61,11 @@ impl fmt::Display for Packet {
             Origin::Interface(name) => name,
             Origin::Node => "node",
         };
-        write!(f, "{} {} -> {} from {from}", self.protocol, self.source, self.destination)
+        write!(
+            f,
+            "{} {} -> {} from {from}",
+            self.protocol, self.source, self.destination
+        )
     }
 }
 

@@ -141,7 +141,7 @@ fn foreign_state_ignores_ours_and_sees_everything_else() {
                 .unwrap();
         }),
         ("CNI-HOSTPORT", &|| {
-            restore(&node, Family::V4, "*nat\n-F CNI-HOSTPORT\nCOMMIT\n")
+            restore(&node, Family::V4, "*nat\n-F CNI-HOSTPORT\nCOMMIT\n");
         }),
         ("order", &|| {
             let swap = "*nat\n-D PREROUTING -s 10.0.0.0/8 -j RETURN\n\
@@ -149,10 +149,10 @@ fn foreign_state_ignores_ours_and_sees_everything_else() {
             restore(&node, Family::V4, swap);
         }),
         ("10.9.0.2", &|| {
-            node.ip(["addr add 10.9.0.2/24 dev cni0"]).unwrap()
+            node.ip(["addr add 10.9.0.2/24 dev cni0"]).unwrap();
         }),
         ("10.8.0.0/16", &|| {
-            node.ip(["route add 10.8.0.0/16 via 10.9.0.7"]).unwrap()
+            node.ip(["route add 10.8.0.0/16 via 10.9.0.7"]).unwrap();
         }),
     ];
     let mut last = after;

@@ -24,8 +24,17 @@ pub(crate) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Plans and renders.
+    /// Plans and renders with default options.
     pub(crate) fn new(cluster: &'a Cluster, settings: &'a Settings) -> Self {
+        Self::with_options(cluster, settings, |_| ())
+    }
+
+    /// Plans and renders with options of iptables mode that packets don't notice.
+    pub(crate) fn with_options(
+        cluster: &'a Cluster,
+        settings: &'a Settings,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let mut tracker = Tracker::new(PlanConfig {
             node_name: settings.node_name.clone(),
             bind_address: settings.bind_address,
@@ -41,19 +50,26 @@ impl<'a> Node<'a> {
         for slice in &cluster.slices {
             tracker.apply(Event::SliceApplied(slice.clone()));
         }
-        let options = options(settings, &tracker);
+        let mut options = options(settings, &tracker);
+        change(&mut options);
         let mut state = iptables::foundation(&options);
         for id in tracker.services() {
             let plan = tracker.plan(&id).expect("the tracker lists it");
             state = state.merged(iptables::service(&plan, &options));
         }
         let state = state.merged(iptables::links(&options));
-        Self { cluster, settings, host: cluster.host(settings), state }
+        Self {
+            cluster,
+            settings,
+            host: cluster.host(settings),
+            state,
+        }
     }
 
     /// Walks packets through this node's rules.
     pub(crate) fn walkers(&self) -> Walkers<'_> {
-        self.walkers_of(&self.state).expect("a state that the kernel takes")
+        self.walkers_of(&self.state)
+            .expect("a state that the kernel takes")
     }
 
     /// Walks packets through somebody else's rules on this node.
@@ -62,7 +78,10 @@ impl<'a> Node<'a> {
         state: &'s State<Key, Object>,
     ) -> Result<Walkers<'s>, WalkError> {
         let walker = |order| Walker::new(state, &self.host, order);
-        Ok(Walkers { node: self, walkers: [walker(Unordered::Forward)?, walker(Unordered::Backward)?] })
+        Ok(Walkers {
+            node: self,
+            walkers: [walker(Unordered::Forward)?, walker(Unordered::Backward)?],
+        })
     }
 
     /// What Kubernetes says about it.
@@ -85,15 +104,14 @@ impl Walkers<'_> {
         affinity: &Affinity,
     ) -> Result<[Distribution; 2], WalkError> {
         let [forward, backward] = &self.walkers;
-        Ok([forward.walk(packet, affinity)?, backward.walk(packet, affinity)?])
+        Ok([
+            forward.walk(packet, affinity)?,
+            backward.walk(packet, affinity)?,
+        ])
     }
 
     /// Fails where a packet ends otherwise than Kubernetes says.
-    pub(crate) fn agree(
-        &self,
-        packet: &Packet,
-        affinity: &Affinity,
-    ) -> Result<(), TestCaseError> {
+    pub(crate) fn agree(&self, packet: &Packet, affinity: &Affinity) -> Result<(), TestCaseError> {
         let expected = self.node.expected(packet, affinity);
         let walked = self
             .walk(packet, affinity)
@@ -117,7 +135,10 @@ fn options(settings: &Settings, tracker: &Tracker) -> Options {
     let facts = tracker.facts();
     Options {
         masquerade_all: settings.masquerade_all,
-        detectors: settings.detectors.clone().map(|detector| detector.map(to_detector)),
+        detectors: settings
+            .detectors
+            .clone()
+            .map(|detector| detector.map(to_detector)),
         localhost_node_ports: settings.localhost_node_ports && node_ports.include_loopback(facts),
         node_port_targets: Family::ALL.map(|family| node_ports.targets(family, facts)),
         ..Options::new()
@@ -127,11 +148,13 @@ fn options(settings: &Settings, tracker: &Tracker) -> Options {
 fn to_detector(detector: Detector) -> iptables::Detector {
     match detector {
         Detector::Source(net) => iptables::Detector::Source(net),
-        Detector::Bridge(name) => {
-            iptables::Detector::Interface(Interface { name, wildcard: false })
-        }
-        Detector::InterfacePrefix(name) => {
-            iptables::Detector::Interface(Interface { name, wildcard: true })
-        }
+        Detector::Bridge(name) => iptables::Detector::Interface(Interface {
+            name,
+            wildcard: false,
+        }),
+        Detector::InterfacePrefix(name) => iptables::Detector::Interface(Interface {
+            name,
+            wildcard: true,
+        }),
     }
 }

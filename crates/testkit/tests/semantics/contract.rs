@@ -13,7 +13,10 @@ const REMOTE: &str = "10.244.1.7";
 
 /// A load balancer with a local and a remote endpoint.
 fn load_balancer(change: impl FnOnce(&mut Service)) -> Cluster {
-    with_endpoints(change, &[(LOCAL, "node-0", READY), (REMOTE, "node-1", READY)])
+    with_endpoints(
+        change,
+        &[(LOCAL, "node-0", READY), (REMOTE, "node-1", READY)],
+    )
 }
 
 fn with_endpoints(
@@ -40,14 +43,23 @@ fn assert_ends(
     let node = Node::new(cluster, settings);
     let packet = packet(cluster, from, to);
     let stated = node.expected(&packet, &[]);
-    assert!(stated.is_close_to(expected, TOLERANCE), "{packet}: {expected}, stated {stated}");
+    assert!(
+        stated.is_close_to(expected, TOLERANCE),
+        "{packet}: {expected}, stated {stated}"
+    );
     for walked in node.walkers().walk(&packet, &[]).expect("a sound state") {
-        assert!(walked.is_close_to(expected, TOLERANCE), "{packet}: {expected}, walked {walked}");
+        assert!(
+            walked.is_close_to(expected, TOLERANCE),
+            "{packet}: {expected}, walked {walked}"
+        );
     }
 }
 
 fn to(endpoints: &[&str], masqueraded: bool) -> Distribution {
-    let endpoint = |ip: &&str| Outcome::Delivered { endpoint: at(&format!("{ip}:8080")), masqueraded };
+    let endpoint = |ip: &&str| Outcome::Delivered {
+        endpoint: at(&format!("{ip}:8080")),
+        masqueraded,
+    };
     Distribution::uniform(&endpoints.iter().map(endpoint).collect::<Vec<_>>())
 }
 
@@ -98,7 +110,11 @@ fn masquerade_table() {
             (POD, NODE_PORT, ["L,R SNAT", "L,R", "L,R SNAT"]),
             (POD, VIP, ["L,R SNAT", "L,R", "L,R SNAT"]),
             (NODE, NODE_PORT, ["L,R SNAT", "L,R SNAT", "L,R SNAT"]),
-            (LOCALHOST, LOCAL_NODE_PORT, ["L,R SNAT", "L,R SNAT", "L,R SNAT"]),
+            (
+                LOCALHOST,
+                LOCAL_NODE_PORT,
+                ["L,R SNAT", "L,R SNAT", "L,R SNAT"],
+            ),
             (NODE, VIP, ["L,R SNAT", "L,R SNAT", "L,R SNAT"]),
             (OUTSIDE, NODE_PORT, ["L,R SNAT", "L", "L,R SNAT"]),
             (OUTSIDE, VIP, ["L,R SNAT", "L", "L,R SNAT"]),
@@ -142,8 +158,14 @@ fn masquerade_all_hides_every_client_of_cluster_ips() {
 fn an_endpoint_that_reaches_itself_is_always_masqueraded() {
     let cluster = load_balancer(|service| service.external_policy_local = true);
     let expected = Distribution::uniform(&[
-        Outcome::Delivered { endpoint: at("10.244.0.5:8080"), masqueraded: true },
-        Outcome::Delivered { endpoint: at("10.244.1.7:8080"), masqueraded: false },
+        Outcome::Delivered {
+            endpoint: at("10.244.0.5:8080"),
+            masqueraded: true,
+        },
+        Outcome::Delivered {
+            endpoint: at("10.244.1.7:8080"),
+            masqueraded: false,
+        },
     ]);
     for to in [CLUSTER_IP, NODE_PORT, VIP] {
         assert_ends(&cluster, &world::settings(), LOCAL, to, &expected);
@@ -192,22 +214,4 @@ fn endpoints_that_do_not_serve_are_none() {
     let rejected = Distribution::certain(Outcome::Rejected);
     assert_golden(&[D], &rejected, &rejected);
     assert_golden(&[], &rejected, &rejected);
-}
-
-#[test]
-fn zz_same_ip() {
-    for n in 1..12 {
-    let mut cluster = load_balancer(|service| {
-        service.external_ips = [ip("203.0.113.40")].into();
-        service.source_ranges = ["198.18.0.0/16".parse().unwrap()].into();
-    });
-    let id = viprule_service::model::ServiceId::new("shop", &format!("web{n}")).unwrap();
-    cluster.services[0].id = id.clone();
-    cluster.slices[0].id.service = id;
-    let s = world::settings();
-    let node = Node::new(&cluster, &s);
-    let packet = packet(&cluster, OUTSIDE, VIP);
-    let w = node.walkers().walk(&packet, &[]).unwrap();
-    println!("{n}: stated {} walked {} / {}", node.expected(&packet, &[]), w[0], w[1]);
-    }
 }

@@ -18,8 +18,15 @@ proptest! {
     #[test]
     fn rendered_chains_mean_what_kubernetes_says(
         (cluster, settings, probes) in scenario(PACKETS),
+        masquerade_bit in 0..32,
+        nfacct: bool,
+        drop_invalid: bool,
     ) {
-        let node = Node::new(&cluster, &settings);
+        let node = Node::with_options(&cluster, &settings, |options| {
+            options.masquerade_mark = 1 << masquerade_bit;
+            options.nfacct = nfacct;
+            options.drop_invalid = drop_invalid;
+        });
         let walkers = node.walkers();
         for probe in &probes {
             let (packet, affinity) = probe.resolve(&cluster);
@@ -35,19 +42,17 @@ fn generated_packets_meet_everything() {
     let mut seen = std::collections::BTreeMap::<&str, usize>::new();
     let mut total = 0;
     for _ in 0..100 {
-        let (cluster, settings, probes) =
-            scenario(PACKETS).new_tree(&mut runner).expect("no filters").current();
+        let (cluster, settings, probes) = scenario(PACKETS)
+            .new_tree(&mut runner)
+            .expect("no filters")
+            .current();
         let node = Node::new(&cluster, &settings);
         for (packet, affinity) in probes.iter().map(|probe| probe.resolve(&cluster)) {
             total += 1;
             let mut count = |what, yes| *seen.entry(what).or_default() += usize::from(yes);
             let expected = node.expected(&packet, &affinity);
             let outcomes: Vec<&Outcome> = expected.iter().map(|(outcome, _)| outcome).collect();
-            let masqueraded = |yes| {
-                move |outcome: &&Outcome| {
-                    matches!(outcome, Outcome::Delivered { masqueraded, .. } if *masqueraded == yes)
-                }
-            };
+            let masqueraded = |yes| move |outcome: &&Outcome| matches!(outcome, Outcome::Delivered { masqueraded, .. } if *masqueraded == yes);
             let masked = outcomes.iter().copied().filter(masqueraded(true)).count();
             let plain = outcomes.iter().copied().filter(masqueraded(false)).count();
             count("from the node", packet.origin == Origin::Node);
@@ -58,11 +63,20 @@ fn generated_packets_meet_everything() {
             count("rejected", outcomes.contains(&&Outcome::Rejected));
             count("dropped", outcomes.contains(&&Outcome::Dropped));
             count("untouched", outcomes.contains(&&Outcome::Untouched));
-            count("sent back by affinity", expected != node.expected(&packet, &[]));
+            count(
+                "sent back by affinity",
+                expected != node.expected(&packet, &[]),
+            );
         }
     }
     for (what, seen) in &seen {
-        assert!(seen * 100 >= total, "{what}: only {seen} of {total} packets");
+        assert!(
+            seen * 100 >= total,
+            "{what}: only {seen} of {total} packets"
+        );
     }
-    assert!(seen["untouched"] * 2 <= total, "most packets mean nothing: {seen:?}");
+    assert!(
+        seen["untouched"] * 2 <= total,
+        "most packets mean nothing: {seen:?}"
+    );
 }

@@ -14,7 +14,9 @@ use crate::agreement::Node;
 use crate::world;
 
 fn golden(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(file)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/golden")
+        .join(file)
 }
 
 fn golden_cluster() -> Cluster {
@@ -54,7 +56,9 @@ fn kube_proxys_own_chains_mean_the_same() {
     assert!(packets.len() > 1000, "only {} packets", packets.len());
     for packet in packets {
         for memories in [vec![], world::memories(&cluster, packet.source.ip(), 1)] {
-            theirs.agree(&packet, &memories).expect("kube-proxy's chains");
+            theirs
+                .agree(&packet, &memories)
+                .expect("kube-proxy's chains");
             walkers.agree(&packet, &memories).expect("our chains");
         }
     }

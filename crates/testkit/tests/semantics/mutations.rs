@@ -27,9 +27,17 @@ fn cluster() -> Cluster {
     let edge = |service: &mut Service| {
         service.external_policy_local = true;
         service.health_check_node_port = 32_000;
-        service.load_balancer_ips = ["203.0.113.2", "192.168.78.2", "fd00:203::2", "fd00:78::2"].map(ip).into();
-        service.source_ranges =
-            ["192.0.2.0/25", "192.168.77.0/24", "fd00:201::/64", "fd00:77::/64"].map(net).into();
+        service.load_balancer_ips = ["203.0.113.2", "192.168.78.2", "fd00:203::2", "fd00:78::2"]
+            .map(ip)
+            .into();
+        service.source_ranges = [
+            "192.0.2.0/25",
+            "192.168.77.0/24",
+            "fd00:201::/64",
+            "fd00:77::/64",
+        ]
+        .map(net)
+        .into();
         service.ports[0].port = 443;
     };
     let sticky = |service: &mut Service| service.affinity_seconds = Some(600);
@@ -45,10 +53,14 @@ fn cluster() -> Cluster {
         let mut service = service(name, number);
         change(&mut service);
         for pods in ["10.244.9.", "fd00:10:244::"] {
-            let addresses: Vec<String> =
-                (1..=nodes.len()).map(|pod| format!("{pods}{number}{pod}")).collect();
-            let endpoints: Vec<_> =
-                addresses.iter().zip(nodes).map(|(pod, node)| (&**pod, *node, READY)).collect();
+            let addresses: Vec<String> = (1..=nodes.len())
+                .map(|pod| format!("{pods}{number}{pod}"))
+                .collect();
+            let endpoints: Vec<_> = addresses
+                .iter()
+                .zip(nodes)
+                .map(|(pod, node)| (&**pod, *node, READY))
+                .collect();
             if !endpoints.is_empty() {
                 cluster.slices.push(slice(&service, &endpoints));
             }
@@ -83,7 +95,9 @@ impl<'a> Fixture<'a> {
         let node = Node::new(cluster, settings);
         let mut questions = Vec::new();
         for packet in every_packet(cluster) {
-            let sticky = cluster.services[2].cluster_ips.contains(&packet.destination.ip());
+            let sticky = cluster.services[2]
+                .cluster_ips
+                .contains(&packet.destination.ip());
             let mut memories = vec![vec![]];
             if sticky {
                 let at = |position| world::memories(cluster, packet.source.ip(), position);
@@ -91,7 +105,11 @@ impl<'a> Fixture<'a> {
             }
             for memories in memories {
                 let expected = node.expected(&packet, &memories);
-                questions.push(Question { packet: packet.clone(), memories, expected });
+                questions.push(Question {
+                    packet: packet.clone(),
+                    memories,
+                    expected,
+                });
             }
         }
         Self { node, questions }
@@ -110,7 +128,9 @@ impl<'a> Fixture<'a> {
         self.questions.iter().filter(of_family).any(|question| {
             walker
                 .walk(&question.packet, &question.memories)
-                .map_or(true, |walked| !walked.is_close_to(&question.expected, TOLERANCE))
+                .map_or(true, |walked| {
+                    !walked.is_close_to(&question.expected, TOLERANCE)
+                })
         })
     }
 
@@ -124,7 +144,9 @@ impl<'a> Fixture<'a> {
         let mut unnoticed = BTreeSet::new();
         for (position, (key, object)) in self.node.state.iter().enumerate() {
             for at in 0..object.rules().len() {
-                let Some(rules) = spoil(object.rules(), at) else { continue };
+                let Some(rules) = spoil(object.rules(), at) else {
+                    continue;
+                };
                 let mut entries = self.entries();
                 match object {
                     Object::Rules(_) => entries[position].1 = Object::Rules(rules),
@@ -148,23 +170,47 @@ fn the_state_is_right_before_it_is_spoiled() {
     let (cluster, settings) = (cluster(), world::settings());
     let fixture = Fixture::new(&cluster, &settings);
     let walkers = fixture.node.walkers();
-    assert!(fixture.questions.len() > 1000, "only {}", fixture.questions.len());
+    assert!(
+        fixture.questions.len() > 1000,
+        "only {}",
+        fixture.questions.len()
+    );
     for question in &fixture.questions {
-        walkers.agree(&question.packet, &question.memories).expect("a right state");
+        walkers
+            .agree(&question.packet, &question.memories)
+            .expect("a right state");
     }
 }
 
 /// Rules that change nothing for new connections, on a host that has no others.
 const WITHOUT_EFFECT: [(&str, &str); 12] = [
-    ("-s 10.244.9.42/32", "reached from outside only, which is masqueraded anyway"),
-    ("-s fd00:10:244::42/128", "reached from outside only, which is masqueraded anyway"),
-    ("FORWARD: -m comment --comment \"kubernetes forwarding rules\"", "all is forwarded anyway"),
+    (
+        "-s 10.244.9.42/32",
+        "reached from outside only, which is masqueraded anyway",
+    ),
+    (
+        "-s fd00:10:244::42/128",
+        "reached from outside only, which is masqueraded anyway",
+    ),
+    (
+        "FORWARD: -m comment --comment \"kubernetes forwarding rules\"",
+        "all is forwarded anyway",
+    ),
     ("filter KUBE-FORWARD: ", "all is forwarded anyway"),
-    ("INPUT: -m comment --comment \"kubernetes health check service ports\"", "all is let in"),
+    (
+        "INPUT: -m comment --comment \"kubernetes health check service ports\"",
+        "all is let in",
+    ),
     ("filter KUBE-NODEPORTS: ", "all is let in anyway"),
-    ("localhost_nps_accepted_pkts", "counts, and does what the next rule does"),
+    (
+        "localhost_nps_accepted_pkts",
+        "counts, and does what the next rule does",
+    ),
     ("will be dropped by KUBE-PROXY-FIREWALL", "tells the reader"),
-    ("KUBE-POSTROUTING: -j MARK", "nobody looks at the mark any more"),
+    (
+        "KUBE-POSTROUTING: -j MARK",
+        "nobody looks at the mark any more",
+    ),
     ("ip filter OUTPUT: -j KUBE-FIREWALL", "INPUT asks again"),
     ("ip6 filter OUTPUT: -j KUBE-FIREWALL", "the chain is empty"),
     ("ip6 filter INPUT: -j KUBE-FIREWALL", "the chain is empty"),
@@ -179,11 +225,21 @@ fn every_rule_left_out_is_noticed() {
         Some(rules)
     });
     for (pattern, why) in WITHOUT_EFFECT {
-        assert!(unnoticed.iter().any(|rule| rule.contains(pattern)), "{pattern} matters: {why}?");
+        assert!(
+            unnoticed.iter().any(|rule| rule.contains(pattern)),
+            "{pattern} matters: {why}?"
+        );
     }
-    let known = |rule: &&String| WITHOUT_EFFECT.iter().any(|(pattern, _)| rule.contains(pattern));
+    let known = |rule: &&String| {
+        WITHOUT_EFFECT
+            .iter()
+            .any(|(pattern, _)| rule.contains(pattern))
+    };
     let others: Vec<&String> = unnoticed.iter().filter(|rule| !known(rule)).collect();
-    assert!(others.is_empty(), "left out without being missed:\n{others:#?}");
+    assert!(
+        others.is_empty(),
+        "left out without being missed:\n{others:#?}"
+    );
 }
 
 #[test]
@@ -214,11 +270,16 @@ fn swapped_rules_are_noticed() {
         Some(rules)
     });
     // Conditions that exclude each other, or lead to the same, may come in any order.
-    let indifferent = ["KUBE-FW-"].into_iter().chain(WITHOUT_EFFECT.map(|(pattern, _)| pattern));
+    let indifferent = ["KUBE-FW-"]
+        .into_iter()
+        .chain(WITHOUT_EFFECT.map(|(pattern, _)| pattern));
     let indifferent: Vec<&str> = indifferent.collect();
     let known = |rule: &&String| indifferent.iter().any(|pattern| rule.contains(pattern));
     let others: Vec<&String> = unnoticed.iter().filter(|rule| !known(rule)).collect();
-    assert!(others.is_empty(), "swapped with the next without a difference:\n{others:#?}");
+    assert!(
+        others.is_empty(),
+        "swapped with the next without a difference:\n{others:#?}"
+    );
 }
 
 #[test]
@@ -245,7 +306,11 @@ fn exchanged_jumps_are_noticed() {
     let is_endpoint =
         |target: &Target| matches!(target, Target::Jump(to) if to.starts_with("KUBE-SEP"));
     let name = |(position, at): (usize, usize)| {
-        format!("{}: {}", entries[position].0, entries[position].1.rules()[at])
+        format!(
+            "{}: {}",
+            entries[position].0,
+            entries[position].1.rules()[at]
+        )
     };
     let mut exchanged = 0;
     for pair in jumps.windows(2) {
@@ -267,7 +332,12 @@ fn exchanged_jumps_are_noticed() {
             }
         }
         exchanged += 1;
-        assert!(fixture.finds_out(spoiled, one.0.family), "{}\n{}", name(pair[0]), name(pair[1]));
+        assert!(
+            fixture.finds_out(spoiled, one.0.family),
+            "{}\n{}",
+            name(pair[0]),
+            name(pair[1])
+        );
     }
     assert!(exchanged > 15, "only {exchanged}");
 }

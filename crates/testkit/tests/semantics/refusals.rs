@@ -47,9 +47,17 @@ fn a_circle_is_refused_even_where_nothing_leads_to_it() {
 
 #[test]
 fn targets_are_allowed_only_where_the_kernel_allows_them() {
-    for rule in ["-j MASQUERADE", "-j REJECT --reject-with icmp-port-unreachable"] {
-        let error = refused(&format!(":KUBE-SERVICES - [0:0]\n-A KUBE-SERVICES {rule}\n"));
-        assert!(matches!(error, WalkError::Misplaced { .. }), "{rule}: {error}");
+    for rule in [
+        "-j MASQUERADE",
+        "-j REJECT --reject-with icmp-port-unreachable",
+    ] {
+        let error = refused(&format!(
+            ":KUBE-SERVICES - [0:0]\n-A KUBE-SERVICES {rule}\n"
+        ));
+        assert!(
+            matches!(error, WalkError::Misplaced { .. }),
+            "{rule}: {error}"
+        );
     }
 }
 
@@ -70,6 +78,8 @@ fn returning_and_going_to_are_told_apart() {
     let (state, host) = (state(nat), Host::default());
     let walker = Walker::new(&state, &host, Unordered::Forward).expect("a sound state");
     let packet = packet(&empty_cluster(), "192.0.2.7", "10.1.0.1:80");
-    let outcomes = walker.walk_with_lists(&packet, &RecentLists::new()).expect("all modelled");
+    let outcomes = walker
+        .walk_with_lists(&packet, &RecentLists::new())
+        .expect("all modelled");
     assert!((outcomes.probability(&Outcome::Untouched) - 1.0).abs() < f64::EPSILON);
 }

@@ -38,8 +38,15 @@ pub(crate) fn settings() -> Settings {
 /// The node alone.
 pub(crate) fn empty_cluster() -> Cluster {
     let own = ["192.168.77.2", "fd00:77::2"].map(ip);
-    let others =
-        ["127.0.0.1", "::1", "192.168.78.2", "fd00:78::2", "10.244.0.1", "fd00:10:244::1"].map(ip);
+    let others = [
+        "127.0.0.1",
+        "::1",
+        "192.168.78.2",
+        "fd00:78::2",
+        "10.244.0.1",
+        "fd00:10:244::1",
+    ]
+    .map(ip);
     Cluster {
         node: Some(Node {
             name: NODE.to_owned(),
@@ -58,7 +65,11 @@ pub(crate) fn service(name: &str, number: u8) -> Service {
     Service {
         id: ServiceId::new("shop", name).expect("a DNS label"),
         kind: ServiceType::LoadBalancer,
-        cluster_ips: [IpAddr::from([10, 1, 0, number]), ip(&format!("fd00:1::{number:x}"))].into(),
+        cluster_ips: [
+            IpAddr::from([10, 1, 0, number]),
+            ip(&format!("fd00:1::{number:x}")),
+        ]
+        .into(),
         ports: [ServicePort {
             name: "http".into(),
             protocol: Protocol::Tcp,
@@ -77,23 +88,39 @@ pub(crate) fn service(name: &str, number: u8) -> Service {
 }
 
 /// Takes new connections.
-pub(crate) const READY: Conditions =
-    Conditions { ready: true, serving: true, terminating: false };
+pub(crate) const READY: Conditions = Conditions {
+    ready: true,
+    serving: true,
+    terminating: false,
+};
 /// Shuts down, but still answers.
-pub(crate) const DRAINING: Conditions =
-    Conditions { ready: false, serving: true, terminating: true };
+pub(crate) const DRAINING: Conditions = Conditions {
+    ready: false,
+    serving: true,
+    terminating: true,
+};
 /// Shuts down and doesn't answer any more.
-pub(crate) const DEAD: Conditions =
-    Conditions { ready: false, serving: false, terminating: true };
+pub(crate) const DEAD: Conditions = Conditions {
+    ready: false,
+    serving: false,
+    terminating: true,
+};
 
 /// A slice of a Service of [`service`], its endpoints on port 8080: address, node, conditions.
 pub(crate) fn slice(service: &Service, endpoints: &[(&str, &str, Conditions)]) -> EndpointSlice {
-    let family = endpoints.first().map_or(Family::Ipv4, |(address, ..)| Family::of(&ip(address)));
+    let family = endpoints
+        .first()
+        .map_or(Family::Ipv4, |(address, ..)| Family::of(&ip(address)));
     let name = format!("{}-{family:?}", service.id.name()).to_lowercase();
     EndpointSlice {
         id: SliceId::new(service.id.clone(), &name).expect("a DNS name"),
         family,
-        ports: [SlicePort { name: "http".into(), protocol: Protocol::Tcp, port: 8080 }].into(),
+        ports: [SlicePort {
+            name: "http".into(),
+            protocol: Protocol::Tcp,
+            port: 8080,
+        }]
+        .into(),
         endpoints: endpoints
             .iter()
             .map(|(address, node, conditions)| Endpoint {
@@ -118,14 +145,21 @@ pub(crate) fn packet(cluster: &Cluster, source: &str, destination: &str) -> Pack
         Origin::Interface("eth0".to_owned())
     };
     let source = SocketAddr::new(source, 40_000);
-    Packet { source, destination: at(destination), protocol: Protocol::Tcp, origin }
+    Packet {
+        source,
+        destination: at(destination),
+        protocol: Protocol::Tcp,
+        origin,
+    }
 }
 
 /// This client was at the endpoint in this position of every slice, a moment ago.
 pub(crate) fn memories(cluster: &Cluster, client: IpAddr, position: usize) -> Vec<Remembered> {
     let mut memories = Vec::new();
     for slice in &cluster.slices {
-        let Some(endpoint) = slice.endpoints.get(position) else { continue };
+        let Some(endpoint) = slice.endpoints.get(position) else {
+            continue;
+        };
         memories.extend(slice.ports.iter().map(|port| Remembered {
             service: slice.id.service.clone(),
             port: port.name.clone(),

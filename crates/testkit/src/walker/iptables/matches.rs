@@ -20,9 +20,13 @@ impl Traversal<'_> {
         if rule.out_interface.is_some() {
             return Err(self.unmodelled(rule, "the outgoing interface"));
         }
-        let plain = holds(rule.dst.as_ref(), |net| net.contains(&packet.destination.ip()))
-            && holds(rule.protocol.as_ref(), |protocol| *protocol == self.protocol)
-            && holds(rule.in_interface.as_ref(), |interface| self.is_from(interface));
+        let plain = holds(rule.dst.as_ref(), |net| {
+            net.contains(&packet.destination.ip())
+        }) && holds(rule.protocol.as_ref(), |protocol| {
+            *protocol == self.protocol
+        }) && holds(rule.in_interface.as_ref(), |interface| {
+            self.is_from(interface)
+        });
         if !plain {
             return Ok(0.0);
         }
@@ -42,12 +46,7 @@ impl Traversal<'_> {
         Ok(chance)
     }
 
-    fn match_chance(
-        &self,
-        rule: &Rule,
-        part: &Match,
-        packet: &InFlight,
-    ) -> Result<f64, WalkError> {
+    fn match_chance(&self, rule: &Rule, part: &Match, packet: &InFlight) -> Result<f64, WalkError> {
         let holds = match part {
             // A counter counts and holds.
             Match::Comment(_) | Match::Nfacct(_) => true,
@@ -109,7 +108,10 @@ impl Traversal<'_> {
             return Err(self.unmodelled(rule, "counting hits"));
         }
         let source = self.source(rule, packet)?;
-        let age = self.lists.get(&recent.name).and_then(|list| list.get(&source));
+        let age = self
+            .lists
+            .get(&recent.name)
+            .and_then(|list| list.get(&source));
         Ok(match recent.mode {
             RecentMode::Rcheck | RecentMode::Update => {
                 age.is_some_and(|age| recent.seconds == 0 || *age <= recent.seconds)
@@ -127,11 +129,18 @@ impl Traversal<'_> {
     }
 
     fn types(&self, address: IpAddr) -> u16 {
-        if self.host.is_local(&address) { AddrTypes::LOCAL.0 } else { AddrTypes::UNICAST.0 }
+        if self.host.is_local(&address) {
+            AddrTypes::LOCAL.0
+        } else {
+            AddrTypes::UNICAST.0
+        }
     }
 
     fn source(&self, rule: &Rule, packet: &InFlight) -> Result<IpAddr, WalkError> {
-        packet.source.map(|source| source.ip()).ok_or_else(|| self.unknown_source(rule))
+        packet
+            .source
+            .map(|source| source.ip())
+            .ok_or_else(|| self.unknown_source(rule))
     }
 
     fn unknown_source(&self, rule: &Rule) -> WalkError {

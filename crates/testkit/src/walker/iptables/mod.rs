@@ -43,7 +43,10 @@ impl<'a> Walker<'a> {
         host: &'a Host,
         unordered: Unordered,
     ) -> Result<Self, WalkError> {
-        Ok(Self { rules: Ruleset::new(state, unordered)?, host })
+        Ok(Self {
+            rules: Ruleset::new(state, unordered)?,
+            host,
+        })
     }
 
     /// As [`Walk::walk`], with the kernel's own lists as `/proc/net/xt_recent` shows them.
@@ -69,7 +72,13 @@ impl<'a> Walker<'a> {
             model::Family::Ipv4 => Family::Ipv4,
             model::Family::Ipv6 => Family::Ipv6,
         };
-        let mut way = Way { walker: self, packet, lists, family, endings };
+        let mut way = Way {
+            walker: self,
+            packet,
+            lists,
+            family,
+            endings,
+        };
         way.go(InFlight::new(packet))?;
         Ok(way.endings)
     }
@@ -131,7 +140,9 @@ impl Way<'_> {
 
     /// Packets to the host itself, and those to elsewhere.
     fn route(&self, packets: Vec<InFlight>) -> (Vec<InFlight>, Vec<InFlight>) {
-        packets.into_iter().partition(|packet| self.walker.host.is_local(&packet.destination.ip()))
+        packets
+            .into_iter()
+            .partition(|packet| self.walker.host.is_local(&packet.destination.ip()))
     }
 
     /// Takes packets through one hook's tables, by priority: mangle at -150, then DNAT at -100,
@@ -153,7 +164,10 @@ impl Way<'_> {
                 // Source NAT was settled in POSTROUTING.
                 continue;
             }
-            let table = Table { family: self.family, kind: *kind };
+            let table = Table {
+                family: self.family,
+                kind: *kind,
+            };
             let traversal = Traversal {
                 rules: &self.walker.rules,
                 host: self.walker.host,
@@ -182,7 +196,10 @@ impl Way<'_> {
         for packet in packets {
             let masqueraded = packet.source.is_none();
             let outcome = match (packet.translated, masqueraded) {
-                (true, _) => Outcome::Delivered { endpoint: packet.destination, masqueraded },
+                (true, _) => Outcome::Delivered {
+                    endpoint: packet.destination,
+                    masqueraded,
+                },
                 (false, false) => Outcome::Untouched,
                 (false, true) => Outcome::OnlyMasqueraded,
             };

@@ -36,7 +36,11 @@ impl<'a> Ruleset<'a> {
             let name = (key.table(), key.chain_name());
             if matches!(key, Key::Rule { .. }) && !chains.contains_key(&name) {
                 let (table, to) = name;
-                return Err(WalkError::MissingChain { table, from: "(itself)".to_owned(), to });
+                return Err(WalkError::MissingChain {
+                    table,
+                    from: "(itself)".to_owned(),
+                    to,
+                });
             }
             let rules = object.rules().iter().map(|rule| (place(key, rule), rule));
             chains.entry(name).or_default().extend(rules);
@@ -63,7 +67,9 @@ impl<'a> Ruleset<'a> {
 
     /// The rules of a chain; none for a built-in chain without rules of ours.
     pub(super) fn rules(&self, table: Table, chain: &str) -> &[&'a Rule] {
-        self.chains.get(&(table, chain.to_owned())).map_or(&[], Vec::as_slice)
+        self.chains
+            .get(&(table, chain.to_owned()))
+            .map_or(&[], Vec::as_slice)
     }
 
     fn check(&self) -> Result<(), WalkError> {
@@ -82,14 +88,19 @@ impl<'a> Ruleset<'a> {
         done: &mut BTreeSet<(Table, &'b str)>,
     ) -> Result<(), WalkError> {
         if path.contains(&chain) {
-            return Err(WalkError::Loop { table, chain: chain.to_owned() });
+            return Err(WalkError::Loop {
+                table,
+                chain: chain.to_owned(),
+            });
         }
         if done.contains(&(table, chain)) {
             return Ok(());
         }
         path.push(chain);
         for rule in self.rules(table, chain) {
-            let (Target::Jump(to) | Target::Goto(to)) = &rule.target else { continue };
+            let (Target::Jump(to) | Target::Goto(to)) = &rule.target else {
+                continue;
+            };
             if !self.chains.contains_key(&(table, to.clone())) {
                 let (from, to) = (chain.to_owned(), to.clone());
                 return Err(WalkError::MissingChain { table, from, to });
@@ -105,7 +116,10 @@ impl<'a> Ruleset<'a> {
 /// Where a rule of a shared chain stands: smaller first.
 fn place(key: &Key, rule: &Rule) -> u8 {
     match key {
-        Key::Rule { copy: Key::MISPLACED, .. } => 0,
+        Key::Rule {
+            copy: Key::MISPLACED,
+            ..
+        } => 0,
         Key::Rule { table, chain, .. } => match place_of(*table, *chain, rule) {
             Place::Head => 1,
             Place::End => 2,

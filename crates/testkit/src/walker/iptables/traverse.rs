@@ -149,12 +149,18 @@ impl Traversal<'_> {
         if allowed {
             Ok(())
         } else {
-            Err(WalkError::Misplaced { table: self.table, rule: rule.to_string() })
+            Err(WalkError::Misplaced {
+                table: self.table,
+                rule: rule.to_string(),
+            })
         }
     }
 
     #[expect(clippy::unused_self, reason = "reads as the other checks do")]
     pub(super) fn unmodelled(&self, rule: &Rule, what: &'static str) -> WalkError {
-        WalkError::Unmodelled { rule: rule.to_string(), what }
+        WalkError::Unmodelled {
+            rule: rule.to_string(),
+            what,
+        }
     }
 }
