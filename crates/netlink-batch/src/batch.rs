@@ -88,9 +88,9 @@ impl<T> Batch<T> {
         result
     }
 
-    /// Writes over bytes that are there already. Those that are not are left out.
+    /// Writes over bytes of the batch that are there already; does nothing where they are not.
     pub fn overwrite(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(place) = self.buf.get_mut(at..at + bytes.len()) {
+        if let Some(place) = self.buf.get_mut(at..at.saturating_add(bytes.len())) {
             place.copy_from_slice(bytes);
         }
     }
@@ -255,15 +255,16 @@ mod tests {
     #[test]
     fn an_attribute_of_64_kib_is_noticed() {
         let mut batch = Batch::<()>::new();
+        let large = vec![0; 65532];
         batch.message(0x0a06, 0, &[2, 0, 0, 0], |attrs| {
-            attrs.nest(4, |list| list.bytes(1, &[0; 65000]));
-            attrs.bytes(7, &[0; 65000]);
+            attrs.nest(4, |list| list.bytes(1, &large[..65000]));
+            attrs.bytes(7, &large[..65000]);
         });
         assert_eq!(batch.oversized(), None);
         let mark = batch.mark();
         batch.message(0x0a06, 0, &[2, 0, 0, 0], |attrs| {
             attrs.nest(4, |list| {
-                list.bytes(1, &[0; 65000]);
+                list.bytes(1, &large[..65000]);
                 list.bytes(1, &[0; 1000]);
             });
         });
@@ -271,11 +272,23 @@ mod tests {
         batch.rollback(mark);
         assert_eq!(batch.oversized(), None);
         batch.message(0x0a06, 0, &[2, 0, 0, 0], |attrs| {
-            attrs.bytes(7, &[0; 65532]);
+            attrs.bytes(7, &large);
         });
         assert_eq!(batch.oversized(), Some(1));
         batch.clear();
         assert_eq!(batch.oversized(), None);
+    }
+
+    #[test]
+    fn bytes_can_be_written_over() {
+        let mut batch = Batch::new();
+        add(&mut batch);
+        batch.overwrite(24, b"raw");
+        assert_eq!(&batch.as_bytes()[24..], b"raw\0");
+        let before = batch.as_bytes().to_vec();
+        batch.overwrite(26, b"beyond");
+        batch.overwrite(usize::MAX, b"x");
+        assert_eq!(batch.as_bytes(), before);
     }
 
     #[test]

@@ -76,45 +76,84 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_capped_error_with_its_offset() {
-        // GETCHAIN nat/NONE on Linux 6.18 with NETLINK_CAP_ACK and NETLINK_EXT_ACK:
-        // -ENOENT, message 7, bad attribute at byte 20.
+    fn reads_an_error_with_its_offset() {
+        // Linux 6.18 on DELCHAIN of a chain that is jumped to; strace -e read=all.
         let bytes = [
-            0x2c, 0, 0, 0, 2, 0, 0, 3, 7, 0, 0, 0, 0x39, 0x30, 0, 0, // nlmsghdr
-            0xfe, 0xff, 0xff, 0xff, // -ENOENT
-            0x28, 0, 0, 0, 4, 0x0a, 5, 0, 7, 0, 0, 0, 0, 0, 0, 0, // the judged header
-            8, 0, 2, 0, 20, 0, 0, 0, // NLMSGERR_ATTR_OFFS
+            0x2c, 0, 0, 0, 2, 0, 0, 3, 5, 0, 0, 0, 0x60, 0x6f, 0, 0, // nlmsghdr
+            0xf0, 0xff, 0xff, 0xff, // -EBUSY
+            0x24, 0, 0, 0, 5, 0x0a, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, // the judged header
+            8, 0, 2, 0, 0x1c, 0, 0, 0, // NLMSGERR_ATTR_OFFS
         ];
-        let verdict = read(&bytes);
-        assert_eq!(verdict.seq, 7);
-        assert_eq!(verdict.errno, Some(Errno::NOENT));
-        assert_eq!(verdict.offset, Some(20));
-        assert_eq!(verdict.text, None);
+        let errno = Some(Errno::BUSY);
+        assert_eq!(
+            read(&bytes),
+            Verdict {
+                seq: 5,
+                errno,
+                text: None,
+                offset: Some(28)
+            }
+        );
+    }
+
+    #[test]
+    fn reads_an_error_with_its_text() {
+        // Linux 6.18 on RTM_NEWADDR with an IPv4 prefix of 33 bits; strace -e read=all.
+        let mut bytes = vec![
+            0x44, 0, 0, 0, 2, 0, 0, 3, 2, 0, 0, 0, 0x71, 0x6f, 0, 0, // nlmsghdr
+            0xea, 0xff, 0xff, 0xff, // -EINVAL
+            0x20, 0, 0, 0, 0x14, 0, 5, 4, 2, 0, 0, 0, 0, 0, 0, 0, // the judged header
+            0x20, 0, 1, 0, // NLMSGERR_ATTR_MSG
+        ];
+        bytes.extend(b"ipv4: Invalid prefix length\0");
+        let (errno, text) = (Some(Errno::INVAL), Some("ipv4: Invalid prefix length"));
+        assert_eq!(
+            read(&bytes),
+            Verdict {
+                seq: 2,
+                errno,
+                text,
+                offset: None
+            }
+        );
     }
 
     #[test]
     fn skips_the_payload_of_an_uncapped_error() {
-        let mut bytes = vec![0, 0, 0, 0, 2, 0, 0, 2, 7, 0, 0, 0, 0, 0, 0, 0];
-        bytes.extend((-22i32).to_ne_bytes());
-        bytes.extend([24, 0, 0, 0, 0, 0x0a, 5, 0, 7, 0, 0, 0, 0, 0, 0, 0]);
-        bytes.extend([2, 0, 0, 0, 4, 0, 1, 0]);
-        bytes.extend([7, 0, 1, 0, b'n', b'o', 0, 0]);
-        bytes[0] = u8::try_from(bytes.len()).unwrap();
-        let verdict = read(&bytes);
-        assert_eq!(verdict.errno, Some(Errno::INVAL));
-        assert_eq!(verdict.text, Some("no"));
+        // nft delete rule ip nat KUBE-A handle 999, on Linux 6.18 without NETLINK_CAP_ACK.
+        let bytes = [
+            0x50, 0, 0, 0, 2, 0, 0, 2, 1, 0, 0, 0, 0x98, 0x7d, 0, 0, // nlmsghdr
+            0xfe, 0xff, 0xff, 0xff, // -ENOENT
+            0x34, 0, 0, 0, 8, 0x0a, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, // the judged header
+            2, 0, 0, 0, 8, 0, 1, 0, 0x6e, 0x61, 0x74, 0, // and payload
+            0x0b, 0, 2, 0, 0x4b, 0x55, 0x42, 0x45, 0x2d, 0x41, 0, 0, //
+            0x0c, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 0xe7, //
+            8, 0, 2, 0, 0x28, 0, 0, 0, // NLMSGERR_ATTR_OFFS
+        ];
+        let errno = Some(Errno::NOENT);
+        assert_eq!(
+            read(&bytes),
+            Verdict {
+                seq: 1,
+                errno,
+                text: None,
+                offset: Some(40)
+            }
+        );
     }
 
     #[test]
     fn an_acknowledgement_has_no_error_number() {
+        // Linux 6.18 on a GETCHAIN of iptables-nft -C.
         let bytes = [
-            0x24, 0, 0, 0, 2, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // code 0
-            0x14, 0, 0, 0, 0x10, 0x0a, 5, 0, 9, 0, 0, 0, 0, 0, 0, 0,
+            0x24, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0x4f, 0x4a, 0, 0, // nlmsghdr
+            0, 0, 0, 0, // no error
+            0x28, 0, 0, 0, 4, 0x0a, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, // the judged header
         ];
         assert_eq!(
             read(&bytes),
             Verdict {
-                seq: 9,
+                seq: 0,
                 errno: None,
                 text: None,
                 offset: None

@@ -1,5 +1,7 @@
 //! The socket against the kernel, with rtnetlink messages of a namespace of its own.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "these are tests")]
+
 mod common;
 
 use std::time::Duration;

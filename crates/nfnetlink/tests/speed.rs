@@ -38,11 +38,11 @@ fn encodes_a_rule_in_about_a_microsecond() {
     let mut transaction = Transaction::<u32>::new();
     for round in ["cold", "warm"] {
         transaction.begin(None);
-        let (_, took) = timed(&format!("{round}: {RULES} rules with a comment"), || {
+        let ((), took) = timed(&format!("{round}: {RULES} rules with a comment"), || {
             for n in 0..RULES {
                 transaction.tag(n / 17);
                 transaction.new_rule(nat(Ipv4, "A"), Position::End, false, |attrs| {
-                    rule.encode(attrs)
+                    rule.encode(attrs);
                 });
             }
         });
@@ -80,7 +80,7 @@ fn commits_and_reads_many_rules() {
         });
         assert_eq!(count, names.len() * 17);
         timed("list chains", || {
-            assert_eq!(uses(socket, Ipv4).len(), names.len() + 1)
+            assert_eq!(uses(socket, Ipv4).len(), names.len() + 1);
         });
         timed("ask for the generation 100 times", || {
             for _ in 0..100 {
@@ -91,7 +91,7 @@ fn commits_and_reads_many_rules() {
         transaction.tag(1);
         transaction.new_rule(nat(Ipv4, &names[0]), Position::End, true, accept);
         timed("commit one rule", || {
-            assert_eq!(transaction.commit(socket).unwrap().echoes.len(), 1)
+            assert_eq!(transaction.commit(socket).unwrap().echoes.len(), 1);
         });
     });
 }
@@ -118,13 +118,13 @@ fn a_failed_validation_does_not_slow_the_next_commit() {
             }
         };
         write(&mut transaction, 0, false);
-        let (_, good) = timed("good", || transaction.commit(socket).map(|_| ()).unwrap());
+        let ((), good) = timed("good", || transaction.commit(socket).map(|_| ()).unwrap());
         write(&mut transaction, 1, true);
         let (error, _) = timed("looped", || transaction.commit(socket).unwrap_err());
         assert!(matches!(error, CommitError::Refused { .. }));
         write(&mut transaction, 2, false);
-        let (_, after) = timed("good again", || {
-            transaction.commit(socket).map(|_| ()).unwrap()
+        let ((), after) = timed("good again", || {
+            transaction.commit(socket).map(|_| ()).unwrap();
         });
         assert!(
             after < good * 5 + Duration::from_millis(50),

@@ -1,5 +1,7 @@
 //! Namespaces for tests.
 
+#![allow(clippy::panic, reason = "these are tests")]
+
 use nix::sched::{CloneFlags, unshare};
 
 /// Runs `body` on a thread with a network namespace of its own.

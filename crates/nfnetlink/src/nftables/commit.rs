@@ -251,8 +251,9 @@ impl<T: Clone> Transaction<T> {
         described.into_iter().map(|(_, refusal)| refusal).collect()
     }
 
-    /// Commits a table and its deletion. After a failed validation the kernel validates all tables
-    /// after every message until some transaction succeeds; this is the cheapest one that does.
+    /// Commits a table and its deletion. After a failed validation the kernel (6.1 and 6.12;
+    /// 6.18.44 no longer) validates all tables after every message until some transaction
+    /// succeeds; this is the cheapest one that does.
     fn settle(&self, socket: &mut Socket) -> bool {
         let family = self.batch.messages().nth(1).and_then(|message| {
             message

@@ -57,21 +57,21 @@ impl<T> Transaction<T> {
     /// Creates the table if it does not exist.
     pub fn new_table(&mut self, family: Family, name: &str) {
         self.change(op::NEW_TABLE, CREATE, family, |attrs| {
-            attrs.str(attr::NAME, name)
+            attrs.str(attr::NAME, name);
         });
     }
 
     /// Creates a table that must not exist (EEXIST).
     pub(super) fn create_table(&mut self, family: Family, name: &str) {
         self.change(op::NEW_TABLE, CREATE | EXCL, family, |attrs| {
-            attrs.str(attr::NAME, name)
+            attrs.str(attr::NAME, name);
         });
     }
 
     /// Deletes the table with all that is in it.
     pub fn delete_table(&mut self, family: Family, name: &str) {
         self.change(op::DEL_TABLE, 0, family, |attrs| {
-            attrs.str(attr::NAME, name)
+            attrs.str(attr::NAME, name);
         });
     }
 }

@@ -107,7 +107,7 @@ pub(crate) fn handles(socket: &mut Socket, chain: ChainId<'_>) -> Vec<u64> {
 pub(crate) fn uses(socket: &mut Socket, family: Family) -> Vec<(String, u32)> {
     let mut found = Vec::new();
     chains(socket, family, |chain| {
-        found.push((chain.name.to_owned(), chain.uses))
+        found.push((chain.name.to_owned(), chain.uses));
     })
     .unwrap();
     found

@@ -88,22 +88,35 @@ impl FieldError {
     }
 }
 
-/// Longest object label in messages, characters; refused names can be of any length.
-const LABEL_LIMIT: usize = 128;
+/// Longest text of an object's author in messages, characters; texts can be of any length.
+const TEXT_LIMIT: usize = 128;
 
 /// `namespace/name` for messages, whatever the names are.
 pub(crate) fn label(namespace: Option<&str>, name: Option<&str>) -> String {
     let name = name
         .filter(|name| !name.is_empty())
         .unwrap_or("(without a name)");
-    let full = match namespace {
-        Some(namespace) => format!("{namespace}/{name}"),
-        None => name.to_owned(),
-    };
-    if full.chars().count() <= LABEL_LIMIT {
-        return full;
+    match namespace {
+        Some(namespace) => printable(&format!("{namespace}/{name}")),
+        None => printable(name),
     }
-    let mut short: String = full.chars().take(LABEL_LIMIT).collect();
-    short.push('…');
+}
+
+/// A text in quotes, for messages.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", printable(text))
+}
+
+/// One line of bounded length.
+fn printable(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut short: String = characters
+        .by_ref()
+        .take(TEXT_LIMIT)
+        .flat_map(char::escape_debug)
+        .collect();
+    if characters.next().is_some() {
+        short.push('…');
+    }
     short
 }

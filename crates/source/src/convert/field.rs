@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use viprule_service::model::Protocol;
 
-use super::{FieldError, Warning};
+use super::{FieldError, Warning, quoted};
 
 /// An IP address, leading zeros of IPv4 parts allowed and decimal (contract 1.4).
 ///
@@ -58,12 +58,15 @@ pub(super) fn ip(
     let Some(address) = parse_ip(text) else {
         return Err(FieldError::new(
             field,
-            format!("{text:?} is not an IP address"),
+            format!("{} is not an IP address", quoted(text)),
         ));
     };
     // Only IPv4 texts can differ from their canonical form in a way that changes their meaning.
     if address.is_ipv4() && text.parse::<IpAddr>().is_err() {
-        let message = format!("{text:?} is read as {address}, leading zeros are decimal");
+        let message = format!(
+            "{} is read as {address}, leading zeros are decimal",
+            quoted(text)
+        );
         warnings.push(Warning { field, message });
     }
     Ok(address)
@@ -74,7 +77,10 @@ pub(super) fn range(text: &str, field: impl Into<String>) -> Result<IpNet, Field
     parse_range(text).ok_or_else(|| {
         FieldError::new(
             field,
-            format!("{text:?} is not a range of addresses such as 10.0.0.0/8"),
+            format!(
+                "{} is not a range of addresses such as 10.0.0.0/8",
+                quoted(text)
+            ),
         )
     })
 }
@@ -112,7 +118,10 @@ pub(super) fn protocol(
         Some("SCTP") => Ok(Protocol::Sctp),
         Some(other) => Err(FieldError::new(
             field,
-            format!("{other:?} is not a protocol of Services; TCP, UDP and SCTP are"),
+            format!(
+                "{} is not a protocol of Services; TCP, UDP and SCTP are",
+                quoted(other)
+            ),
         )),
     }
 }

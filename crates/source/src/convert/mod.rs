@@ -17,7 +17,7 @@ pub use node::node;
 pub use service::service;
 pub use slice::endpoint_slice;
 
-pub(crate) use error::{FieldError, label};
+pub(crate) use error::{FieldError, label, quoted};
 pub(crate) use slice::SERVICE_NAME_FIELD;
 
 /// What became of an object that is not refused.

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1;
 use viprule_service::model::{Family, Protocol, Service, ServiceId, ServicePort, ServiceType};
 
-use super::{Converted, FieldError, Ignored, ObjectError, Outcome, Warning, field};
+use super::{Converted, FieldError, Ignored, ObjectError, Outcome, Warning, field, quoted};
 
 /// Label of Services that another proxy serves; any value (KEP-2447).
 const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
@@ -94,8 +94,9 @@ fn service_type(spec: &v1::ServiceSpec) -> Result<ServiceType, FieldError> {
         Some(other) => Err(FieldError::new(
             "spec.type",
             format!(
-                "{other:?} is not a type of Service; ClusterIP, NodePort, LoadBalancer and \
-                 ExternalName are"
+                "{} is not a type of Service; ClusterIP, NodePort, LoadBalancer and \
+                 ExternalName are",
+                quoted(other)
             ),
         )),
     }
@@ -107,7 +108,10 @@ fn local_policy(policy: Option<&str>, field: &str) -> Result<bool, FieldError> {
         Some("Local") => Ok(true),
         Some(other) => Err(FieldError::new(
             field,
-            format!("{other:?} is not a traffic policy; Cluster and Local are"),
+            format!(
+                "{} is not a traffic policy; Cluster and Local are",
+                quoted(other)
+            ),
         )),
     }
 }
@@ -126,19 +130,28 @@ fn cluster_ips(
     if let Some(listed) = listed.first().filter(|listed| listed.as_str() != first) {
         return Err(FieldError::new(
             "spec.clusterIPs[0]",
-            format!("{listed:?} must be the same as spec.clusterIP, which is {first:?}"),
+            format!(
+                "{} must be the same as spec.clusterIP, which is {}",
+                quoted(listed),
+                quoted(first)
+            ),
         ));
     }
     let mut addresses = Vec::with_capacity(families.len());
     for (index, (family, text)) in families.iter().zip(listed).enumerate() {
-        let path = format!("spec.clusterIPs[{index}]");
+        // The first one is written in two places; people write the shorter one.
+        let path = if index == 0 {
+            "spec.clusterIP".to_owned()
+        } else {
+            format!("spec.clusterIPs[{index}]")
+        };
         let wanted = match family.as_str() {
             "IPv4" => Family::Ipv4,
             "IPv6" => Family::Ipv6,
             other => {
                 return Err(FieldError::new(
                     format!("spec.ipFamilies[{index}]"),
-                    format!("{other:?} is not an IP family; IPv4 and IPv6 are"),
+                    format!("{} is not an IP family; IPv4 and IPv6 are", quoted(other)),
                 ));
             }
         };
@@ -280,7 +293,10 @@ fn affinity_seconds(spec: &v1::ServiceSpec) -> Result<Option<u32>, FieldError> {
         Some(other) => {
             return Err(FieldError::new(
                 "spec.sessionAffinity",
-                format!("{other:?} is not a session affinity; None and ClientIP are"),
+                format!(
+                    "{} is not a session affinity; None and ClientIP are",
+                    quoted(other)
+                ),
             ));
         }
     }

@@ -8,7 +8,9 @@ use viprule_service::model::{
 };
 
 use super::service::protocol_name;
-use super::{Converted, FieldError, Ignored, Interner, ObjectError, Outcome, Warning, field};
+use super::{
+    Converted, FieldError, Ignored, Interner, ObjectError, Outcome, Warning, field, quoted,
+};
 
 /// Label of slices that belong to headless Services; any value.
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
@@ -48,7 +50,10 @@ fn convert(
         other => {
             return Err(FieldError::new(
                 "addressType",
-                format!("{other:?} is not an address type; IPv4, IPv6 and FQDN are"),
+                format!(
+                    "{} is not an address type; IPv4, IPv6 and FQDN are",
+                    quoted(other)
+                ),
             ));
         }
     };

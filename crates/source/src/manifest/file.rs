@@ -1,5 +1,6 @@
 //! One file: its documents, and the lines of what is wrong in them.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
@@ -79,7 +80,7 @@ pub(super) struct Spot {
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) objects: Vec<(Found, Spot)>,
-    pub(super) broken: Vec<Key>,
+    pub(super) broken: BTreeSet<Key>,
     pub(super) unattributed: bool,
     pub(super) other_kinds: usize,
     pub(super) problems: Vec<Problem>,

@@ -295,7 +295,10 @@ fn typed<T: DeserializeOwned>(value: Value, key: &Key) -> Result<T, ObjectError>
             kind: key.kind.as_str(),
             object: key.name.to_string(),
             field: if path == "." { String::new() } else { path },
-            message: error.into_inner().to_string(),
+            message: error
+                .into_inner()
+                .to_string()
+                .replace("expected i32", "expected a number"),
         }
     })
 }

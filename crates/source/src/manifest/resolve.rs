@@ -33,6 +33,11 @@ pub(super) fn resolve(files: &[File], published: &BTreeMap<Key, Place>) -> Resol
         ..Resolution::default()
     };
     let claims = claim(files, published, &mut resolution);
+    let broken: BTreeSet<_> = files
+        .iter()
+        .flat_map(|file| &file.broken)
+        .map(Key::parts)
+        .collect();
     for &(file, index) in claims.values() {
         let object = &files[file].objects[index];
         resolution.counts[file][index] = true;
@@ -44,7 +49,7 @@ pub(super) fn resolve(files: &[File], published: &BTreeMap<Key, Place>) -> Resol
         }
         if let Place::Of(service, _) = &object.place
             && !claims.contains_key(&(Kind::Service, service.as_str()))
-            && !is_broken(files, Kind::Service, service.as_str())
+            && !broken.contains(&(Kind::Service, service.as_str()))
         {
             let message = format!("Service {service} is not among the manifests");
             resolution.problems[file].push(problem(
@@ -107,12 +112,6 @@ fn claim<'f>(
         }
     }
     claims
-}
-
-fn is_broken(files: &[File], kind: Kind, name: &str) -> bool {
-    files
-        .iter()
-        .any(|file| file.broken.iter().any(|key| key.parts() == (kind, name)))
 }
 
 fn problem(

@@ -19,7 +19,7 @@ pub(super) struct File {
     pub(super) objects: Vec<Object>,
     /// Events of this load, beside `objects`; empty between loads.
     pub(super) events: Vec<Option<Event>>,
-    pub(super) broken: Vec<Key>,
+    pub(super) broken: BTreeSet<Key>,
     pub(super) other_kinds: usize,
     pub(super) problems: Vec<Problem>,
 }
@@ -63,7 +63,7 @@ impl File {
             identity: None,
             objects: Vec::new(),
             events: Vec::new(),
-            broken: Vec::new(),
+            broken: BTreeSet::new(),
             other_kinds: 0,
             problems: Vec::new(),
         }

@@ -18,6 +18,8 @@ use super::scan::{self, STDIN, Scan};
 
 /// Debouncing ends after this many quiet times even if it never gets quiet.
 const PATIENCE: u32 = 10;
+/// Looks at folders that keep changing while they are looked at.
+const ROUNDS: usize = 4;
 
 /// How [`Watch`] waits.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +68,7 @@ impl Watch {
         let (stop, messages) = mpsc::channel();
         let (told, changes) = watch::channel(0);
         let mut folders = Folders::new(stop.clone());
-        let scan = folders.follow(&paths);
+        let scan = folders.follow(&paths, &Scan::default());
         thread::Builder::new()
             .name("manifest-watch".to_owned())
             .spawn(move || {
@@ -118,7 +120,7 @@ fn run(
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
         poll = Instant::now() + options.poll;
-        let now = folders.follow(paths);
+        let now = folders.follow(paths, &before);
         if now != before {
             before = now;
             told.send_modify(|count| *count += 1);
@@ -148,9 +150,11 @@ fn settle(messages: &Receiver<Message>, debounce: Duration) -> Settled {
 /// The folders that the kernel watches for us.
 struct Folders {
     watcher: Option<RecommendedWatcher>,
-    /// With device and inode, to see that a folder was replaced.
-    watched: BTreeMap<PathBuf, (u64, u64)>,
+    watched: BTreeSet<PathBuf>,
 }
+
+/// Folders with device and inode, to see that one was replaced.
+type Wanted = BTreeMap<PathBuf, (u64, u64)>;
 
 impl Folders {
     fn new(touched: Sender<Message>) -> Self {
@@ -164,68 +168,67 @@ impl Folders {
             .ok();
         Self {
             watcher,
-            watched: BTreeMap::new(),
+            watched: BTreeSet::new(),
         }
     }
 
-    /// Scans, and watches all that a change could happen in; what appears meanwhile is scanned
-    /// again, as nobody watched it.
-    fn follow(&mut self, paths: &[PathBuf]) -> Scan {
-        loop {
+    /// Scans while all that a change could happen in is watched already.
+    fn follow(&mut self, paths: &[PathBuf], before: &Scan) -> Scan {
+        let mut wanted = wanted(paths, before);
+        // Folders may come and go meanwhile; their last change is told and brings us here again.
+        for _ in 0..ROUNDS {
+            self.watch(&wanted);
             let scan = scan::scan(paths);
-            if !self.watch(wanted(paths, &scan)) {
+            let needed = self::wanted(paths, &scan);
+            if needed == wanted {
                 return scan;
             }
+            wanted = needed;
         }
+        scan::scan(paths)
     }
 
-    /// Says whether something new is watched.
-    fn watch(&mut self, wanted: BTreeSet<PathBuf>) -> bool {
+    fn watch(&mut self, wanted: &Wanted) {
         let Some(watcher) = &mut self.watcher else {
-            return false;
+            return;
         };
-        for gone in self.watched.keys().filter(|path| !wanted.contains(*path)) {
+        for gone in self
+            .watched
+            .iter()
+            .filter(|path| !wanted.contains_key(*path))
+        {
             // Fails where the kernel has dropped it with its folder.
             let _ = watcher.unwatch(gone);
         }
-        let mut held = BTreeMap::new();
-        for path in wanted {
-            let Ok(metadata) = fs::metadata(&path) else {
-                continue;
-            };
+        self.watched.clear();
+        for path in wanted.keys() {
             // Again every time: the kernel drops watches of folders that were removed, and a new
             // folder can have an old one's inode.
-            match watcher.watch(&path, RecursiveMode::NonRecursive) {
-                Ok(()) => drop(held.insert(path, (metadata.dev(), metadata.ino()))),
+            match watcher.watch(path, RecursiveMode::NonRecursive) {
+                Ok(()) => drop(self.watched.insert(path.clone())),
                 Err(error) => tracing::debug!(%error, path = %path.display(), "not watched"),
             }
         }
-        let new = held
-            .iter()
-            .any(|(path, id)| self.watched.get(path) != Some(id));
-        self.watched = held;
-        new
     }
 }
 
 /// Every folder where a change can change what is read.
-fn wanted(paths: &[PathBuf], scan: &Scan) -> BTreeSet<PathBuf> {
+fn wanted(paths: &[PathBuf], scan: &Scan) -> Wanted {
     let mut wanted: BTreeSet<_> = scan.folders.iter().cloned().collect();
     for path in paths {
-        let ancestors = path.ancestors().skip(1).map(or_here);
-        wanted.extend(
-            ancestors
-                .into_iter()
-                .find(|folder| folder.is_dir())
-                .map(Path::to_owned),
-        );
+        let mut ancestors = path.ancestors().skip(1).map(or_here);
+        wanted.extend(ancestors.find(|folder| folder.is_dir()).map(Path::to_owned));
     }
     let links = paths.iter().chain(scan.files.iter().map(|(path, _)| path));
     for link in links.filter(|path| path.is_symlink()) {
         let target = fs::canonicalize(link).ok();
         wanted.extend(target.as_deref().and_then(Path::parent).map(Path::to_owned));
     }
-    wanted
+    let identified = wanted.into_iter().filter_map(|path| {
+        let metadata = fs::metadata(&path).ok()?;
+        Some((path, (metadata.dev(), metadata.ino())))
+    });
+    identified.collect()
 }
 
 fn or_here(folder: &Path) -> &Path {

@@ -200,6 +200,12 @@ impl LoadReport {
         self.failures.values().sum()
     }
 
+    /// Whether the generator was more than 50 ms late: the machine was so short of CPU time that
+    /// failures and slow answers say nothing about the dataplane.
+    pub fn starved(&self) -> bool {
+        self.behind > Duration::from_millis(50)
+    }
+
     /// The latency that `share` (0.0 to 1.0) of the answered connections kept within; zero if
     /// nothing was answered.
     #[expect(

@@ -53,6 +53,7 @@ impl ForeignState {
             "route show table all",
             "-6 route show table all",
             "rule",
+            "-6 rule",
         ] {
             let words = ["-o"].into_iter().chain(query.split(' '));
             let text = namespace.command("ip").args(words).text()?;

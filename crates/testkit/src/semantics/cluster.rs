@@ -13,7 +13,7 @@ use crate::walker::Host;
 pub struct Cluster {
     /// All Services with a cluster IP.
     pub services: Vec<Service>,
-    /// All EndpointSlices.
+    /// All `EndpointSlice`s.
     pub slices: Vec<EndpointSlice>,
     /// This node's object, where it exists.
     pub node: Option<Node>,

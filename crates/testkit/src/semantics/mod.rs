@@ -114,13 +114,9 @@ impl<'a> Question<'a> {
         });
         match sticky {
             Some(endpoint) => Distribution::certain(outcome(endpoint)),
-            None => Distribution::uniform(
-                &delivery
-                    .endpoints
-                    .iter()
-                    .map(|endpoint| outcome(endpoint))
-                    .collect::<Vec<_>>(),
-            ),
+            None => {
+                Distribution::uniform(&delivery.endpoints.iter().map(outcome).collect::<Vec<_>>())
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::wire::Protocol;
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
@@ -33,6 +33,8 @@ pub struct Server {
 #[derive(Debug)]
 struct Shared {
     answered: AtomicU64,
+    /// Set once the listening socket is closed.
+    closed: AtomicBool,
     accepting: watch::Sender<bool>,
 }
 
@@ -58,6 +60,7 @@ impl Server {
             .map_err(Error::io(format!("opening the socket of {}", what())))?;
         let shared = Arc::new(Shared {
             answered: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
             accepting: watch::Sender::new(true),
         });
         let _context = runtime.enter();
@@ -104,18 +107,24 @@ impl Server {
     /// terminating backend does. A UDP or SCTP server stops answering at once.
     pub fn stop_accepting(&self) {
         self.shared.accepting.send_replace(false);
+        self.wait(|server| server.shared.closed.load(Ordering::Acquire));
+    }
+
+    /// Waits until `done` or the end of the server's task, but not forever.
+    fn wait(&self, done: impl Fn(&Self) -> bool) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let start = Instant::now();
+        while !done(self) && !self.task.is_finished() && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_micros(50));
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        const PATIENCE: Duration = Duration::from_secs(1);
         self.task.abort();
         // The address must be free when the owner goes on.
-        let start = Instant::now();
-        while !self.task.is_finished() && start.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_micros(50));
-        }
+        self.wait(|_| false);
     }
 }
 

@@ -4,6 +4,7 @@ use super::Shared;
 use crate::wire::{Answer, request_length};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,6 +31,8 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         }
         while connections.try_join_next().is_some() {}
     }
+    drop(listener);
+    shared.closed.store(true, Ordering::Release);
     while connections.join_next().await.is_some() {}
 }
 

@@ -1,4 +1,4 @@
-//! A Service's EndpointSlices.
+//! A Service's `EndpointSlice`s.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -35,7 +35,7 @@ struct Port {
     protocol: Protocol,
     /// Services have room for ports of this number; equal ones differ in the protocol.
     slot: u16,
-    node_port: bool,
+    on_nodes: bool,
     /// The port is the node port's number.
     same_number: bool,
 }
@@ -124,11 +124,11 @@ fn port() -> impl Strategy<Value = Port> {
         any::<bool>(),
         prop::bool::weighted(0.2),
     )
-        .prop_map(|(name, protocol, slot, node_port, same_number)| Port {
+        .prop_map(|(name, protocol, slot, on_nodes, same_number)| Port {
             name,
             protocol,
             slot,
-            node_port,
+            on_nodes,
             same_number,
         })
 }
@@ -148,7 +148,7 @@ impl Seed {
                 } else {
                     80 + first + port.slot
                 },
-                node_port: if port.node_port { node_port } else { 0 },
+                node_port: if port.on_nodes { node_port } else { 0 },
             };
             let clashes = |other: &ServicePort| {
                 let numbers = |port: &ServicePort| (port.port, port.node_port);
@@ -188,11 +188,6 @@ impl Seed {
     }
 }
 
-#[expect(
-    clippy::missing_panics_doc,
-    clippy::expect_used,
-    reason = "the name is a valid one"
-)]
 fn service_id(number: usize) -> ServiceId {
     ServiceId::new("shop", &format!("svc-{number}")).expect("a DNS label")
 }

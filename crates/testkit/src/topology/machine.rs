@@ -62,3 +62,13 @@ pub(super) fn make_router(namespace: &Namespace) -> Result<()> {
         ("net/ipv6/conf/default/forwarding", "1"),
     ])
 }
+
+/// Lines for `ip -batch` that take a link into service.
+pub(super) fn link_up(device: &str) -> String {
+    // A lost question for a neighbour would cost a second; for these tables, 50 ms.
+    format!(
+        "link set {device} up\n\
+         ntable change name arp_cache dev {device} retrans 50\n\
+         ntable change name ndisc_cache dev {device} retrans 50\n"
+    )
+}

@@ -19,14 +19,16 @@ mod machine;
 
 pub use builder::WorldBuilder;
 
-use crate::client::Client;
+use crate::client::{Client, Failure};
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
 use crate::server::Server;
 use crate::wire::Protocol;
-use machine::new_machine;
+use machine::{link_up, new_machine};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A set of wired namespaces; gone on drop.
 #[derive(Debug)]
@@ -162,6 +164,30 @@ impl World {
         pod.namespace.ip(["link del eth0"])
     }
 
+    /// Waits until the node reaches these addresses and they reach it. The kernel puts new links
+    /// into service in its own time, up to a second later if many come up at once.
+    fn wait_for(&self, addresses: &[IpAddr]) -> Result<()> {
+        /// Discard (RFC 863). Nothing listens in a new namespace: its refusal proves both ways.
+        const PORT: u16 = 9;
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let probe = Client::new(&self.node).timeout(Duration::from_millis(20));
+        for ip in addresses {
+            let start = Instant::now();
+            while probe.udp(SocketAddr::new(*ip, PORT))?.failure() != Some(&Failure::Refused) {
+                if start.elapsed() > PATIENCE {
+                    let what = format!("{ip} to be reachable from the node");
+                    return Err(Error::Deadline {
+                        what,
+                        waited: PATIENCE,
+                        context: String::new(),
+                    });
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+        Ok(())
+    }
+
     fn find_pod(&self, address: IpAddr) -> Option<&Pod> {
         self.pods
             .iter()
@@ -193,9 +219,10 @@ impl World {
                 let path = namespace.path();
                 let _ = writeln!(
                     on_node,
-                    "link add {link} type veth peer name eth0 netns {}\nlink set {link} up",
+                    "link add {link} type veth peer name eth0 netns {}",
                     path.display()
                 );
+                on_node.push_str(&link_up(&link));
                 for ip in addresses {
                     let gateway = address::pod_gateway(ip.is_ipv6());
                     let _ = writeln!(on_node, "addr add {} dev {link}", host(gateway));
@@ -221,14 +248,14 @@ impl World {
                 pod.configure()?;
             }
         }
-        Ok(())
+        self.wait_for(&pods.concat())
     }
 }
 
 impl Pod {
     /// The pod's side of its link.
     fn configure(&self) -> Result<()> {
-        let mut batch = "link set eth0 up\n".to_owned();
+        let mut batch = link_up("eth0");
         for ip in &self.addresses {
             let gateway = address::pod_gateway(ip.is_ipv6());
             let _ = writeln!(batch, "addr add {} dev eth0", host(*ip));

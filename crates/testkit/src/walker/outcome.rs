@@ -60,8 +60,9 @@ impl Distribution {
     /// Each outcome as often as every other; one that is named twice twice as often.
     pub fn uniform(outcomes: &[Outcome]) -> Self {
         let mut uniform = Self::default();
+        let number = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
         for outcome in outcomes {
-            uniform.add(*outcome, 1.0 / outcomes.len() as f64);
+            uniform.add(*outcome, f64::from(number).recip());
         }
         uniform
     }

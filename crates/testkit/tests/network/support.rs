@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use viprule_testkit::World;
 use viprule_testkit::dump::Family;
 use viprule_testkit::netns::require_privileges;
+use viprule_testkit::{Protocol, World};
 
 pub(crate) const BACKENDS: [&str; 3] = ["10.244.0.5", "10.244.0.6", "10.244.1.7"];
 pub(crate) const BACKENDS6: [&str; 3] = ["fd00:10:244::5", "fd00:10:244::6", "fd00:10:244:1::7"];
+pub(crate) const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 pub(crate) const VIP: &str = "10.1.0.10";
 pub(crate) const VIP6: &str = "fd00:10:1::10";
 

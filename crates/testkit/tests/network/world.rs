@@ -1,6 +1,6 @@
 //! The wiring, without any rules.
 
-use crate::support::{BACKENDS, BACKENDS6, VIP, at, world};
+use crate::support::{BACKENDS, BACKENDS6, PROTOCOLS, VIP, VIP6, at, world};
 use std::time::{Duration, Instant};
 use viprule_testkit::client::{Client, Failure};
 use viprule_testkit::netns::require_privileges;
@@ -12,14 +12,15 @@ fn a_world_with_twenty_pods_is_there_within_a_second() {
     let pods: Vec<_> = (0..20)
         .map(|i| format!("10.244.{}.{}", i % 2, 10 + i))
         .collect();
-    let start = Instant::now();
-    let world = World::builder()
-        .pods(pods.iter().map(String::as_str))
-        .build()
-        .unwrap();
-    let took = start.elapsed();
-    assert!(took < Duration::from_secs(1), "{took:?}");
-    drop(world);
+    // The quickest of three: other work on the machine must not decide.
+    let took = (0..3).map(|_| {
+        let start = Instant::now();
+        let builder = World::builder().pods(pods.iter().map(String::as_str));
+        drop(builder.build().unwrap());
+        start.elapsed()
+    });
+    let quickest = took.min().unwrap();
+    assert!(quickest < Duration::from_secs(1), "{quickest:?}");
 }
 
 #[test]
@@ -59,26 +60,20 @@ fn everybody_reaches_every_pod() {
 #[test]
 fn closed_ports_refuse_and_unknown_addresses_are_silent() {
     let world = world();
-    let client = world.outside().timeout(Duration::from_millis(300));
+    let client = world.outside();
     for ip in [BACKENDS[0], BACKENDS[2], BACKENDS6[0], "192.168.77.2"] {
-        assert_eq!(
-            client.tcp(at(ip, 81)).unwrap().failure(),
-            Some(&Failure::Refused),
-            "{ip}"
-        );
-        assert_eq!(
-            client.udp(at(ip, 81)).unwrap().failure(),
-            Some(&Failure::Refused),
-            "{ip}"
-        );
-        assert_eq!(
-            client.sctp(at(ip, 81)).unwrap().failure(),
-            Some(&Failure::Refused),
-            "{ip}"
-        );
+        for protocol in PROTOCOLS {
+            let attempt = client.ask(protocol, at(ip, 81)).unwrap();
+            assert_eq!(
+                attempt.failure(),
+                Some(&Failure::Refused),
+                "{protocol} {ip}"
+            );
+        }
     }
-    for ip in [VIP, "fd00:10:1::10"] {
-        for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+    let client = client.timeout(Duration::from_millis(300));
+    for ip in [VIP, VIP6] {
+        for protocol in PROTOCOLS {
             let attempt = client.ask(protocol, at(ip, 80)).unwrap();
             assert_eq!(
                 attempt.failure(),
@@ -91,7 +86,7 @@ fn closed_ports_refuse_and_unknown_addresses_are_silent() {
                 attempt.elapsed
             );
             assert!(
-                attempt.elapsed < Duration::from_millis(900),
+                attempt.elapsed < Duration::from_secs(2),
                 "{:?}",
                 attempt.elapsed
             );

@@ -11,19 +11,28 @@ use crate::agreement::Node;
 /// Packets tried with each cluster.
 const PACKETS: usize = 40;
 
+/// 1,000 clusters, or as many as `PROPTEST_CASES` says.
+fn config() -> ProptestConfig {
+    let mut config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 1000;
+    }
+    config
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(config())]
 
     /// Planner and renderer against the independent statement, for iptables mode.
     #[test]
     fn rendered_chains_mean_what_kubernetes_says(
         (cluster, settings, probes) in scenario(PACKETS),
-        masquerade_bit in 0..32,
+        mark_bit in 0_u32..32,
         nfacct: bool,
         drop_invalid: bool,
     ) {
         let node = Node::with_options(&cluster, &settings, |options| {
-            options.masquerade_mark = 1 << masquerade_bit;
+            options.masquerade_mark = 1 << mark_bit;
             options.nfacct = nfacct;
             options.drop_invalid = drop_invalid;
         });

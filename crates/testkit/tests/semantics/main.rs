@@ -2,6 +2,8 @@
 //! of the kube-proxy contract, and for what kube-proxy itself wrote. And the comparison notices
 //! when they don't.
 
+#![expect(clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod agreement;
 mod contract;
 mod generated;

@@ -59,8 +59,8 @@ pub(crate) fn empty_cluster() -> Cluster {
     }
 }
 
-/// A Service with one TCP port, 80, of its own cluster IPs 10.1.0.`number` and fd00:1::`number`,
-/// and node port 30000 + `number`.
+/// A Service with one TCP port, 80, of its own cluster IPs 10.1.0.N and `fd00:1::N`,
+/// and node port 30000 + N, where N is `number`.
 pub(crate) fn service(name: &str, number: u8) -> Service {
     Service {
         id: ServiceId::new("shop", name).expect("a DNS label"),

@@ -73,7 +73,7 @@ fn keep(
     let tracker = Tracker::new(options.plan.clone());
     let dataplane = Iptables::new(options.settings.clone(), tracker.facts());
     host_settings::ensure(dataplane.options())?;
-    let syncer = Syncer::new(tracker, dataplane, IptablesWriter::open()?);
+    let syncer = Syncer::new(tracker, dataplane, IptablesWriter::open(&options.settings.families)?);
     let keeper = Keeper::new(syncer, inbox, options.sync_period, options.min_sync_period);
     runtime.block_on(keeper.keep(stopped))
 }

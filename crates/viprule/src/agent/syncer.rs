@@ -166,19 +166,19 @@ where
     /// Looks at the kernel within `scope` and writes what differs from the plans, and what the
     /// events since the last sync changed.
     pub fn reconcile(&mut self, scope: Scope<PartOf<W>>) -> Result<Report, SyncError> {
+        self.stuck.clear();
         self.reconcile_within(scope, ATTEMPTS)
     }
 
-    /// True where the kernel refused something that is still to be written.
+    /// True where the kernel refused Services that are still to be written.
     pub fn has_refused(&self) -> bool {
         !self.quarantined.is_empty()
     }
 
-    /// Lets refused Services and objects be tried again by the next sync.
+    /// Lets refused Services be tried again by the next sync.
     pub fn release_refused(&mut self) {
         let released = std::mem::take(&mut self.quarantined);
         self.owed.extend(released.into_keys().map(FragmentId::Service));
-        self.stuck.clear();
     }
 
     /// Removes everything that is ours.
@@ -191,6 +191,9 @@ where
 
     fn take_changes(&mut self) {
         let changes = self.tracker.take_changes();
+        for conflict in &changes.conflicts {
+            tracing::warn!("{conflict}");
+        }
         for service in changes.services {
             self.quarantined.remove(&service);
             self.owed.insert(FragmentId::Service(service));

@@ -26,9 +26,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let resolved = Resolved::new(&args.input, &args.dataplane)?;
     let tracker = input::load(&args.input, resolved.plan.clone())?;
     let settings = node::fit(&resolved, probe(true)?);
+    let writer = IptablesWriter::open(&settings.families)?;
     let dataplane = Iptables::new(settings, tracker.facts());
     host_settings::ensure(dataplane.options())?;
-    let mut syncer = Syncer::new(tracker, dataplane, IptablesWriter::open()?);
+    let mut syncer = Syncer::new(tracker, dataplane, writer);
     let report = syncer.reconcile(Scope::Everything)?;
     match args.output {
         Output::Text => print::text(&describe(&report))?,

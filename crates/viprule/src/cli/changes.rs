@@ -8,7 +8,7 @@ use nfnetlink::xtables::Rule;
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 use viprule_dataplane::iptables::{Key, Object};
-use viprule_dataplane::{Diff, ObjectKey};
+use viprule_dataplane::Diff;
 
 /// What differs.
 #[derive(Debug, Serialize)]
@@ -64,7 +64,10 @@ impl Changes {
     pub(super) fn new(diff: &Diff<'_, Key, Object, Object>) -> Self {
         let mut chains: BTreeMap<_, ChainChange> = BTreeMap::new();
         let mut add = |key: &Key, old: Option<&Object>, new: Option<&Object>| {
-            let chain = chains.entry(key.part()).or_insert_with(|| ChainChange {
+            // Table by table, what leads to our chains first, then by name as iptables-save does.
+            let base = matches!(key, Key::Jump { .. });
+            let place = (key.table(), !base, key.chain_name());
+            let chain = chains.entry(place).or_insert_with(|| ChainChange {
                 family: family_name(key.table().family),
                 table: key.table().kind.name(),
                 chain: key.chain_name(),

@@ -1,5 +1,6 @@
 //! `viprule cleanup`
 
+use nfnetlink::Family;
 use viprule_dataplane::iptables::{Desired, Iptables, Settings};
 use viprule_dataplane::{Scope, diff};
 use viprule_service::plan::{NodeFacts, PlanConfig};
@@ -26,7 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let mut writer = IptablesWriter::open()?;
+    let mut writer = IptablesWriter::open(&Family::ALL)?;
     if args.dry_run {
         let observed: Desired = writer.observe(&Scope::Everything)?;
         let nothing = Desired::default();

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let mut resolved = Resolved::new(&args.input, &args.dataplane)?;
     let (observed, settings, from) = if args.against.is_empty() {
         let settings = node::fit(&resolved, probe(false)?);
-        let observed = IptablesWriter::open()?.observe(&Scope::Everything)?;
+        let observed = IptablesWriter::open(&settings.families)?.observe(&Scope::Everything)?;
         (observed, settings, "kernel".to_owned())
     } else {
         let saved = Saved::read(&args.against, &resolved.iptables.families)?;
@@ -48,10 +48,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         (saved.state, resolved.iptables.clone(), names.join(" "))
     };
     let tracker = input::load(&args.input, resolved.plan)?;
-    let families = settings.families.clone();
     let dataplane = Iptables::new(settings, tracker.facts());
     let desired = desired(&dataplane, &tracker);
-    let observed: Desired = observed.filter(|key| families.contains(&key.table().family));
     let diff = diff(&observed, &desired);
     let changes = Changes::new(&diff);
     match args.output {

@@ -15,6 +15,7 @@ mod watch;
 pub use probe::{Support, probe, remove_counters};
 
 use netlink_batch::{Socket, socket::NETFILTER};
+use nfnetlink::Family;
 use nfnetlink::nftables::Transaction;
 use viprule_dataplane::iptables::{Key, Object, Part};
 use viprule_dataplane::{Diff, Scope, State};
@@ -27,6 +28,7 @@ use watch::Watch;
 /// Writes iptables mode's chains in the network namespace of the thread that made it.
 #[derive(Debug)]
 pub struct IptablesWriter {
+    families: Vec<Family>,
     socket: Socket,
     watch: Watch,
     known: Known,
@@ -35,15 +37,16 @@ pub struct IptablesWriter {
 }
 
 impl IptablesWriter {
-    /// Opens the sockets. The error says which capability or kernel option is missing.
-    pub fn open() -> Result<Self, WriteError> {
+    /// Opens the sockets. Other families than these are neither read nor written. The error says
+    /// which capability or kernel option is missing.
+    pub fn open(families: &[Family]) -> Result<Self, WriteError> {
         let mut socket =
             Socket::open(NETFILTER).map_err(|e| WriteError::netlink("opening a netlink socket", &e))?;
         let watch = Watch::start(&mut socket)?;
         let mut transaction = Transaction::new();
         transaction.begin(Some(watch.generation()));
         let (known, staged) = (Known::default(), Staged::default());
-        Ok(Self { socket, watch, known, transaction, staged })
+        Ok(Self { families: families.to_vec(), socket, watch, known, transaction, staged })
     }
 
     /// The socket that becomes readable when somebody else changes something.

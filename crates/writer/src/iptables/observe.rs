@@ -22,7 +22,7 @@ impl IptablesWriter {
     ) -> Result<State<Key, V>, WriteError> {
         self.known = super::Known::default();
         let mut parts = Vec::new();
-        for family in Family::ALL {
+        for family in self.families.clone() {
             parts.extend(self.list(family)?);
         }
         self.read(&parts)

@@ -14,6 +14,9 @@ use crate::{ApplyError, Tag, Written};
 /// More new rules than this are looked up afterwards rather than told one by one.
 pub(super) const ECHOES: usize = 256;
 
+/// What is kept of a transaction's memory when it is over, bytes: room for any usual change.
+const IDLE_BUFFER: usize = 64 << 10;
+
 /// What a transaction holds besides its messages.
 #[derive(Debug, Default)]
 pub(super) struct Staged {
@@ -36,6 +39,7 @@ pub(super) struct Staged {
 
 impl IptablesWriter {
     pub(super) fn discard(&mut self) {
+        self.transaction.shrink_to(IDLE_BUFFER);
         self.transaction.begin(Some(self.watch.generation()));
         self.staged = Staged::default();
     }

@@ -52,14 +52,13 @@ impl Watch {
 
     /// Takes in all notifications that have arrived, and makes sure that they tell everything.
     pub(super) fn absorb(&mut self, socket: &mut Socket) -> Result<(), WriteError> {
-        if self.drain()? {
-            let now = current(socket)?;
-            // Notifications of a commit that ended before the question may come in just now.
-            if now != self.generation && (!self.drain()? || now != self.generation) {
-                self.lose_track(now);
-            }
-        } else {
-            let now = current(socket)?;
+        let mut complete = self.drain()?;
+        let now = current(socket)?;
+        if complete && self.generation != now {
+            // Notifications of a commit that ended before the question may have come in just now.
+            complete = self.drain()?;
+        }
+        if !complete || now.wrapping_sub(self.generation).cast_signed() > 0 {
             self.lose_track(now);
         }
         Ok(())

@@ -88,7 +88,7 @@ fn a_missing_jump_target_is_explained() {
         };
         t.new_rule(chain, Position::End, false, |attrs| {
             attrs.nest(4, |list| {
-                list.nest(1, |element| element.str(1, "immediate"))
+                list.nest(1, |element| element.str(1, "immediate"));
             });
         });
     });

@@ -138,7 +138,7 @@ fn ipv6_table_with_a_route_chain() {
 #[test]
 fn new_chain() {
     same(include_str!("captures/new-chain.hex"), Some(3), |t| {
-        t.new_chain(KUBE_A)
+        t.new_chain(KUBE_A);
     });
 }
 
@@ -201,28 +201,28 @@ fn rule_after_another() {
 #[test]
 fn one_rule_deleted() {
     same_as_nft(include_str!("captures/delete-rule.hex"), |t| {
-        t.delete_rule(KUBE_A, 5)
+        t.delete_rule(KUBE_A, 5);
     });
 }
 
 #[test]
 fn all_rules_deleted() {
     same(include_str!("captures/flush-chain.hex"), Some(12), |t| {
-        t.flush_chain(KUBE_A)
+        t.flush_chain(KUBE_A);
     });
 }
 
 #[test]
 fn chain_deleted() {
     same_as_nft(include_str!("captures/delete-chain.hex"), |t| {
-        t.delete_chain(KUBE_A)
+        t.delete_chain(KUBE_A);
     });
 }
 
 #[test]
 fn table_deleted() {
     same_as_nft(include_str!("captures/delete-table.hex"), |t| {
-        t.delete_table(Ipv4, "nat")
+        t.delete_table(Ipv4, "nat");
     });
 }
 

@@ -52,10 +52,10 @@ impl Traversal<'_> {
             Match::Comment(_) | Match::Nfacct(_) => true,
             Match::Ports { protocol, src, dst } => {
                 *protocol == self.protocol
-                    && holds(dst.as_ref(), |range| has(range, packet.destination.port()))
+                    && holds(dst.as_ref(), |range| has(*range, packet.destination.port()))
                     && match (src, packet.source) {
                         (None, _) => true,
-                        (Some(src), Some(source)) => has(&src.value, source.port()) != src.not,
+                        (Some(src), Some(source)) => has(src.value, source.port()) != src.not,
                         (Some(_), None) => return Err(self.unknown_source(rule)),
                     }
             }
@@ -152,6 +152,6 @@ fn holds<T>(condition: Option<&NotOr<T>>, test: impl Fn(&T) -> bool) -> bool {
     condition.is_none_or(|condition| test(&condition.value) != condition.not)
 }
 
-const fn has(range: &PortRange, port: u16) -> bool {
+const fn has(range: PortRange, port: u16) -> bool {
     range.first <= port && port <= range.last
 }

@@ -116,10 +116,8 @@ impl<'a> Ruleset<'a> {
 /// Where a rule of a shared chain stands: smaller first.
 fn place(key: &Key, rule: &Rule) -> u8 {
     match key {
-        Key::Rule {
-            copy: Key::MISPLACED,
-            ..
-        } => 0,
+        // These stand before rules that they must stay behind.
+        Key::Rule { copy, .. } if *copy == Key::MISPLACED => 0,
         Key::Rule { table, chain, .. } => match place_of(*table, *chain, rule) {
             Place::Head => 1,
             Place::End => 2,

@@ -1,0 +1,148 @@
+//! Two network namespaces: viprule writes one, the bare loop the other.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use netlink_batch::{Socket, socket::NETFILTER};
+use nfnetlink::Family;
+use nfnetlink::nftables::{ChainId, Position, Transaction};
+use nfnetlink::xtables::{Match, Rule};
+use viprule::agent::{Report, Syncer};
+use viprule_dataplane::Scope;
+use viprule_dataplane::iptables::{Iptables, Kind};
+use viprule_testkit::Namespace;
+use viprule_writer::Tag;
+use viprule_writer::iptables::IptablesWriter;
+
+use crate::cluster::Cluster;
+use crate::recorder::Recorder;
+
+/// viprule as it is.
+pub(crate) type Real = Syncer<Iptables, IptablesWriter>;
+/// Parts of a write in the order of sending.
+pub(crate) type Parts = Vec<Transaction<Tag>>;
+
+/// Between two changes: the kernel frees what the last one removed meanwhile, and a new rule would
+/// wait for that (8 to 16 ms).
+pub(crate) const PAUSE: Duration = Duration::from_millis(60);
+
+/// A namespace whose rules are removed at the end, and waited for.
+#[derive(Debug)]
+pub(crate) struct Scratch(pub(crate) Namespace);
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> anyhow::Result<Self> {
+        Ok(Self(Namespace::new(name)?))
+    }
+
+    /// A socket inside.
+    pub(crate) fn socket(&self) -> anyhow::Result<Socket> {
+        Ok(self.0.run(|| Socket::open(NETFILTER))??)
+    }
+
+    /// A syncer inside that knows the cluster and nothing of the kernel.
+    pub(crate) fn syncer(&self, cluster: &Cluster) -> anyhow::Result<Real> {
+        let tracker = cluster.tracker()?;
+        let dataplane = Cluster::dataplane(&tracker)?;
+        let writer = self.0.run(|| IptablesWriter::open(&Family::ALL))??;
+        Ok(Syncer::new(tracker, dataplane, writer))
+    }
+
+    fn empty(&self) -> anyhow::Result<()> {
+        let mut socket = self.socket()?;
+        for kind in Kind::ALL {
+            for family in Family::ALL {
+                let mut open = Transaction::<()>::new();
+                open.new_table(family, kind.name());
+                open.delete_table(family, kind.name());
+                open.commit(&mut socket)?;
+            }
+        }
+        // A rule with an xt match is not taken before everything removed has been freed.
+        let chain = ChainId {
+            family: Family::Ipv4,
+            table: "last",
+            name: "last",
+        };
+        let mut rule = Rule::new(Family::Ipv4);
+        rule.matches.push(Match::Comment("waits".to_owned()));
+        let mut open = Transaction::<()>::new();
+        open.new_table(chain.family, chain.table);
+        open.new_chain(chain);
+        open.new_rule(chain, Position::End, false, |attrs| rule.encode(attrs));
+        open.commit(&mut socket)?;
+        std::thread::sleep(PAUSE);
+        Ok(())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = self.empty() {
+            eprintln!("emptying {}: {error:#}", self.0.name());
+        }
+    }
+}
+
+/// Both sides, with the same plans.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) viprule: Real,
+    pub(crate) recorder: Syncer<Iptables, Recorder>,
+    bare: Socket,
+    // Last, so that the sockets are closed when the namespaces are emptied.
+    pub(crate) viprule_side: Scratch,
+    pub(crate) bare_side: Scratch,
+}
+
+impl World {
+    /// Everything is planned, nothing is written.
+    pub(crate) fn new(cluster: &Cluster) -> anyhow::Result<Self> {
+        let (viprule_side, bare_side) = (Scratch::new("viprule")?, Scratch::new("bare")?);
+        let bare = bare_side.socket()?;
+        let tracker = cluster.tracker()?;
+        let dataplane = Cluster::dataplane(&tracker)?;
+        let recorder = Syncer::new(tracker, dataplane, Recorder::new(bare.send_capacity()));
+        let viprule = viprule_side.syncer(cluster)?;
+        Ok(Self {
+            viprule,
+            recorder,
+            bare,
+            viprule_side,
+            bare_side,
+        })
+    }
+
+    /// The bytes of a first sync.
+    pub(crate) fn prepare_everything(&mut self) -> anyhow::Result<(Report, Parts)> {
+        let report = self.recorder.reconcile(Scope::Everything)?;
+        Ok((report, self.recorder.writer().take_parts()))
+    }
+
+    /// The bytes of what the recorder's plans changed by.
+    pub(crate) fn prepare_changes(&mut self) -> anyhow::Result<(Report, Parts)> {
+        let report = self.recorder.sync()?;
+        Ok((report, self.recorder.writer().take_parts()))
+    }
+
+    /// The bare loop.
+    pub(crate) fn send(&mut self, parts: &mut Parts) -> anyhow::Result<()> {
+        for part in parts {
+            part.commit(&mut self.bare)?;
+        }
+        Ok(())
+    }
+}
+
+/// The floor is one only if it is made of the same bytes.
+pub(crate) fn ensure_equal(real: &Report, prepared: &Report) -> anyhow::Result<()> {
+    let sizes = |report: &Report| (report.transactions, report.bytes);
+    ensure!(
+        sizes(real) == sizes(prepared),
+        "viprule sent {:?} transactions and bytes, the floor {:?}: recorder.rs has to follow \
+         crates/writer",
+        sizes(real),
+        sizes(prepared),
+    );
+    Ok(())
+}
