@@ -63,9 +63,17 @@ pub fn diff<'a, K: ObjectKey, A: Content, B: Content>(
         match (old, new) {
             (Some((key, old)), None) if key.is_removable() => deletes.push((key, old)),
             (Some((key, old)), Some((_, new))) if old.fingerprint() != new.fingerprint() => {
-                writes.push(Write { key, old: Some(old), new });
+                writes.push(Write {
+                    key,
+                    old: Some(old),
+                    new,
+                });
             }
-            (None, Some((key, new))) => writes.push(Write { key, old: None, new }),
+            (None, Some((key, new))) => writes.push(Write {
+                key,
+                old: None,
+                new,
+            }),
             _ => {}
         }
     }

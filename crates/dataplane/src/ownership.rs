@@ -113,11 +113,17 @@ impl Chain {
         if !name.starts_with("KUBE-") {
             return None;
         }
-        FIXED.iter().find(|(_, fixed)| *fixed == name).map(|(chain, _)| *chain).or_else(|| {
-            PER_SERVICE.iter().find_map(|(chain, prefix)| {
-                name.strip_prefix(prefix).and_then(ChainHash::parse).map(chain)
+        FIXED
+            .iter()
+            .find(|(_, fixed)| *fixed == name)
+            .map(|(chain, _)| *chain)
+            .or_else(|| {
+                PER_SERVICE.iter().find_map(|(chain, prefix)| {
+                    name.strip_prefix(prefix)
+                        .and_then(ChainHash::parse)
+                        .map(chain)
+                })
             })
-        })
     }
 
     /// True for chains whose rules are keyed one by one, since each belongs to another Service;
@@ -148,7 +154,10 @@ impl fmt::Display for Chain {
             Self::External(hash) => write!(f, "KUBE-EXT-{hash}"),
             Self::FirewallOf(hash) => write!(f, "KUBE-FW-{hash}"),
             fixed => {
-                let name = FIXED.iter().find(|(chain, _)| chain == fixed).map(|(_, name)| *name);
+                let name = FIXED
+                    .iter()
+                    .find(|(chain, _)| chain == fixed)
+                    .map(|(_, name)| *name);
                 f.write_str(name.unwrap_or_default())
             }
         }
@@ -166,7 +175,10 @@ mod tests {
         assert_eq!(of("ns7/svc7udp"), "HX3N2WITKOW24AEV");
         assert_eq!(of("ns1/svc1:p80tcp10.180.0.1:80"), "SXIVWICOYRO3J4NJ");
         assert_eq!(of("ns7/svc7udp[fd00:10:180::1]:53"), "X4ZBZCMYM5CEAIXM");
-        assert_eq!(ChainHash::of(&["ns7/svc7", "udp"]).to_string(), "HX3N2WITKOW24AEV");
+        assert_eq!(
+            ChainHash::of(&["ns7/svc7", "udp"]).to_string(),
+            "HX3N2WITKOW24AEV"
+        );
     }
 
     #[test]

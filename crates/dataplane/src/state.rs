@@ -1,7 +1,7 @@
 //! A state of a dataplane: keyed objects.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::BTreeSet;
+use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -92,7 +92,9 @@ pub struct State<K, V> {
 
 impl<K, V> Default for State<K, V> {
     fn default() -> Self {
-        Self { objects: Vec::new() }
+        Self {
+            objects: Vec::new(),
+        }
     }
 }
 
@@ -119,13 +121,21 @@ impl<K: ObjectKey, V> State<K, V> {
 
     /// Where a key stands in the order, if it is there.
     pub fn position(&self, key: &K) -> Option<usize> {
-        self.objects.binary_search_by(|(other, _)| other.cmp(key)).ok()
+        self.objects
+            .binary_search_by(|(other, _)| other.cmp(key))
+            .ok()
     }
 
     /// The objects whose keys `keep` accepts.
     #[must_use]
     pub fn filter(self, mut keep: impl FnMut(&K) -> bool) -> Self {
-        Self { objects: self.objects.into_iter().filter(|(key, _)| keep(key)).collect() }
+        Self {
+            objects: self
+                .objects
+                .into_iter()
+                .filter(|(key, _)| keep(key))
+                .collect(),
+        }
     }
 
     /// The objects of both states; where both have a key, `other`'s content stays.
@@ -139,7 +149,11 @@ impl<K: ObjectKey, V: Content> State<K, V> {
     /// The same keys with fingerprints in place of contents, in no more memory than they need.
     pub fn fingerprints(&self) -> State<K, Fingerprint> {
         let mut objects = Vec::with_capacity(self.objects.len());
-        objects.extend(self.objects.iter().map(|(key, v)| (key.clone(), v.fingerprint())));
+        objects.extend(
+            self.objects
+                .iter()
+                .map(|(key, v)| (key.clone(), v.fingerprint())),
+        );
         State { objects }
     }
 }
@@ -157,6 +171,15 @@ impl<K: ObjectKey, V> FromIterator<(K, V)> for State<K, V> {
             same
         });
         Self { objects }
+    }
+}
+
+impl<'a, K: ObjectKey, V> IntoIterator for &'a State<K, V> {
+    type Item = &'a (K, V);
+    type IntoIter = std::slice::Iter<'a, (K, V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -6,18 +6,29 @@ use nfnetlink::Family;
 use viprule_dataplane::iptables::{Object, parse_save, print_save};
 
 fn lines(text: &str) -> BTreeSet<&str> {
-    text.lines().filter(|line| line.starts_with("-A ")).collect()
+    text.lines()
+        .filter(|line| line.starts_with("-A "))
+        .collect()
 }
 
 #[test]
 fn kube_proxys_dump_prints_as_it_was() {
     for (family, text) in [
-        (Family::Ipv4, include_str!("../../../tests/golden/cluster/iptables-save.txt")),
-        (Family::Ipv6, include_str!("../../../tests/golden/cluster/ip6tables-save.txt")),
+        (
+            Family::Ipv4,
+            include_str!("../../../tests/golden/cluster/iptables-save.txt"),
+        ),
+        (
+            Family::Ipv6,
+            include_str!("../../../tests/golden/cluster/ip6tables-save.txt"),
+        ),
     ] {
         let state = parse_save::<Object>(family, text).unwrap();
         let printed = print_save(family, &state);
         assert_eq!(lines(&printed), lines(text));
-        assert!(parse_save::<Object>(family, &printed).unwrap() == state, "reads back otherwise");
+        assert!(
+            parse_save::<Object>(family, &printed).unwrap() == state,
+            "reads back otherwise"
+        );
     }
 }

@@ -38,13 +38,18 @@ impl WriteError {
     pub(crate) fn netlink(operation: &str, error: &netlink_batch::Error) -> Self {
         let operation = operation.to_owned();
         match error {
-            netlink_batch::Error::Permission { .. } => {
-                Self::Permission { operation, capability: "CAP_NET_ADMIN" }
-            }
-            error if error.is_unsupported() => {
-                Self::Missing { operation, part: "nf_tables (CONFIG_NF_TABLES)".to_owned() }
-            }
-            error => Self::Failed { operation, reason: chain(error) },
+            netlink_batch::Error::Permission { .. } => Self::Permission {
+                operation,
+                capability: "CAP_NET_ADMIN",
+            },
+            error if error.is_unsupported() => Self::Missing {
+                operation,
+                part: "nf_tables (CONFIG_NF_TABLES)".to_owned(),
+            },
+            error => Self::Failed {
+                operation,
+                reason: chain(error),
+            },
         }
     }
 }

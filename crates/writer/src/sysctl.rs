@@ -11,7 +11,9 @@ fn path(name: &str) -> PathBuf {
 
 /// The value of a setting such as `net/ipv4/ip_forward`, or `None` where the kernel lacks it.
 pub fn read(name: &str) -> Option<String> {
-    fs::read_to_string(path(name)).ok().map(|value| value.trim().to_owned())
+    fs::read_to_string(path(name))
+        .ok()
+        .map(|value| value.trim().to_owned())
 }
 
 /// Gives a setting a value unless it has it already. Returns true where it was changed.
@@ -19,8 +21,10 @@ pub fn ensure(name: &str, value: &str) -> Result<bool, WriteError> {
     if read(name).as_deref() == Some(value) {
         return Ok(false);
     }
-    fs::write(path(name), value).map(|()| true).map_err(|error| WriteError::Failed {
-        operation: format!("setting {} to {value}", name.replace('/', ".")),
-        reason: error.to_string(),
-    })
+    fs::write(path(name), value)
+        .map(|()| true)
+        .map_err(|error| WriteError::Failed {
+            operation: format!("setting {} to {value}", name.replace('/', ".")),
+            reason: error.to_string(),
+        })
 }

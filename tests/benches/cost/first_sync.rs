@@ -30,6 +30,14 @@ pub(crate) fn measure(cluster: &Cluster, report: &mut Report) -> anyhow::Result<
         ensure_equal(&outcome?, &prepared)?;
         world = Some(next);
     }
+    if std::env::var_os("DBG").is_some() {
+        for (r, f) in real.iter().zip(&floor) {
+            println!(
+                "real {:.0} ({:.0}) floor {:.0} ({:.0})",
+                r.wall, r.cpu, f.wall, f.cpu
+            );
+        }
+    }
     let world = world.ok_or_else(|| anyhow::anyhow!("no run"))?;
     ensure_same_rules(cluster, &world)?;
     let (real, floor) = (medians(&real), medians(&floor));

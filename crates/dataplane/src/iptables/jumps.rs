@@ -36,10 +36,24 @@ const ROWS: [Row; 14] = {
     [
         Row(Filter, Input, TO_FIREWALL, false, "", Chain::Firewall),
         Row(Filter, Input, 1, true, FIREWALL, Chain::ProxyFirewall),
-        Row(Filter, Input, 2, false, "kubernetes health check service ports", Chain::Nodeports),
+        Row(
+            Filter,
+            Input,
+            2,
+            false,
+            "kubernetes health check service ports",
+            Chain::Nodeports,
+        ),
         Row(Filter, Input, 3, true, EXTERNAL, Chain::ExternalServices),
         Row(Filter, Forward, 1, true, FIREWALL, Chain::ProxyFirewall),
-        Row(Filter, Forward, 2, false, "kubernetes forwarding rules", Chain::Forward),
+        Row(
+            Filter,
+            Forward,
+            2,
+            false,
+            "kubernetes forwarding rules",
+            Chain::Forward,
+        ),
         Row(Filter, Forward, 3, true, PORTALS, Chain::Services),
         Row(Filter, Forward, 4, true, EXTERNAL, Chain::ExternalServices),
         Row(Filter, Output, TO_FIREWALL, false, "", Chain::Firewall),
@@ -47,23 +61,40 @@ const ROWS: [Row; 14] = {
         Row(Filter, Output, 2, true, PORTALS, Chain::Services),
         Row(Nat, Prerouting, 1, false, PORTALS, Chain::Services),
         Row(Nat, Output, 1, false, PORTALS, Chain::Services),
-        Row(Nat, Postrouting, 1, false, "kubernetes postrouting rules", Chain::Postrouting),
+        Row(
+            Nat,
+            Postrouting,
+            1,
+            false,
+            "kubernetes postrouting rules",
+            Chain::Postrouting,
+        ),
     ]
 };
 
 /// Every such rule of a family, in the order in which they stand.
 pub fn jumps(family: Family) -> impl Iterator<Item = Jump> {
-    ROWS.iter().map(move |Row(kind, base, rank, new_only, comment, target)| {
-        let mut rule = Rule::new(family);
-        if *new_only {
-            rule.matches.push(Match::Conntrack(NotOr::is(CtStates::NEW)));
-        }
-        if !comment.is_empty() {
-            rule.matches.push(Match::Comment((*comment).to_owned()));
-        }
-        rule.target = Target::Jump(target.to_string());
-        Jump { table: Table { family, kind: *kind }, base: *base, rank: *rank, rule }
-    })
+    ROWS.iter()
+        .map(move |Row(kind, base, rank, new_only, comment, target)| {
+            let mut rule = Rule::new(family);
+            if *new_only {
+                rule.matches
+                    .push(Match::Conntrack(NotOr::is(CtStates::NEW)));
+            }
+            if !comment.is_empty() {
+                rule.matches.push(Match::Comment((*comment).to_owned()));
+            }
+            rule.target = Target::Jump(target.to_string());
+            Jump {
+                table: Table {
+                    family,
+                    kind: *kind,
+                },
+                base: *base,
+                rank: *rank,
+                rule,
+            }
+        })
 }
 
 /// The same as a state.
@@ -71,8 +102,23 @@ pub(super) fn state(families: &[Family]) -> State<Key, Object> {
     families
         .iter()
         .flat_map(|family| jumps(*family))
-        .map(|Jump { table, base, rank, rule }| {
-            (Key::Jump { table, base, rank, copy: 0 }, Object::Rule(rule))
-        })
+        .map(
+            |Jump {
+                 table,
+                 base,
+                 rank,
+                 rule,
+             }| {
+                (
+                    Key::Jump {
+                        table,
+                        base,
+                        rank,
+                        copy: 0,
+                    },
+                    Object::Rule(rule),
+                )
+            },
+        )
         .collect()
 }

@@ -74,8 +74,13 @@ pub enum BaseChain {
 
 impl BaseChain {
     /// All, in hook order.
-    pub const ALL: [Self; 5] =
-        [Self::Prerouting, Self::Input, Self::Forward, Self::Output, Self::Postrouting];
+    pub const ALL: [Self; 5] = [
+        Self::Prerouting,
+        Self::Input,
+        Self::Forward,
+        Self::Output,
+        Self::Postrouting,
+    ];
 
     /// The chain's name.
     pub const fn name(self) -> &'static str {

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
 
+use super::Place;
 use super::jumps::{Jump, jumps};
 use super::key::{BaseChain, Key, Kind, Object, Table};
 use super::render::place_of;
-use super::Place;
 use crate::ownership::Chain;
 use crate::state::{Fingerprint, State};
 
@@ -41,7 +41,9 @@ impl<V: From<Object>> Observation<V> {
             return None;
         }
         self.objects.push((key, Object::Shared.into()));
-        let last_of_head = rules.iter().rposition(|rule| place_of(table, chain, rule) == Place::Head);
+        let last_of_head = rules
+            .iter()
+            .rposition(|rule| place_of(table, chain, rule) == Place::Head);
         let keep_order = table.kind == Kind::Nat && chain == Chain::Services;
         let mut keys = Vec::with_capacity(rules.len());
         for (position, rule) in rules.into_iter().enumerate() {
@@ -50,7 +52,12 @@ impl<V: From<Object>> Observation<V> {
             let misplaced = keep_order
                 && last_of_head.is_some_and(|last| position < last)
                 && place_of(table, chain, &rule) == Place::End;
-            let rule_key = |copy| Key::Rule { table, chain, rule: fingerprint, copy };
+            let rule_key = |copy| Key::Rule {
+                table,
+                chain,
+                rule: fingerprint,
+                copy,
+            };
             let key = if misplaced {
                 rule_key(Key::MISPLACED)
             } else {
@@ -66,8 +73,18 @@ impl<V: From<Object>> Observation<V> {
     pub fn base_rule(&mut self, table: Table, base: BaseChain, rule: &Rule) -> Option<Key> {
         let ours = |jump: &&Jump| jump.table == table && jump.base == base && jump.rule == *rule;
         let rank = self.jumps.iter().find(ours)?.rank;
-        let copy = self.count(Key::Jump { table, base, rank, copy: 0 });
-        let key = Key::Jump { table, base, rank, copy };
+        let copy = self.count(Key::Jump {
+            table,
+            base,
+            rank,
+            copy: 0,
+        });
+        let key = Key::Jump {
+            table,
+            base,
+            rank,
+            copy,
+        };
         self.objects.push((key, Object::Rule(rule.clone()).into()));
         Some(key)
     }

@@ -7,6 +7,7 @@ use viprule_service::plan::NodePortTargets;
 
 /// What the chains depend on besides the plan. Values that differ by family are indexed by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Options {
     /// The families to write.
     pub families: Vec<Family>,
@@ -98,7 +99,10 @@ impl Detector {
         match self {
             Self::Source(net) => rule.src = Some(NotOr { not, value: *net }),
             Self::Interface(interface) => {
-                rule.in_interface = Some(NotOr { not, value: interface.clone() });
+                rule.in_interface = Some(NotOr {
+                    not,
+                    value: interface.clone(),
+                });
             }
         }
         rule

@@ -37,7 +37,11 @@ pub fn parse_save<V: From<Object>>(family: Family, text: &str) -> Result<State<K
     let mut observation = Observation::new();
     let mut table = None;
     let mut chains: BTreeMap<(Table, Chain), Vec<Rule>> = BTreeMap::new();
-    for (line, text) in text.lines().enumerate().map(|(index, text)| (index + 1, text.trim())) {
+    for (line, text) in text
+        .lines()
+        .enumerate()
+        .map(|(index, text)| (index + 1, text.trim()))
+    {
         if let Some(name) = text.strip_prefix('*') {
             table = Some(Kind::parse(name).map(|kind| Table { family, kind }));
         } else if let Some(declaration) = text.strip_prefix(':') {
@@ -46,7 +50,9 @@ pub fn parse_save<V: From<Object>>(family: Family, text: &str) -> Result<State<K
                 chains.entry((table, chain)).or_default();
             }
         } else if let Some(rule) = rule_text(text) {
-            let Some(table) = table.ok_or(SaveError::NoTable { line })? else { continue };
+            let Some(table) = table.ok_or(SaveError::NoTable { line })? else {
+                continue;
+            };
             let (name, body) = rule.split_once(' ').unwrap_or((rule, ""));
             let (chain, base) = (Chain::parse(name), BaseChain::parse(name));
             if chain.is_none() && base.is_none() {
@@ -95,7 +101,11 @@ fn print_table(text: &mut String, table: Table, state: &Desired) {
     for (key, object) in state.iter().filter(|(key, _)| key.table() == table) {
         match (key, object) {
             (Key::Chain { .. }, _) => {
-                chains.entry(key.chain_name()).or_default().0.extend(object.rules());
+                chains
+                    .entry(key.chain_name())
+                    .or_default()
+                    .0
+                    .extend(object.rules());
             }
             (Key::Rule { chain, .. }, Object::Rule(rule)) => {
                 let (head, end) = chains.entry(key.chain_name()).or_default();

@@ -12,6 +12,7 @@ use crate::{Dataplane, NodeEffect, State};
 
 /// iptables mode's settings (contract 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// The families to write.
     pub families: Vec<Family>,
@@ -62,11 +63,16 @@ pub enum DetectLocal {
 impl DetectLocal {
     fn detector(&self, family: model::Family, facts: &NodeFacts) -> Option<Detector> {
         let first = |networks: &[IpNet]| {
-            let network = networks.iter().find(|net| model::Family::of(&net.addr()) == family);
+            let network = networks
+                .iter()
+                .find(|net| model::Family::of(&net.addr()) == family);
             network.map(|net| Detector::Source(net.trunc()))
         };
         let interface = |name: &str, wildcard| {
-            Some(Detector::Interface(Interface { name: name.to_owned(), wildcard }))
+            Some(Detector::Interface(Interface {
+                name: name.to_owned(),
+                wildcard,
+            }))
         };
         match self {
             Self::ClusterCidr(networks) => first(networks),

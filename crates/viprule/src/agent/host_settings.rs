@@ -8,7 +8,11 @@ use viprule_writer::{WriteError, sysctl};
 pub fn ensure(options: &Options) -> Result<(), WriteError> {
     const ROUTE_LOCALNET: &str = "net/ipv4/conf/all/route_localnet";
     if options.localhost_node_ports && sysctl::ensure(ROUTE_LOCALNET, "1")? {
-        tracing::info!(setting = ROUTE_LOCALNET, value = 1, "set for node ports on loopback");
+        tracing::info!(
+            setting = ROUTE_LOCALNET,
+            value = 1,
+            "set for node ports on loopback"
+        );
     }
     Ok(())
 }

@@ -48,7 +48,14 @@ impl Keeper {
         min_sync_period: Duration,
     ) -> Self {
         let owed = Scope::Everything;
-        Self { syncer, inbox, sync_period, min_sync_period, owed, backoff: BACKOFF.0 }
+        Self {
+            syncer,
+            inbox,
+            sync_period,
+            min_sync_period,
+            owed,
+            backoff: BACKOFF.0,
+        }
     }
 
     /// Runs until told to stop, or until the sources or the kernel's permissions are gone.
@@ -61,7 +68,9 @@ impl Keeper {
         let descriptor = readable(notifications.as_fd().try_clone_to_owned()?)?;
         let mut timer = time::interval(self.sync_period);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let outcome = self.syncer.reconcile(std::mem::replace(&mut self.owed, Scope::nothing()));
+        let outcome = self
+            .syncer
+            .reconcile(std::mem::replace(&mut self.owed, Scope::nothing()));
         self.conclude("first sync", outcome)?;
         loop {
             let not_before = Instant::now() + self.min_sync_period;
@@ -98,7 +107,11 @@ impl Keeper {
     async fn wait_for_everything(&mut self) -> bool {
         while let Some(news) = self.inbox.recv().await {
             match news {
-                News::Events(events) => events.into_iter().for_each(|e| self.syncer.apply(e)),
+                News::Events(events) => {
+                    for event in events {
+                        self.syncer.apply(event);
+                    }
+                }
                 News::Complete => return true,
             }
         }
@@ -110,7 +123,9 @@ impl Keeper {
         let mut next = Some(first);
         while let Some(news) = next {
             if let News::Events(events) = news {
-                events.into_iter().for_each(|event| self.syncer.apply(event));
+                for event in events {
+                    self.syncer.apply(event);
+                }
             }
             next = self.inbox.try_recv().ok();
         }
@@ -134,7 +149,10 @@ impl Keeper {
         if let Ok(report) = &outcome
             && !report.is_empty()
         {
-            tracing::warn!(by = changes.by.join(", "), "another program changed our rules");
+            tracing::warn!(
+                by = changes.by.join(", "),
+                "another program changed our rules"
+            );
         }
         self.conclude("repair", outcome)
     }
@@ -162,7 +180,8 @@ impl Keeper {
                 Ok(())
             }
             Err(
-                error @ SyncError::Write(WriteError::Permission { .. } | WriteError::Missing { .. }),
+                error
+                @ SyncError::Write(WriteError::Permission { .. } | WriteError::Missing { .. }),
             ) => Err(error),
             Err(error) => {
                 let error = anyhow::Error::from(error);
@@ -176,7 +195,10 @@ impl Keeper {
     }
 }
 
-#[expect(deprecated, reason = "the other constructor is unsafe; an owned descriptor is sound here")]
+#[expect(
+    deprecated,
+    reason = "the other constructor is unsafe; an owned descriptor is sound here"
+)]
 fn readable(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
@@ -188,8 +210,12 @@ fn log(what: &str, report: &Report) {
         tracing::debug!("{what}: nothing to write");
         return;
     }
-    let mut shares: Vec<&str> =
-        report.touched.iter().take(NAMED).map(|touched| touched.share.as_str()).collect();
+    let mut shares: Vec<&str> = report
+        .touched
+        .iter()
+        .take(NAMED)
+        .map(|touched| touched.share.as_str())
+        .collect();
     let more = report.touched.len().saturating_sub(NAMED);
     let more = format!("{more} more");
     if report.touched.len() > NAMED {

@@ -8,6 +8,6 @@ mod run;
 mod syncer;
 
 pub use fragment::FragmentId;
-pub use run::{RunOptions, run};
 pub use report::{Report, Touched};
+pub use run::{RunOptions, run};
 pub use syncer::{SyncError, Syncer, desired};

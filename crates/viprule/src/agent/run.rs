@@ -35,7 +35,9 @@ pub struct RunOptions {
 
 /// Keeps the kernel right until told to stop by SIGTERM or SIGINT. Rules stay in place then.
 pub fn run(options: &RunOptions) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(agent(options))
 }
 
@@ -46,11 +48,13 @@ async fn agent(options: &RunOptions) -> anyhow::Result<()> {
     let (stop, stopped) = oneshot::channel();
     let (ended, mut end) = oneshot::channel::<()>();
     let kernel = options.clone();
-    let keeper = thread::Builder::new().name("viprule-sync".to_owned()).spawn(move || {
-        // Whoever waits for the end hears of it even if this panics.
-        let _ended = ended;
-        keep(&kernel, inbox, stopped)
-    })?;
+    let keeper = thread::Builder::new()
+        .name("viprule-sync".to_owned())
+        .spawn(move || {
+            // Whoever waits for the end hears of it even if this panics.
+            let _ended = ended;
+            keep(&kernel, inbox, stopped)
+        })?;
     let outcome: anyhow::Result<()> = tokio::select! {
         _ = terminate.recv() => { tracing::info!("SIGTERM: rules stay in place"); Ok(()) }
         _ = interrupt.recv() => { tracing::info!("SIGINT: rules stay in place"); Ok(()) }
@@ -59,7 +63,9 @@ async fn agent(options: &RunOptions) -> anyhow::Result<()> {
     };
     // An agent that has ended does not listen any more.
     let _ = stop.send(());
-    let kept = keeper.join().map_err(|_| anyhow::anyhow!("the sync thread panicked"))?;
+    let kept = keeper
+        .join()
+        .map_err(|_| anyhow::anyhow!("the sync thread panicked"))?;
     kept.and(outcome)
 }
 
@@ -69,11 +75,17 @@ fn keep(
     inbox: mpsc::UnboundedReceiver<News>,
     stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let tracker = Tracker::new(options.plan.clone());
     let dataplane = Iptables::new(options.settings.clone(), tracker.facts());
     host_settings::ensure(dataplane.options())?;
-    let syncer = Syncer::new(tracker, dataplane, IptablesWriter::open(&options.settings.families)?);
+    let syncer = Syncer::new(
+        tracker,
+        dataplane,
+        IptablesWriter::open(&options.settings.families)?,
+    );
     let keeper = Keeper::new(syncer, inbox, options.sync_period, options.min_sync_period);
     runtime.block_on(keeper.keep(stopped))
 }
@@ -86,12 +98,17 @@ async fn follow(options: &RunOptions, news: mpsc::UnboundedSender<News>) -> anyh
     let node = options.plan.node_name.clone();
     let manifests = Manifests::new(options.manifests.clone(), Some(node));
     let (mut manifests, load) = read(manifests).await?;
-    let knows_node = load.events.iter().any(|event| matches!(event, Event::NodeApplied(_)));
+    let knows_node = load
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::NodeApplied(_)));
     let mut addresses = if knows_node {
         None
     } else {
         let follow = Addresses::follow().context("following interface addresses")?;
-        let now = addresses::local_addresses().await.context("reading interface addresses")?;
+        let now = addresses::local_addresses()
+            .await
+            .context("reading interface addresses")?;
         let _ = news.send(News::Events(vec![Event::LocalAddresses(now)]));
         Some(follow)
     };

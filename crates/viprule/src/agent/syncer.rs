@@ -7,9 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use viprule_dataplane::{
-    Dataplane, Diff, Fingerprint, NodeEffect, ObjectKey, Scope, State, diff,
-};
+use viprule_dataplane::{Dataplane, Diff, Fingerprint, NodeEffect, ObjectKey, Scope, State, diff};
 use viprule_service::model::{Event, ServiceId};
 use viprule_service::tracker::Tracker;
 use viprule_writer::{ApplyError, PartOf, Refusal, Tag, WriteError, Writer};
@@ -35,7 +33,9 @@ pub enum SyncError {
         reason: String,
     },
     /// Somebody else keeps changing our objects.
-    #[error("gave up after {ATTEMPTS} attempts: another program keeps changing our objects; look for a second service proxy on this node")]
+    #[error(
+        "gave up after {ATTEMPTS} attempts: another program keeps changing our objects; look for a second service proxy on this node"
+    )]
     Contended,
 }
 
@@ -51,7 +51,11 @@ struct Seen<K: ObjectKey> {
 
 impl<K: ObjectKey> Seen<K> {
     fn nothing() -> Self {
-        Self { scope: Scope::nothing(), observed: State::default(), claimed: Vec::new() }
+        Self {
+            scope: Scope::nothing(),
+            observed: State::default(),
+            claimed: Vec::new(),
+        }
     }
 
     /// What the kernel holds of a fragment: as seen where we looked, as remembered elsewhere.
@@ -64,7 +68,7 @@ impl<K: ObjectKey> Seen<K> {
             return remembered.cloned().unwrap_or_default();
         }
         let mut found = Vec::new();
-        for (key, _) in desired.iter() {
+        for (key, _) in desired {
             if let Some(at) = self.observed.position(key) {
                 self.claimed[at] = true;
                 found.extend(self.observed.get(key).map(|print| (key.clone(), *print)));
@@ -72,14 +76,16 @@ impl<K: ObjectKey> Seen<K> {
         }
         let elsewhere = remembered.into_iter().flat_map(State::iter);
         found.extend(
-            elsewhere.filter(|(key, _)| !self.scope.contains(&key.part())).cloned(),
+            elsewhere
+                .filter(|(key, _)| !self.scope.contains(&key.part()))
+                .cloned(),
         );
         found.into_iter().collect()
     }
 
     /// Keeps what a fragment had from being taken for a leftover.
     fn claim(&mut self, remembered: &State<K, Fingerprint>) {
-        for (key, _) in remembered.iter() {
+        for (key, _) in remembered {
             if let Some(at) = self.observed.position(key) {
                 self.claimed[at] = true;
             }
@@ -87,7 +93,11 @@ impl<K: ObjectKey> Seen<K> {
     }
 
     fn leftovers(&self) -> impl Iterator<Item = (K, Fingerprint)> + '_ {
-        let unclaimed = self.observed.iter().zip(&self.claimed).filter(|(_, claimed)| !**claimed);
+        let unclaimed = self
+            .observed
+            .iter()
+            .zip(&self.claimed)
+            .filter(|(_, claimed)| !**claimed);
         unclaimed.map(|(object, _)| object.clone())
     }
 }
@@ -178,7 +188,8 @@ where
     /// Lets refused Services be tried again by the next sync.
     pub fn release_refused(&mut self) {
         let released = std::mem::take(&mut self.quarantined);
-        self.owed.extend(released.into_keys().map(FragmentId::Service));
+        self.owed
+            .extend(released.into_keys().map(FragmentId::Service));
     }
 
     /// Removes everything that is ours.
@@ -186,7 +197,15 @@ where
         let observed = self.writer.observe::<Fingerprint>(&Scope::Everything)?;
         let claimed = vec![false; observed.len()];
         self.ledger.clear();
-        self.write(Vec::new(), Seen { scope: Scope::Everything, observed, claimed }, ATTEMPTS)
+        self.write(
+            Vec::new(),
+            Seen {
+                scope: Scope::Everything,
+                observed,
+                claimed,
+            },
+            ATTEMPTS,
+        )
     }
 
     fn take_changes(&mut self) {
@@ -201,10 +220,12 @@ where
         if changes.node {
             let effect = self.dataplane.set_node(self.tracker.facts());
             if effect >= NodeEffect::Foundation {
-                self.owed.extend([FragmentId::Foundation, FragmentId::Links]);
+                self.owed
+                    .extend([FragmentId::Foundation, FragmentId::Links]);
             }
             if effect >= NodeEffect::Everything {
-                self.owed.extend(self.tracker.services().into_iter().map(FragmentId::Service));
+                self.owed
+                    .extend(self.tracker.services().into_iter().map(FragmentId::Service));
             }
         }
     }
@@ -224,9 +245,8 @@ where
                 affected.extend(self.ledger.keys().cloned());
             }
             Scope::Parts(_) => {
-                let holds = |digest: &Digest<D>| {
-                    digest.iter().any(|(key, _)| scope.contains(&key.part()))
-                };
+                let holds =
+                    |digest: &Digest<D>| digest.iter().any(|(key, _)| scope.contains(&key.part()));
                 let touched = self.ledger.iter().filter(|(_, digest)| holds(digest));
                 affected.extend(touched.map(|(id, _)| id.clone()));
             }
@@ -234,7 +254,15 @@ where
         self.owed.clone_from(&affected);
         let claimed = vec![false; observed.len()];
         let affected = affected.into_iter().collect();
-        self.write(affected, Seen { scope, observed, claimed }, attempts)
+        self.write(
+            affected,
+            Seen {
+                scope,
+                observed,
+                claimed,
+            },
+            attempts,
+        )
     }
 
     /// Brings these fragments to what they shall be, and removes leftovers.
@@ -253,7 +281,9 @@ where
             }
             Err(error) => error,
         };
-        let Some(attempts) = attempts.checked_sub(1) else { return Err(SyncError::Contended) };
+        let Some(attempts) = attempts.checked_sub(1) else {
+            return Err(SyncError::Contended);
+        };
         match error {
             ApplyError::Failed(error) => Err(error.into()),
             ApplyError::Foreign(scope) => {
@@ -289,7 +319,9 @@ where
         let leftovers = diff(&leftovers, &nothing).deletes;
         let mut told_apart = false;
         for Refusal { tag, reason } in refusals {
-            let Some(at) = tag.and_then(|Tag(tag)| usize::try_from(tag).ok()) else { continue };
+            let Some(at) = tag.and_then(|Tag(tag)| usize::try_from(tag).ok()) else {
+                continue;
+            };
             told_apart = true;
             if let Some(id) = ids.get(at) {
                 self.quarantine(id, reason)?;
@@ -303,9 +335,16 @@ where
 
     fn quarantine(&mut self, id: &FragmentId, reason: &str) -> Result<(), SyncError> {
         let FragmentId::Service(service) = id else {
-            return Err(SyncError::Refused { share: id.clone(), reason: reason.to_owned() });
+            return Err(SyncError::Refused {
+                share: id.clone(),
+                reason: reason.to_owned(),
+            });
         };
-        if self.quarantined.insert(service.clone(), reason.to_owned()).is_none() {
+        if self
+            .quarantined
+            .insert(service.clone(), reason.to_owned())
+            .is_none()
+        {
             tracing::error!(%service, reason, "quarantined: the kernel refuses its rules; what it had before stays");
         }
         self.owed.remove(id);
@@ -319,7 +358,9 @@ where
         mut seen: Seen<D::Key>,
         refusals: &[Refusal],
     ) -> Result<Report, SyncError> {
-        let reason = refusals.first().map_or("no reason given", |refusal| &refusal.reason);
+        let reason = refusals
+            .first()
+            .map_or("no reason given", |refusal| &refusal.reason);
         for id in ids {
             let held = seen.holds(&self.render(id), self.ledger.get(id));
             self.ledger.insert(id.clone(), held);
@@ -328,7 +369,8 @@ where
         match ids {
             [] => {
                 let stuck: Vec<D::Key> = seen.leftovers().map(|(key, _)| key).collect();
-                self.stuck.extend(stuck.into_iter().map(|key| (key, reason.to_owned())));
+                self.stuck
+                    .extend(stuck.into_iter().map(|key| (key, reason.to_owned())));
             }
             [only] => self.quarantine(only, reason)?,
             _ => {
@@ -345,8 +387,14 @@ where
     }
 
     fn refusal_lines(&self) -> Vec<String> {
-        let services = self.quarantined.iter().map(|(id, reason)| format!("service {id}: {reason}"));
-        let stuck = self.stuck.iter().map(|(key, reason)| format!("{key}: {reason}"));
+        let services = self
+            .quarantined
+            .iter()
+            .map(|(id, reason)| format!("service {id}: {reason}"));
+        let stuck = self
+            .stuck
+            .iter()
+            .map(|(key, reason)| format!("{key}: {reason}"));
         services.chain(stuck).collect()
     }
 
@@ -394,12 +442,20 @@ where
         let mut removed = 0;
         for (tag, (key, print)) in (first_tag..).zip(&all.deletes) {
             if !self.stuck.contains_key(key) {
-                let one = Diff { writes: Vec::new(), deletes: vec![(*key, *print)] };
+                let one = Diff {
+                    writes: Vec::new(),
+                    deletes: vec![(*key, *print)],
+                };
                 self.writer.stage(tag_of(tag), &one)?;
                 removed += 1;
             }
         }
-        report.add(Touched { share: "leftovers".to_owned(), created: 0, replaced: 0, removed });
+        report.add(Touched {
+            share: "leftovers".to_owned(),
+            created: 0,
+            replaced: 0,
+            removed,
+        });
         Ok(())
     }
 
@@ -431,7 +487,11 @@ fn tag_of(position: usize) -> Tag {
 }
 
 fn touched<K, A, B>(share: String, diff: &Diff<'_, K, A, B>) -> Touched {
-    let replaced = diff.writes.iter().filter(|write| write.old.is_some()).count();
+    let replaced = diff
+        .writes
+        .iter()
+        .filter(|write| write.old.is_some())
+        .count();
     Touched {
         share,
         created: diff.writes.len() - replaced,
@@ -442,7 +502,15 @@ fn touched<K, A, B>(share: String, diff: &Diff<'_, K, A, B>) -> Touched {
 
 /// Everything that the plans ask for, with contents in full.
 pub fn desired<D: Dataplane>(dataplane: &D, tracker: &Tracker) -> State<D::Key, D::Object> {
-    let services = tracker.services().into_iter().filter_map(|id| tracker.plan(&id));
+    let services = tracker
+        .services()
+        .into_iter()
+        .filter_map(|id| tracker.plan(&id));
     let fragments = services.flat_map(|plan| dataplane.service(&plan).into_iter());
-    dataplane.foundation().into_iter().chain(fragments).chain(dataplane.links()).collect()
+    dataplane
+        .foundation()
+        .into_iter()
+        .chain(fragments)
+        .chain(dataplane.links())
+        .collect()
 }

@@ -35,14 +35,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         Output::Text => print::text(&describe(&report))?,
         Output::Json => print::json(&report)?,
     }
-    Ok(if report.refused.is_empty() { exit::OK } else { exit::ERROR })
+    Ok(if report.refused.is_empty() {
+        exit::OK
+    } else {
+        exit::ERROR
+    })
 }
 
 /// A report for people.
 pub(super) fn describe(report: &Report) -> String {
     let mut text = String::new();
-    for Touched { share, created, replaced, removed } in &report.touched {
-        let _ = writeln!(text, "{share}: {created} created, {replaced} replaced, {removed} removed");
+    for Touched {
+        share,
+        created,
+        replaced,
+        removed,
+    } in &report.touched
+    {
+        let _ = writeln!(
+            text,
+            "{share}: {created} created, {replaced} replaced, {removed} removed"
+        );
     }
     for refused in &report.refused {
         let _ = writeln!(text, "refused by the kernel: {refused}");

@@ -7,8 +7,8 @@ use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
-use viprule_dataplane::iptables::{Key, Object};
 use viprule_dataplane::Diff;
+use viprule_dataplane::iptables::{Key, Object};
 
 /// What differs.
 #[derive(Debug, Serialize)]
@@ -82,7 +82,11 @@ impl Changes {
             add(write.key, write.old, Some(write.new));
         }
         let chains = chains.into_values().collect();
-        Self { mode: "iptables", in_sync: diff.is_empty(), chains }
+        Self {
+            mode: "iptables",
+            in_sync: diff.is_empty(),
+            chains,
+        }
     }
 
     /// As a unified diff.
@@ -92,7 +96,13 @@ impl Changes {
             return text;
         }
         let _ = writeln!(text, "--- {from}\n+++ {to}");
-        for ChainChange { family, table, chain, lines } in &self.chains {
+        for ChainChange {
+            family,
+            table,
+            chain,
+            lines,
+        } in &self.chains
+        {
             let _ = writeln!(text, "@@ {family} {table} {chain} @@");
             for Line { op, text: line } in lines {
                 let _ = writeln!(text, "{}{line}", op.sign());
@@ -123,7 +133,10 @@ fn lines(key: &Key, old: Option<&Object>, new: Option<&Object>) -> Vec<Line> {
                 ChangeTag::Delete => Op::Remove,
                 ChangeTag::Insert => Op::Add,
             };
-            Line { op, text: change.value().to_owned() }
+            Line {
+                op,
+                text: change.value().to_owned(),
+            }
         })
         .collect()
 }

@@ -51,5 +51,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         Output::Text => print::text(&apply::describe(&report))?,
         Output::Json => print::json(&report)?,
     }
-    Ok(if report.refused.is_empty() { exit::OK } else { exit::ERROR })
+    Ok(if report.refused.is_empty() {
+        exit::OK
+    } else {
+        exit::ERROR
+    })
 }

@@ -44,7 +44,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         let saved = Saved::read(&args.against, &resolved.iptables.families)?;
         resolved.iptables.families = saved.families;
         resolved.iptables.nfacct = saved.nfacct;
-        let names: Vec<_> = args.against.iter().map(|path| path.display().to_string()).collect();
+        let names: Vec<_> = args
+            .against
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         (saved.state, resolved.iptables.clone(), names.join(" "))
     };
     let tracker = input::load(&args.input, resolved.plan)?;
@@ -56,7 +60,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         Output::Text => print::text(&changes.to_text(&from, "desired"))?,
         Output::Json => print::json(&changes)?,
     }
-    Ok(if diff.is_empty() { exit::OK } else { exit::DIFFERENCES })
+    Ok(if diff.is_empty() {
+        exit::OK
+    } else {
+        exit::DIFFERENCES
+    })
 }
 
 /// Saved dumps.
@@ -68,17 +76,21 @@ struct Saved {
 
 impl Saved {
     fn read(paths: &[PathBuf], families: &[Family]) -> anyhow::Result<Self> {
-        let mut saved = Self { state: Desired::default(), families: Vec::new(), nfacct: false };
+        let mut saved = Self {
+            state: Desired::default(),
+            families: Vec::new(),
+            nfacct: false,
+        };
         for path in paths {
-            let text = fs::read_to_string(path)
-                .with_context(|| format!("reading {}", path.display()))?;
+            let text =
+                fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
             let family = family_of(path, &text, families)?;
             anyhow::ensure!(
                 !saved.families.contains(&family),
                 "--against: two dumps of the same family; give one for each"
             );
-            let state = parse_save::<Object>(family, &text)
-                .with_context(|| path.display().to_string())?;
+            let state =
+                parse_save::<Object>(family, &text).with_context(|| path.display().to_string())?;
             saved.state = saved.state.merged(state);
             saved.families.push(family);
             saved.nfacct |= text.contains("--nfacct-name");

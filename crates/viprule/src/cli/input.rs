@@ -30,7 +30,10 @@ pub(super) fn load(args: &InputArgs, plan: PlanConfig) -> anyhow::Result<Tracker
         let plural = if bad == 1 { "" } else { "s" };
         anyhow::bail!("{bad} error{plural} in the manifests, nothing was touched:{errors}");
     }
-    let knows_node = load.events.iter().any(|event| matches!(event, Event::NodeApplied(_)));
+    let knows_node = load
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::NodeApplied(_)));
     let mut tracker = Tracker::new(plan);
     for event in load.events {
         tracker.apply(event);

@@ -12,7 +12,9 @@ use crate::config::Resolved;
 
 /// The addresses on this machine's interfaces, sorted.
 pub(super) fn addresses() -> anyhow::Result<Vec<IpAddr>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime
         .block_on(addresses::local_addresses())
         .context("reading this machine's interface addresses")

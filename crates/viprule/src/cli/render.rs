@@ -29,7 +29,8 @@ pub(super) struct Args {
 struct Chain {
     family: &'static str,
     table: &'static str,
-    chain: String,
+    #[serde(rename = "chain")]
+    name: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,12 +60,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
 /// Objects chain by chain.
 fn chains(state: &Desired) -> Vec<Rules> {
     let mut chains: BTreeMap<Chain, Vec<String>> = BTreeMap::new();
-    for (key, object) in state.iter() {
+    for (key, object) in state {
         let table = key.table();
         let (family, table) = (family_name(table.family), table.kind.name());
-        let chain = Chain { family, table, chain: key.chain_name() };
+        let chain = Chain {
+            family,
+            table,
+            name: key.chain_name(),
+        };
         let rules = object.rules().iter().map(ToString::to_string);
         chains.entry(chain).or_default().extend(rules);
     }
-    chains.into_iter().map(|(chain, rules)| Rules { chain, rules }).collect()
+    chains
+        .into_iter()
+        .map(|(chain, rules)| Rules { chain, rules })
+        .collect()
 }

@@ -31,7 +31,12 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     logging_format: LoggingFormat,
     /// How much is logged: error, warn, info, debug or trace
-    #[arg(long, env = "VIPRULE_LOG", default_value = "info", value_name = "LEVEL")]
+    #[arg(
+        long,
+        env = "VIPRULE_LOG",
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
     log_level: String,
 }
 
@@ -45,7 +50,10 @@ enum LoggingFormat {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    anyhow::ensure!(!args.iptables_sync_period.is_zero(), "--iptables-sync-period: must not be 0");
+    anyhow::ensure!(
+        !args.iptables_sync_period.is_zero(),
+        "--iptables-sync-period: must not be 0"
+    );
     anyhow::ensure!(
         args.iptables_min_sync_period <= args.iptables_sync_period,
         "--iptables-min-sync-period: must not be longer than --iptables-sync-period"
@@ -101,11 +109,19 @@ fn duration(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     let mut seconds = 0.0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(wrong)?;
         let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
         rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let factor = UNITS.iter().find(|(unit, _)| *unit == &rest[..end]).ok_or_else(wrong)?.1;
+        let end = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let factor = UNITS
+            .iter()
+            .find(|(unit, _)| *unit == &rest[..end])
+            .ok_or_else(wrong)?
+            .1;
         seconds += number * factor;
         rest = &rest[end..];
     }

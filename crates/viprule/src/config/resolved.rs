@@ -52,18 +52,32 @@ impl Resolved {
             bind_address: args.bind_address.filter(|ip| !ip.is_unspecified()),
             allow_external_ips: true,
         };
-        Ok(Self { plan, iptables: settings, families_chosen: !args.ip_family.is_empty() })
+        Ok(Self {
+            plan,
+            iptables: settings,
+            families_chosen: !args.ip_family.is_empty(),
+        })
     }
 }
 
 fn error(flag: &'static str, problem: impl Into<String>) -> SettingError {
-    SettingError { flag, problem: problem.into() }
+    SettingError {
+        flag,
+        problem: problem.into(),
+    }
 }
 
 fn families(args: &DataplaneArgs) -> Vec<Family> {
     let wanted = |family| args.ip_family.is_empty() || args.ip_family.contains(&family);
-    let known = [(IpFamily::Ipv4, Family::Ipv4), (IpFamily::Ipv6, Family::Ipv6)];
-    known.into_iter().filter(|(flag, _)| wanted(*flag)).map(|(_, family)| family).collect()
+    let known = [
+        (IpFamily::Ipv4, Family::Ipv4),
+        (IpFamily::Ipv6, Family::Ipv6),
+    ];
+    known
+        .into_iter()
+        .filter(|(flag, _)| wanted(*flag))
+        .map(|(_, family)| family)
+        .collect()
 }
 
 /// The node's name, trimmed and in lower case (contract 1.2).
@@ -71,21 +85,36 @@ fn node_name(input: &InputArgs) -> Result<String, SettingError> {
     let name = match &input.node {
         Some(name) => name.clone(),
         None => nix::unistd::gethostname()
-            .map_err(|errno| error("node", format!("this machine's host name can't be read: {errno}")))?
+            .map_err(|errno| {
+                error(
+                    "node",
+                    format!("this machine's host name can't be read: {errno}"),
+                )
+            })?
             .to_string_lossy()
             .into_owned(),
     };
     let name = name.trim().to_lowercase();
-    if name.is_empty() { Err(error("node", "must not be empty")) } else { Ok(name) }
+    if name.is_empty() {
+        Err(error("node", "must not be empty"))
+    } else {
+        Ok(name)
+    }
 }
 
 fn detect_local(args: &DataplaneArgs) -> Result<DetectLocal, SettingError> {
     let cidrs = &args.cluster_cidr;
-    let of_v4 = cidrs.iter().filter(|net| matches!(net, IpNet::V4(_))).count();
+    let of_v4 = cidrs
+        .iter()
+        .filter(|net| matches!(net, IpNet::V4(_)))
+        .count();
     if args.detect_local_mode == DetectLocalMode::ClusterCIDR
         && (cidrs.len() > 2 || of_v4 > 1 || cidrs.len() - of_v4 > 1)
     {
-        return Err(error("cluster-cidr", "takes one network, or one of each family"));
+        return Err(error(
+            "cluster-cidr",
+            "takes one network, or one of each family",
+        ));
     }
     match args.detect_local_mode {
         DetectLocalMode::ClusterCIDR => Ok(DetectLocal::ClusterCidr(cidrs.clone())),
@@ -94,10 +123,11 @@ fn detect_local(args: &DataplaneArgs) -> Result<DetectLocal, SettingError> {
             interface("pod-bridge-interface", args.pod_bridge_interface.as_deref())
                 .map(DetectLocal::BridgeInterface)
         }
-        DetectLocalMode::InterfaceNamePrefix => {
-            interface("pod-interface-name-prefix", args.pod_interface_name_prefix.as_deref())
-                .map(DetectLocal::InterfaceNamePrefix)
-        }
+        DetectLocalMode::InterfaceNamePrefix => interface(
+            "pod-interface-name-prefix",
+            args.pod_interface_name_prefix.as_deref(),
+        )
+        .map(DetectLocal::InterfaceNamePrefix),
     }
 }
 
@@ -120,10 +150,17 @@ fn node_port_addresses(texts: &[String]) -> Result<NodePortAddresses, SettingErr
         texts => texts
             .iter()
             .map(|text| {
-                text.parse::<IpNet>().map_err(|_| match text.parse::<IpAddr>() {
-                    Ok(ip) => error(FLAG, format!("{text} needs a prefix length, as {}", IpNet::from(ip))),
-                    Err(_) => error(FLAG, format!("{text:?} is neither a network nor, alone, the word primary")),
-                })
+                text.parse::<IpNet>()
+                    .map_err(|_| match text.parse::<IpAddr>() {
+                        Ok(ip) => error(
+                            FLAG,
+                            format!("{text} needs a prefix length, as {}", IpNet::from(ip)),
+                        ),
+                        Err(_) => error(
+                            FLAG,
+                            format!("{text:?} is neither a network nor, alone, the word primary"),
+                        ),
+                    })
             })
             .collect::<Result<_, _>>()
             .map(NodePortAddresses::Networks),
@@ -142,7 +179,10 @@ mod tests {
         assert_eq!(parse(&[]), Ok(NodePortAddresses::All));
         assert_eq!(parse(&["primary"]), Ok(NodePortAddresses::Primary));
         let problem = parse(&["10.0.0.1"]).unwrap_err().to_string();
-        assert_eq!(problem, "--nodeport-addresses: 10.0.0.1 needs a prefix length, as 10.0.0.1/32");
+        assert_eq!(
+            problem,
+            "--nodeport-addresses: 10.0.0.1 needs a prefix length, as 10.0.0.1/32"
+        );
         assert!(parse(&["primary", "10.0.0.0/8"]).is_err());
     }
 }

@@ -5,7 +5,11 @@ use viprule_dataplane::iptables::{BaseChain, Kind, Table};
 
 /// Names a chain of a table.
 pub(super) fn id(table: Table, name: &str) -> ChainId<'_> {
-    ChainId { family: table.family, table: table.kind.name(), name }
+    ChainId {
+        family: table.family,
+        table: table.kind.name(),
+        name,
+    }
 }
 
 /// The hook that a built-in chain has when `iptables-nft` makes it.

@@ -40,13 +40,20 @@ impl IptablesWriter {
     /// Opens the sockets. Other families than these are neither read nor written. The error says
     /// which capability or kernel option is missing.
     pub fn open(families: &[Family]) -> Result<Self, WriteError> {
-        let mut socket =
-            Socket::open(NETFILTER).map_err(|e| WriteError::netlink("opening a netlink socket", &e))?;
+        let mut socket = Socket::open(NETFILTER)
+            .map_err(|e| WriteError::netlink("opening a netlink socket", &e))?;
         let watch = Watch::start(&mut socket)?;
         let mut transaction = Transaction::new();
         transaction.begin(Some(watch.generation()));
         let (known, staged) = (Known::default(), Staged::default());
-        Ok(Self { families: families.to_vec(), socket, watch, known, transaction, staged })
+        Ok(Self {
+            families: families.to_vec(),
+            socket,
+            watch,
+            known,
+            transaction,
+            staged,
+        })
     }
 
     /// The socket that becomes readable when somebody else changes something.

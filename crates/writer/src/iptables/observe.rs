@@ -6,9 +6,9 @@ use netlink_batch::Error;
 use nfnetlink::Family;
 use nfnetlink::nftables;
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::State;
 use viprule_dataplane::iptables::{BaseChain, Key, Kind, Object, Observation, Part, Table};
 use viprule_dataplane::ownership::Chain;
+use viprule_dataplane::{ObjectKey, State};
 
 use super::{IptablesWriter, chains};
 use crate::WriteError;
@@ -32,10 +32,9 @@ impl IptablesWriter {
         &mut self,
         parts: &BTreeSet<Part>,
     ) -> Result<State<Key, V>, WriteError> {
+        self.forget_handles(|part| parts.contains(part));
         let mut present = Vec::with_capacity(parts.len());
         for part in parts {
-            self.known.rules.retain(|key, _| part_of(key) != *part);
-            self.known.jumps.retain(|key, _| part_of(key) != *part);
             let (table, name) = match part {
                 Part::Owned(table, chain) => (*table, chain.to_string()),
                 Part::Base(table, base) => (*table, base.name().to_owned()),
@@ -63,7 +62,9 @@ impl IptablesWriter {
             let mut parts = Vec::new();
             let mut tables = BTreeSet::new();
             let result = nftables::chains(&mut self.socket, family, |chain| {
-                let Some(kind) = Kind::parse(chain.table) else { return };
+                let Some(kind) = Kind::parse(chain.table) else {
+                    return;
+                };
                 let table = Table { family, kind };
                 tables.insert(table);
                 if let Some(ours) = Chain::parse(chain.name) {
@@ -126,12 +127,15 @@ impl IptablesWriter {
         for _ in 0..ATTEMPTS {
             rules.clear();
             let mut unreadable = None;
-            let result = nftables::rules(&mut self.socket, chains::id(table, name), |raw| {
-                match Rule::decode(table.family, raw.attrs.clone()) {
-                    Ok(rule) => rules.push((raw.handle, rule)),
-                    Err(error) => unreadable = Some(error),
-                }
-            });
+            let result =
+                nftables::rules(
+                    &mut self.socket,
+                    chains::id(table, name),
+                    |raw| match Rule::decode(table.family, raw.attrs.clone()) {
+                        Ok(rule) => rules.push((raw.handle, rule)),
+                        Err(error) => unreadable = Some(error),
+                    },
+                );
             match (result, unreadable) {
                 (Err(Error::Interrupted), _) => {}
                 (Err(error), _) => return Err(reading(&error)),
@@ -147,16 +151,16 @@ impl IptablesWriter {
         Err(reading(&Error::Interrupted))
     }
 
-    /// Learns the handles of a shared chain's rules anew.
-    pub(super) fn look_up_handles(&mut self, table: Table, chain: Chain) -> Result<(), WriteError> {
-        let part = Part::Owned(table, chain);
-        self.known.rules.retain(|key, _| part_of(key) != part);
+    /// Learns the handles of a chain's rules anew.
+    pub(super) fn look_up_handles(&mut self, part: Part) -> Result<(), WriteError> {
+        self.forget_handles(|other| *other == part);
         self.read::<Object>(&[part]).map(|_| ())
     }
-}
 
-fn part_of(key: &Key) -> Part {
-    viprule_dataplane::ObjectKey::part(key)
+    fn forget_handles(&mut self, within: impl Fn(&Part) -> bool) {
+        self.known.rules.retain(|key, _| !within(&key.part()));
+        self.known.jumps.retain(|key, _| !within(&key.part()));
+    }
 }
 
 fn reading(error: &Error) -> WriteError {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use nfnetlink::nftables::{CommitError, Position};
 use nfnetlink::xtables::Rule;
+use viprule_dataplane::ObjectKey;
 use viprule_dataplane::iptables::{BaseChain, Key, Part, Table};
 use viprule_dataplane::ownership::Chain;
 
@@ -19,7 +20,11 @@ const LINKED_PART: usize = 16 << 20;
 impl IptablesWriter {
     /// The largest part to send.
     pub(super) fn part_limit(&self) -> usize {
-        let wanted = if self.known.linked() { LINKED_PART } else { UNLINKED_PART };
+        let wanted = if self.known.linked() {
+            LINKED_PART
+        } else {
+            UNLINKED_PART
+        };
         wanted.min(self.socket.send_capacity())
     }
 
@@ -52,14 +57,19 @@ impl IptablesWriter {
         };
         let result = result.map(|committed| {
             let echoes: Vec<u64> = committed.echoes.iter().map(|echo| echo.handle).collect();
-            if committed.echoes_lost { Vec::new() } else { echoes }
+            if committed.echoes_lost {
+                Vec::new()
+            } else {
+                echoes
+            }
         });
         self.watch.resume(&mut self.socket, made)?;
         match result {
             Ok(handles) => {
                 self.staged.written.transactions += 1;
                 self.staged.written.bytes += bytes;
-                self.settle(handles)
+                self.settle(handles);
+                Ok(())
             }
             Err(error) => Err(self.refused(error)),
         }
@@ -84,13 +94,17 @@ impl IptablesWriter {
             CommitError::Refused { refusals, .. } => refused(
                 refusals
                     .into_iter()
-                    .map(|refusal| Refusal { tag: refusal.tag, reason: refusal.to_string() })
+                    .map(|refusal| Refusal {
+                        tag: refusal.tag,
+                        reason: refusal.to_string(),
+                    })
                     .collect(),
             ),
             // Only one object alone can be larger than a part.
-            CommitError::TooLarge { .. } => {
-                refused(vec![Refusal { tag: self.staged.last_tag, reason: error.to_string() }])
-            }
+            CommitError::TooLarge { .. } => refused(vec![Refusal {
+                tag: self.staged.last_tag,
+                reason: error.to_string(),
+            }]),
             CommitError::NotSent(error) => {
                 WriteError::netlink("committing to nf_tables", &error).into()
             }
@@ -98,7 +112,7 @@ impl IptablesWriter {
     }
 
     /// Takes over what the part that was just sent has made and removed.
-    fn settle(&mut self, handles: Vec<u64>) -> Result<(), ApplyError<Part>> {
+    fn settle(&mut self, handles: Vec<u64>) {
         let staged = &mut self.staged;
         self.known.tables.append(&mut staged.tables);
         self.known.bases.append(&mut staged.bases);
@@ -109,7 +123,6 @@ impl IptablesWriter {
             self.known.remember(key, handle);
         }
         self.transaction.begin(Some(self.watch.generation()));
-        Ok(())
     }
 
     /// Rules of ours in built-in chains keep their order among each other; foreign rules stay
@@ -139,12 +152,19 @@ impl IptablesWriter {
         position: Position,
         rule: &Rule,
     ) -> Result<(), ApplyError<Part>> {
-        let Key::Jump { table, base, .. } = key else { return Ok(()) };
+        let Key::Jump { table, base, .. } = key else {
+            return Ok(());
+        };
         self.stage_base(tag, table, base)?;
         self.add_rule(tag, key, base.name(), position, rule)
     }
 
-    fn stage_base(&mut self, tag: Tag, table: Table, base: BaseChain) -> Result<(), ApplyError<Part>> {
+    fn stage_base(
+        &mut self,
+        tag: Tag,
+        table: Table,
+        base: BaseChain,
+    ) -> Result<(), ApplyError<Part>> {
         let place = (table, base);
         if self.known.bases.contains(&place) || self.staged.bases.contains(&place) {
             return Ok(());
@@ -180,7 +200,9 @@ impl IptablesWriter {
                     self.staged.gone.push(key);
                 }
                 Key::Rule { .. } | Key::Jump { .. } => {
-                    let Some(handle) = self.known.handle(&key) else { continue };
+                    let Some(handle) = self.known.handle(&key) else {
+                        continue;
+                    };
                     let name = key.chain_name();
                     self.fit(tag, |transaction, staged| {
                         transaction.delete_rule(chains::id(key.table(), &name), handle);
@@ -192,23 +214,22 @@ impl IptablesWriter {
         Ok(())
     }
 
+    /// Learns the handles of what is to be deleted by handle, where they aren't known.
     fn look_up_unknown(
         &mut self,
         deletes: &[(Tag, Key)],
         chains: &BTreeSet<(Table, Chain)>,
     ) -> Result<(), ApplyError<Part>> {
-        let unknown: BTreeSet<(Table, Chain)> = deletes
+        let goes_with_chain = |key: &Key| matches!(key, Key::Rule { table, chain, .. } if chains.contains(&(*table, *chain)));
+        let unknown: BTreeSet<Part> = deletes
             .iter()
-            .filter_map(|(_, key)| match key {
-                Key::Rule { table, chain, .. } if self.known.handle(key).is_none() => {
-                    Some((*table, *chain))
-                }
-                _ => None,
-            })
-            .filter(|place| !chains.contains(place))
+            .map(|(_, key)| key)
+            .filter(|key| !matches!(key, Key::Chain { .. }))
+            .filter(|key| self.known.handle(key).is_none() && !goes_with_chain(key))
+            .map(ObjectKey::part)
             .collect();
-        for (table, chain) in unknown {
-            self.look_up_handles(table, chain)?;
+        for part in unknown {
+            self.look_up_handles(part)?;
         }
         Ok(())
     }

@@ -52,7 +52,9 @@ impl IptablesWriter {
         for write in &diff.writes {
             self.stage_write(tag, write)?;
         }
-        self.staged.deletes.extend(diff.deletes.iter().map(|(key, _)| (tag, **key)));
+        self.staged
+            .deletes
+            .extend(diff.deletes.iter().map(|(key, _)| (tag, **key)));
         Ok(())
     }
 

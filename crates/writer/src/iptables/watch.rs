@@ -33,7 +33,12 @@ impl Watch {
             .map_err(|error| WriteError::netlink("opening a netlink socket", &error))?;
         events.join(GROUP).map_err(|error| listening(&error))?;
         let generation = current(socket)?;
-        Ok(Self { events, generation, touched: Scope::nothing(), by: Vec::new() })
+        Ok(Self {
+            events,
+            generation,
+            touched: Scope::nothing(),
+            by: Vec::new(),
+        })
     }
 
     pub(super) fn socket(&self) -> &Socket {
@@ -80,7 +85,10 @@ impl Watch {
 
     /// What others touched since the last question. It stays to be read.
     pub(super) fn report(&mut self) -> ForeignChanges<Part> {
-        ForeignChanges { scope: self.touched.clone(), by: std::mem::take(&mut self.by) }
+        ForeignChanges {
+            scope: self.touched.clone(),
+            by: std::mem::take(&mut self.by),
+        }
     }
 
     /// Stops listening for the time of a commit of ours.
@@ -132,7 +140,10 @@ impl Watch {
 fn take(event: &Event<'_>, known: &mut u32, touched: &mut Scope<Part>, by: &mut Vec<String>) {
     use nftables::Object;
     let table = |name: &str| {
-        Some(Table { family: event.family?, kind: Kind::parse(name)? })
+        Some(Table {
+            family: event.family?,
+            kind: Kind::parse(name)?,
+        })
     };
     match event.object {
         Object::Table { table: name } => {
@@ -140,12 +151,14 @@ fn take(event: &Event<'_>, known: &mut u32, touched: &mut Scope<Part>, by: &mut 
                 *touched = Scope::Everything;
             }
         }
-        Object::Chain { table: name, chain } | Object::Rule { table: name, chain, .. } => {
+        Object::Chain { table: name, chain }
+        | Object::Rule {
+            table: name, chain, ..
+        } => {
             let Some(table) = table(name) else { return };
             let owned = Chain::parse(chain).map(|chain| Part::Owned(table, chain));
-            let part = owned.or_else(|| {
-                BaseChain::parse(chain).map(|base| Part::Base(table, base))
-            });
+            let part =
+                owned.or_else(|| BaseChain::parse(chain).map(|base| Part::Base(table, base)));
             if let Some(part) = part {
                 touched.extend(Scope::Parts(BTreeSet::from([part])));
             }

@@ -45,15 +45,25 @@ impl Draft {
     pub(super) fn transport(mut self, protocol: u8, port: Option<u16>) -> Self {
         self.0.protocol = Some(NotOr::is(protocol));
         let dst = port.map(|port| NotOr::is(PortRange::one(port)));
-        self.with(Match::Ports { protocol, src: None, dst })
+        self.with(Match::Ports {
+            protocol,
+            src: None,
+            dst,
+        })
     }
 
-    pub(super) fn to_local(self) -> Self {
-        self.with(Match::AddrType { src: None, dst: Some(NotOr::is(AddrTypes::LOCAL)) })
+    pub(super) fn local_destination(self) -> Self {
+        self.with(Match::AddrType {
+            src: None,
+            dst: Some(NotOr::is(AddrTypes::LOCAL)),
+        })
     }
 
-    pub(super) fn from_local(self) -> Self {
-        self.with(Match::AddrType { src: Some(NotOr::is(AddrTypes::LOCAL)), dst: None })
+    pub(super) fn local_source(self) -> Self {
+        self.with(Match::AddrType {
+            src: Some(NotOr::is(AddrTypes::LOCAL)),
+            dst: None,
+        })
     }
 
     pub(super) fn then(mut self, target: Target) -> Rule {

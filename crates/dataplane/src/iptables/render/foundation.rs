@@ -16,7 +16,11 @@ pub(in crate::iptables) const NODE_PORTS_LAST: &str =
 
 /// Chains and rules that every Service's rules need: first to be written, last to go.
 pub fn foundation(options: &Options) -> State<Key, Object> {
-    options.families.iter().flat_map(|family| of_family(*family, options)).collect()
+    options
+        .families
+        .iter()
+        .flat_map(|family| of_family(*family, options))
+        .collect()
 }
 
 /// The rules that make everything else reachable: last to be written, first to go.
@@ -44,7 +48,12 @@ pub(in crate::iptables) fn is_node_ports_last(rule: &Rule) -> bool {
 
 /// A rule with a key of its own.
 pub(super) fn keyed(table: Table, chain: Chain, rule: Rule) -> (Key, Object) {
-    let key = Key::Rule { table, chain, rule: Fingerprint::of(&rule), copy: 0 };
+    let key = Key::Rule {
+        table,
+        chain,
+        rule: Fingerprint::of(&rule),
+        copy: 0,
+    };
     (key, Object::Rule(rule))
 }
 
@@ -69,7 +78,10 @@ fn of_family(family: Family, options: &Options) -> Vec<(Key, Object)> {
         whole(
             nat,
             Chain::MarkMasq,
-            vec![Draft::new(family).then(Target::Mark { value: mark, mask: mark })],
+            vec![Draft::new(family).then(Target::Mark {
+                value: mark,
+                mask: mark,
+            })],
         ),
     ];
     if options.localhost(family) {
@@ -84,7 +96,9 @@ fn of_family(family: Family, options: &Options) -> Vec<(Key, Object)> {
 }
 
 fn no_foreign_loopback(family: Family) -> Rule {
-    let answers = CtStates::RELATED.or(CtStates::ESTABLISHED).or(CtStates::DNAT);
+    let answers = CtStates::RELATED
+        .or(CtStates::ESTABLISHED)
+        .or(CtStates::DNAT);
     let mut draft = Draft::new(family)
         .dst(loopback(family))
         .comment("block incoming localnet connections".to_owned())
@@ -97,8 +111,7 @@ fn forward(family: Family, options: &Options) -> Vec<Rule> {
     let mark = options.masquerade_mark;
     let mut rules = Vec::new();
     if options.drop_invalid {
-        let mut invalid =
-            Draft::new(family).with(Match::Conntrack(NotOr::is(CtStates::INVALID)));
+        let mut invalid = Draft::new(family).with(Match::Conntrack(NotOr::is(CtStates::INVALID)));
         if options.nfacct {
             invalid = invalid.with(Match::Nfacct(counter::INVALID_DROPPED.to_owned()));
         }
@@ -107,13 +120,19 @@ fn forward(family: Family, options: &Options) -> Vec<Rule> {
     rules.push(
         Draft::new(family)
             .comment("kubernetes forwarding rules".to_owned())
-            .with(Match::Mark { not: false, value: mark, mask: mark })
+            .with(Match::Mark {
+                not: false,
+                value: mark,
+                mask: mark,
+            })
             .then(Target::Accept),
     );
     rules.push(
         Draft::new(family)
             .comment("kubernetes forwarding conntrack rule".to_owned())
-            .with(Match::Conntrack(NotOr::is(CtStates::RELATED.or(CtStates::ESTABLISHED))))
+            .with(Match::Conntrack(NotOr::is(
+                CtStates::RELATED.or(CtStates::ESTABLISHED),
+            )))
             .then(Target::Accept),
     );
     rules
@@ -122,9 +141,16 @@ fn forward(family: Family, options: &Options) -> Vec<Rule> {
 fn postrouting(family: Family, mark: u32) -> Vec<Rule> {
     vec![
         Draft::new(family)
-            .with(Match::Mark { not: true, value: mark, mask: mark })
+            .with(Match::Mark {
+                not: true,
+                value: mark,
+                mask: mark,
+            })
             .then(Target::Return),
-        Draft::new(family).then(Target::Mark { value: mark, mask: 0 }),
+        Draft::new(family).then(Target::Mark {
+            value: mark,
+            mask: 0,
+        }),
         Draft::new(family)
             .comment("kubernetes service traffic requiring SNAT".to_owned())
             .then(Target::Masquerade { random_fully: true }),
@@ -136,8 +162,12 @@ fn node_ports_last(family: Family, options: &Options) -> Vec<Rule> {
     let localhost = options.localhost(family);
     match options.node_ports(family) {
         NodePortTargets::Every => {
-            let draft = draft().to_local();
-            let draft = if localhost { draft } else { draft.not_dst(loopback(family)) };
+            let draft = draft().local_destination();
+            let draft = if localhost {
+                draft
+            } else {
+                draft.not_dst(loopback(family))
+            };
             vec![draft.jump(Chain::Nodeports)]
         }
         NodePortTargets::Addresses(addresses) => addresses

@@ -49,7 +49,14 @@ impl<'a> PortRenderer<'a> {
     ) -> Self {
         let name = port.port_name(&plan.service).to_string();
         let hash = ChainHash::of(&[&name, port.protocol.as_str()]);
-        Self { port, family, options, name, hash, objects }
+        Self {
+            port,
+            family,
+            options,
+            name,
+            hash,
+            objects,
+        }
     }
 
     fn render(&mut self) {
@@ -68,7 +75,10 @@ impl<'a> PortRenderer<'a> {
     }
 
     fn table(&self, kind: Kind) -> Table {
-        Table { family: self.family, kind }
+        Table {
+            family: self.family,
+            kind,
+        }
     }
 
     fn rule(&mut self, kind: Kind, chain: Chain, rule: Rule) {
@@ -78,7 +88,8 @@ impl<'a> PortRenderer<'a> {
 
     fn chain(&mut self, chain: Chain, rules: Vec<Rule>) {
         let table = self.table(Kind::Nat);
-        self.objects.push((Key::Chain { table, chain }, Object::Rules(rules)));
+        self.objects
+            .push((Key::Chain { table, chain }, Object::Rules(rules)));
     }
 
     /// A rule for packets to one of the Service's addresses.
@@ -163,7 +174,10 @@ impl<'a> PortRenderer<'a> {
         }
         let protocol = self.port.protocol.number();
         if self.port.has_endpoints {
-            let draft = |dst: Draft| dst.comment(self.name.clone()).transport(protocol, Some(node_port));
+            let draft = |dst: Draft| {
+                dst.comment(self.name.clone())
+                    .transport(protocol, Some(node_port))
+            };
             let general = draft(self.draft()).jump(self.external());
             if self.options.localhost(self.family) && self.options.nfacct {
                 let counting = draft(self.draft().dst(loopback(self.family)))
@@ -177,7 +191,7 @@ impl<'a> PortRenderer<'a> {
             let rule = self
                 .draft()
                 .comment(self.nowhere(reason))
-                .to_local()
+                .local_destination()
                 .transport(protocol, Some(node_port))
                 .turn_away(reason);
             self.rule(Kind::Filter, Chain::ExternalServices, rule);
@@ -211,7 +225,7 @@ impl<'a> PortRenderer<'a> {
             }
             let local = |verb: &str, chain| {
                 let comment = format!("{verb} LOCAL traffic for {name} external destinations");
-                self.draft().comment(comment).from_local().jump(chain)
+                self.draft().comment(comment).local_source().jump(chain)
             };
             rules.push(local("masquerade", Chain::MarkMasq));
             rules.push(local("route", everywhere));
@@ -220,8 +234,11 @@ impl<'a> PortRenderer<'a> {
             rules.push(self.draft().comment(comment).jump(Chain::MarkMasq));
         }
         if port.external_unreachable().is_none() {
-            let chain =
-                if port.external_local { Chain::ServiceLocal(self.hash) } else { everywhere };
+            let chain = if port.external_local {
+                Chain::ServiceLocal(self.hash)
+            } else {
+                everywhere
+            };
             rules.push(self.draft().jump(chain));
         }
         self.chain(self.external(), rules);
@@ -243,21 +260,31 @@ impl<'a> PortRenderer<'a> {
             let own = port.load_balancer_ips.iter();
             rules.extend(own.map(|ip| allowed().src(*ip).jump(self.external())));
         }
-        let rest = format!("other traffic to {name} will be dropped by {}", Chain::ProxyFirewall);
+        let rest = format!(
+            "other traffic to {name} will be dropped by {}",
+            Chain::ProxyFirewall
+        );
         rules.push(self.draft().comment(rest).then(Target::None));
         self.chain(Chain::FirewallOf(self.hash), rules);
     }
 
     fn endpoint_chains(&mut self) {
         let port = self.port;
-        let chains: Vec<Chain> =
-            port.endpoints.iter().map(|endpoint| self.endpoint_chain(endpoint)).collect();
+        let chains: Vec<Chain> = port
+            .endpoints
+            .iter()
+            .map(|endpoint| self.endpoint_chain(endpoint))
+            .collect();
         let members = |local: bool| -> Vec<(&EndpointPlan, Chain)> {
             port.endpoints
                 .iter()
                 .zip(&chains)
                 .filter(|(endpoint, _)| {
-                    if local { endpoint.in_local_set } else { endpoint.in_cluster_set }
+                    if local {
+                        endpoint.in_local_set
+                    } else {
+                        endpoint.in_cluster_set
+                    }
                 })
                 .map(|(endpoint, chain)| (endpoint, *chain))
                 .collect()
@@ -271,21 +298,30 @@ impl<'a> PortRenderer<'a> {
     fn endpoint_chain(&mut self, endpoint: &EndpointPlan) -> Chain {
         let address = endpoint.address.to_string();
         let protocol = self.port.protocol;
-        let chain =
-            Chain::Endpoint(ChainHash::of(&[&self.name, protocol.as_str(), &address]));
+        let chain = Chain::Endpoint(ChainHash::of(&[&self.name, protocol.as_str(), &address]));
         let named = || self.draft().comment(self.name.clone());
         let hairpin = named().src(endpoint.address.ip()).jump(Chain::MarkMasq);
         let mut translate = named();
         if self.port.affinity_seconds.is_some() {
             translate = translate.with(recent(chain, RecentMode::Set, 0));
         }
-        let to = DnatTo { address: endpoint.address.ip(), port: Some(endpoint.address.port()) };
-        let translate = translate.transport(protocol.number(), None).then(Target::Dnat(to));
+        let to = DnatTo {
+            address: endpoint.address.ip(),
+            port: Some(endpoint.address.port()),
+        };
+        let translate = translate
+            .transport(protocol.number(), None)
+            .then(Target::Dnat(to));
         self.chain(chain, vec![hairpin, translate]);
         chain
     }
 
-    fn balancing_chain(&mut self, chain: Chain, members: &[(&EndpointPlan, Chain)], internal: bool) {
+    fn balancing_chain(
+        &mut self,
+        chain: Chain,
+        members: &[(&EndpointPlan, Chain)],
+        internal: bool,
+    ) {
         if members.is_empty() {
             return;
         }
@@ -294,18 +330,24 @@ impl<'a> PortRenderer<'a> {
             rules.extend(self.masquerade_cluster_ip());
         }
         let towards = |endpoint: &EndpointPlan| {
-            self.draft().comment(format!("{} -> {}", self.name, endpoint.address))
+            self.draft()
+                .comment(format!("{} -> {}", self.name, endpoint.address))
         };
         if let Some(seconds) = self.port.affinity_seconds {
             rules.extend(members.iter().map(|(endpoint, chain)| {
-                towards(endpoint).with(recent(*chain, RecentMode::Rcheck, seconds)).jump(*chain)
+                towards(endpoint)
+                    .with(recent(*chain, RecentMode::Rcheck, seconds))
+                    .jump(*chain)
             }));
         }
         for (position, (endpoint, chain)) in members.iter().enumerate() {
             let draft = towards(endpoint);
             let draft = match members.len() - position {
                 1 => draft,
-                left => draft.with(Match::Random { not: false, probability: one_in(left) }),
+                left => draft.with(Match::Random {
+                    not: false,
+                    probability: one_in(left),
+                }),
             };
             rules.push(draft.jump(*chain));
         }
@@ -318,7 +360,9 @@ impl<'a> PortRenderer<'a> {
         if self.options.masquerade_all {
             Some(rule)
         } else {
-            self.options.detector(self.family).map(|detector| detector.not_local(rule))
+            self.options
+                .detector(self.family)
+                .map(|detector| detector.not_local(rule))
         }
     }
 
@@ -333,7 +377,14 @@ impl<'a> PortRenderer<'a> {
 /// `-m recent` on the list of an endpoint's chain, which the list is named after.
 fn recent(chain: Chain, mode: RecentMode, seconds: u32) -> Match {
     let reap = mode == RecentMode::Rcheck;
-    Match::Recent(Recent { name: chain.to_string(), mode, not: false, seconds, hits: 0, reap })
+    Match::Recent(Recent {
+        name: chain.to_string(),
+        mode,
+        not: false,
+        seconds,
+        hits: 0,
+        reap,
+    })
 }
 
 /// The probability 1/n as kube-proxy writes it (10 decimals) and the kernel keeps it (times 2^31).
