@@ -8,6 +8,7 @@ pub mod agent;
 pub mod client;
 pub mod dump;
 mod error;
+pub mod fake;
 pub mod manifests;
 pub mod netns;
 pub mod sctp;
