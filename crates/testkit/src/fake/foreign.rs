@@ -40,7 +40,8 @@ impl Kernel {
         keep: impl Fn(&str) -> bool,
         add: Option<(usize, Rule)>,
     ) {
-        self.tables.edit(table, chain, |rule| keep(&rule.to_string()), add);
+        self.tables
+            .edit(table, chain, |rule| keep(&rule.to_string()), add);
         let base = tables::base(chain).map(|base| Part::Base(table, base));
         let owned = Chain::parse(chain).map(|chain| Part::Owned(table, chain));
         self.touch(Scope::Parts(BTreeSet::from_iter(base.or(owned))));

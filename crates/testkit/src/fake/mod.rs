@@ -71,7 +71,9 @@ impl Kernel {
     /// there is no such chain.
     pub fn rules(&self, table: Table, chain: &str) -> Vec<String> {
         let rules = self.tables.rules(table, chain);
-        rules.map(|rule| rule.to_string().trim().to_owned()).collect()
+        rules
+            .map(|rule| rule.to_string().trim().to_owned())
+            .collect()
     }
 
     /// True where the chain exists.
@@ -106,7 +108,9 @@ impl Kernel {
             let rules = || rules.iter().map(|slot| slot.rule.clone());
             if let Some(base) = tables::base(name) {
                 if scope.contains(&Part::Base(table, base)) {
-                    rules().for_each(|rule| drop(observation.base_rule(table, base, &rule)));
+                    for rule in rules() {
+                        let _foreign_ones_have_no_key = observation.base_rule(table, base, &rule);
+                    }
                 }
             } else if let Some(chain) = Chain::parse(name)
                 && scope.contains(&Part::Owned(table, chain))

@@ -165,7 +165,10 @@ impl Tables {
 
 /// Right before the next of our rules, else right behind the previous one, else first.
 fn place_of_jump(key: &Key, slots: &[Slot]) -> usize {
-    let Key::Jump { table, base, rank, .. } = key else {
+    let Key::Jump {
+        table, base, rank, ..
+    } = key
+    else {
         return 0;
     };
     let rank_of = |rule: &Rule| {
@@ -174,7 +177,11 @@ fn place_of_jump(key: &Key, slots: &[Slot]) -> usize {
         ours.next().map(|jump| jump.rank)
     };
     let ranks: Vec<_> = slots.iter().map(|slot| rank_of(&slot.rule)).collect();
-    let next = ranks.iter().position(|other| other.is_some_and(|other| other > *rank));
-    let previous = ranks.iter().rposition(|other| other.is_some_and(|other| other <= *rank));
+    let next = ranks
+        .iter()
+        .position(|other| other.is_some_and(|other| other > *rank));
+    let previous = ranks
+        .iter()
+        .rposition(|other| other.is_some_and(|other| other <= *rank));
     next.or(previous.map(|at| at + 1)).unwrap_or(0)
 }

@@ -39,7 +39,8 @@ impl Writer for Kernel {
             let staged = self.staged.operations.len();
             if self.part_limit.is_some_and(|limit| staged >= limit) {
                 let operations = std::mem::take(&mut self.staged.operations);
-                self.send(operations).inspect_err(|_| self.staged = Staged::default())?;
+                self.send(&operations)
+                    .inspect_err(|_| self.staged = Staged::default())?;
             }
         }
         let deletes = diff.deletes.iter().map(|(key, _)| (tag, **key));
@@ -51,7 +52,7 @@ impl Writer for Kernel {
         let mut operations = std::mem::take(&mut self.staged.operations);
         operations.append(&mut self.staged.jumps);
         operations.extend(self.deletions());
-        let result = self.send(operations).map(|()| self.staged.written);
+        let result = self.send(&operations).map(|()| self.staged.written);
         self.staged = Staged::default();
         result
     }
@@ -68,8 +69,16 @@ impl Kernel {
         match (key, object) {
             (Key::Chain { chain, .. }, object) => {
                 let may_exist = !chain.is_ours_alone();
-                add(if exists { Act::Flush } else { Act::NewChain { may_exist } });
-                object.rules().iter().cloned().for_each(|rule| add(Act::End(rule)));
+                add(if exists {
+                    Act::Flush
+                } else {
+                    Act::NewChain { may_exist }
+                });
+                object
+                    .rules()
+                    .iter()
+                    .cloned()
+                    .for_each(|rule| add(Act::End(rule)));
             }
             (Key::Rule { table, chain, .. }, Object::Rule(rule)) => {
                 add(match place_of(table, chain, rule) {
@@ -81,7 +90,7 @@ impl Kernel {
                 let act = Act::Jump(rule.clone());
                 self.staged.jumps.push(Operation { tag, key, act });
             }
-            (Key::Rule { .. } | Key::Jump { .. }, _) => panic!("{key} without its rule"),
+            (Key::Rule { .. } | Key::Jump { .. }, _) => unreachable!("{key} without its rule"),
         }
     }
 
@@ -93,7 +102,9 @@ impl Kernel {
         let gone = |key: &Key| match key {
             Key::Rule { table, chain, .. } => {
                 let (table, chain) = (*table, *chain);
-                deletes.iter().any(|(_, other)| *other == Key::Chain { table, chain })
+                deletes
+                    .iter()
+                    .any(|(_, other)| *other == Key::Chain { table, chain })
             }
             _ => false,
         };
@@ -101,9 +112,15 @@ impl Kernel {
         kept.map(|(tag, key)| {
             let act = match key {
                 Key::Chain { .. } => Act::DeleteChain,
-                _ => Act::DeleteRule { handle: handles.get(key).copied().unwrap_or(0) },
+                _ => Act::DeleteRule {
+                    handle: handles.get(key).copied().unwrap_or(0),
+                },
             };
-            Operation { tag: *tag, key: *key, act }
+            Operation {
+                tag: *tag,
+                key: *key,
+                act,
+            }
         })
         .collect()
     }
@@ -127,7 +144,7 @@ impl Kernel {
     }
 
     /// One transaction: all of it or nothing.
-    fn send(&mut self, operations: Vec<Operation>) -> Result<(), ApplyError<Part>> {
+    fn send(&mut self, operations: &[Operation]) -> Result<(), ApplyError<Part>> {
         if operations.is_empty() {
             return Ok(());
         }
@@ -145,12 +162,15 @@ impl Kernel {
         }
         let mut tables = self.tables.clone();
         let mut refusals = Vec::new();
-        for operation in &operations {
+        for operation in operations {
             if let Err(refusal) = self.refusal(operation) {
                 refusals.push(refusal);
             } else if let Err(reason) = tables.apply(operation) {
                 let reason = format!("{}: {reason}", operation.key);
-                refusals.push(Refusal { tag: Some(operation.tag), reason });
+                refusals.push(Refusal {
+                    tag: Some(operation.tag),
+                    reason,
+                });
             }
         }
         if !refusals.is_empty() {
@@ -163,7 +183,8 @@ impl Kernel {
         }
         self.tables = tables;
         self.transactions += 1;
-        self.requested.extend(operations.iter().map(|operation| operation.key));
+        self.requested
+            .extend(operations.iter().map(|operation| operation.key));
         self.staged.written.transactions += 1;
         self.staged.written.bytes += operations.len();
         match self.faults.unknown.take() {
@@ -173,7 +194,9 @@ impl Kernel {
     }
 
     fn foreign_scope(&mut self) -> Option<Scope<Part>> {
-        let touched = Some(&self.touched).filter(|touched| !touched.is_empty()).cloned();
+        let touched = Some(&self.touched)
+            .filter(|touched| !touched.is_empty())
+            .cloned();
         touched.or_else(|| self.faults.take_foreign())
     }
 
@@ -190,6 +213,9 @@ impl Kernel {
             return Ok(());
         }
         let tag = (*blame == Blame::Told).then_some(operation.tag);
-        Err(Refusal { tag, reason: format!("{}: EINVAL", operation.key) })
+        Err(Refusal {
+            tag,
+            reason: format!("{}: EINVAL", operation.key),
+        })
     }
 }
