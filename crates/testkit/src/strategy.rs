@@ -7,6 +7,7 @@
 
 mod addresses;
 mod endpoints;
+mod paths;
 mod probes;
 mod services;
 mod settings;
@@ -14,6 +15,7 @@ mod settings;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+pub use paths::{Path, events, iptables_settings, path};
 pub use probes::{Probe, every_packet, probe};
 pub use settings::{node, settings};
 

@@ -36,10 +36,8 @@ pub(crate) fn measure(
             .for_each(|event| world.recorder.apply(event));
         let (prepared, mut parts) = world.prepare_changes()?;
         thread::sleep(PAUSE);
-        world.send(&mut busy)?;
-        let (outcome, sample) = time(|| world.send(&mut parts));
-        outcome?;
-        floor.push(sample);
+        world.bare(&mut busy)?;
+        floor.push(world.bare(&mut parts)?);
 
         thread::sleep(PAUSE);
         let (outcome, sample) = interrupted(world, first, rest)?;

@@ -6,7 +6,7 @@ use std::thread;
 use crate::cluster::Cluster;
 use crate::report::{Limit, Measure, Report};
 use crate::samples::{Sample, differences, medians, time};
-use crate::world::{PAUSE, World, ensure_equal};
+use crate::world::{PAUSE, Parts, World, ensure_equal};
 
 /// Changes of which only viprule's own part is measured.
 const OWN_RUNS: u32 = 2_000;
@@ -56,10 +56,9 @@ pub(crate) fn measure(
     Ok(real)
 }
 
-fn bare(world: &mut World, parts: &mut crate::world::Parts) -> anyhow::Result<Sample> {
+fn bare(world: &mut World, parts: &mut Parts) -> anyhow::Result<Sample> {
     thread::sleep(PAUSE);
-    let (outcome, sample) = time(|| world.send(parts));
-    outcome.map(|()| sample)
+    world.bare(parts)
 }
 
 /// Tracker, plan, rendering, diff and encoding, with nothing sent.

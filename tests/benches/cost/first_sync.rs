@@ -20,12 +20,12 @@ pub(crate) fn measure(cluster: &Cluster, report: &mut Report) -> anyhow::Result<
         let (prepared, mut parts) = next.prepare_everything()?;
         // The one that comes second finds the kernel's memory warm: in turn.
         if run % 2 == 0 {
-            floor.push(bare(&mut next, &mut parts)?);
+            floor.push(next.bare(&mut parts)?);
         }
         let (outcome, sample) = time(|| next.viprule.reconcile(Scope::Everything));
         real.push(sample);
         if run % 2 == 1 {
-            floor.push(bare(&mut next, &mut parts)?);
+            floor.push(next.bare(&mut parts)?);
         }
         ensure_equal(&outcome?, &prepared)?;
         world = Some(next);
@@ -52,11 +52,6 @@ pub(crate) fn measure(cluster: &Cluster, report: &mut Report) -> anyhow::Result<
         Limit::AtMost(1.2),
     );
     Ok((world, real))
-}
-
-fn bare(world: &mut World, parts: &mut crate::world::Parts) -> anyhow::Result<Sample> {
-    let (outcome, sample) = time(|| world.send(parts));
-    outcome.map(|()| sample)
 }
 
 /// viprule finds nothing to change in what the bare loop wrote.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
-use nfnetlink::nftables::{ChainId, Position, Transaction};
+use nfnetlink::nftables::{ChainId, CommitError, GROUP, Position, Transaction};
 use nfnetlink::xtables::{Match, Rule};
 use viprule::agent::{Report, Syncer};
 use viprule_dataplane::Scope;
@@ -16,6 +16,7 @@ use viprule_writer::iptables::IptablesWriter;
 
 use crate::cluster::Cluster;
 use crate::recorder::Recorder;
+use crate::samples::{Sample, time};
 
 /// viprule as it is.
 pub(crate) type Real = Syncer<Iptables, IptablesWriter>;
@@ -126,11 +127,19 @@ impl World {
     }
 
     /// The bare loop.
-    pub(crate) fn send(&mut self, parts: &mut Parts) -> anyhow::Result<()> {
-        for part in parts {
-            part.commit(&mut self.bare)?;
-        }
-        Ok(())
+    pub(crate) fn bare(&mut self, parts: &mut Parts) -> anyhow::Result<Sample> {
+        // A listener anywhere on the machine makes every commit dearer: to the kernel it is one
+        // table of listeners for all namespaces. viprule's own does not listen while it commits.
+        self.viprule.writer().notifications().leave(GROUP)?;
+        let (outcome, sample) = time(|| -> Result<(), CommitError<Tag>> {
+            for part in parts {
+                part.commit(&mut self.bare)?;
+            }
+            Ok(())
+        });
+        self.viprule.writer().notifications().join(GROUP)?;
+        outcome?;
+        Ok(sample)
     }
 }
 

@@ -26,6 +26,7 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use viprule_service::model::Event;
+use viprule_service::tracker::Conflict;
 
 use crate::convert::Interner;
 use file::Origin;
@@ -82,6 +83,11 @@ impl Manifests {
     /// All problems as of the last load, in the files' order.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Says where the Service stands that loses a conflict.
+    pub fn conflict(&self, conflict: &Conflict) -> Problem {
+        resolve::conflict(&self.files, conflict)
     }
 
     /// Reads the files that changed and yields what changed in them; blocks on I/O.

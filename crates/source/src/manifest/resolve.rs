@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use viprule_service::plan::Frontend;
+use viprule_service::tracker::Conflict;
+
 use super::object::{Key, Kind, Place};
 use super::problem::{Problem, Severity};
 use super::state::{File, Object};
@@ -112,6 +115,33 @@ fn claim<'f>(
         }
     }
     claims
+}
+
+/// A conflict between two Services as a problem of the one that loses.
+pub(super) fn conflict(files: &[File], conflict: &Conflict) -> Problem {
+    let loser = (Kind::Service, conflict.loser.as_str());
+    let field = match conflict.frontend {
+        Frontend::ClusterIp { .. } => "spec.clusterIP",
+        Frontend::NodePort { .. } => "spec.ports",
+    };
+    let message = conflict.to_string();
+    let mut objects = files
+        .iter()
+        .flat_map(|file| file.objects.iter().map(move |object| (file, object)));
+    let found = objects.find(|(_, object)| object.key.parts() == loser && !object.stale);
+    let field = Some(field.to_owned());
+    match found {
+        Some((file, object)) => problem(file, object, Severity::Error, field, message),
+        None => Problem {
+            severity: Severity::Error,
+            file: String::new(),
+            document: None,
+            line: None,
+            object: Some(format!("Service {}", conflict.loser)),
+            field,
+            message,
+        },
+    }
 }
 
 fn problem(

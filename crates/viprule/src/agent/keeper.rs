@@ -10,6 +10,7 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::{Iptables, Part};
 use viprule_service::model::Event;
+use viprule_service::tracker::Conflict;
 use viprule_writer::iptables::IptablesWriter;
 use viprule_writer::{WriteError, Writer as _};
 
@@ -32,6 +33,7 @@ pub(super) enum News {
 pub(super) struct Keeper {
     syncer: Syncer<Iptables, IptablesWriter>,
     inbox: mpsc::UnboundedReceiver<News>,
+    conflicts: mpsc::UnboundedSender<Conflict>,
     sync_period: Duration,
     min_sync_period: Duration,
     /// What has to be looked at because an attempt failed.
@@ -40,10 +42,12 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Nothing is written before [`News::Complete`].
+    /// Nothing is written before [`News::Complete`]. Conflicts between Services go to
+    /// `conflicts`, to be told by whoever knows where the Services come from.
     pub(super) fn new(
         syncer: Syncer<Iptables, IptablesWriter>,
         inbox: mpsc::UnboundedReceiver<News>,
+        conflicts: mpsc::UnboundedSender<Conflict>,
         sync_period: Duration,
         min_sync_period: Duration,
     ) -> Self {
@@ -51,6 +55,7 @@ impl Keeper {
         Self {
             syncer,
             inbox,
+            conflicts,
             sync_period,
             min_sync_period,
             owed,
@@ -173,6 +178,10 @@ impl Keeper {
         what: &'static str,
         outcome: Result<Report, SyncError>,
     ) -> Result<(), SyncError> {
+        for conflict in self.syncer.take_conflicts() {
+            // Sources that have ended have nobody to tell.
+            let _ = self.conflicts.send(conflict);
+        }
         match outcome {
             Ok(report) => {
                 self.backoff = BACKOFF.0;

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_service::model::Event;
 use viprule_service::plan::PlanConfig;
-use viprule_service::tracker::Tracker;
+use viprule_service::tracker::{Conflict, Tracker};
 use viprule_source::addresses::{self, Addresses};
 use viprule_source::manifest::{Load, Manifests, Severity, Watch, WatchOptions};
 use viprule_writer::iptables::IptablesWriter;
@@ -45,6 +45,7 @@ async fn agent(options: &RunOptions) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (news, inbox) = mpsc::unbounded_channel();
+    let (conflicts, disputes) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel();
     let (ended, mut end) = oneshot::channel::<()>();
     let kernel = options.clone();
@@ -53,12 +54,12 @@ async fn agent(options: &RunOptions) -> anyhow::Result<()> {
         .spawn(move || {
             // Whoever waits for the end hears of it even if this panics.
             let _ended = ended;
-            keep(&kernel, inbox, stopped)
+            keep(&kernel, inbox, conflicts, stopped)
         })?;
     let outcome: anyhow::Result<()> = tokio::select! {
         _ = terminate.recv() => { tracing::info!("SIGTERM: rules stay in place"); Ok(()) }
         _ = interrupt.recv() => { tracing::info!("SIGINT: rules stay in place"); Ok(()) }
-        result = follow(options, news) => result,
+        result = follow(options, news, disputes) => result,
         _ = &mut end => Ok(()),
     };
     // An agent that has ended does not listen any more.
@@ -73,6 +74,7 @@ async fn agent(options: &RunOptions) -> anyhow::Result<()> {
 fn keep(
     options: &RunOptions,
     inbox: mpsc::UnboundedReceiver<News>,
+    conflicts: mpsc::UnboundedSender<Conflict>,
     stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -86,12 +88,22 @@ fn keep(
         dataplane,
         IptablesWriter::open(&options.settings.families)?,
     );
-    let keeper = Keeper::new(syncer, inbox, options.sync_period, options.min_sync_period);
+    let keeper = Keeper::new(
+        syncer,
+        inbox,
+        conflicts,
+        options.sync_period,
+        options.min_sync_period,
+    );
     runtime.block_on(keeper.keep(stopped))
 }
 
 /// Follows the sources.
-async fn follow(options: &RunOptions, news: mpsc::UnboundedSender<News>) -> anyhow::Result<()> {
+async fn follow(
+    options: &RunOptions,
+    news: mpsc::UnboundedSender<News>,
+    mut disputes: mpsc::UnboundedReceiver<Conflict>,
+) -> anyhow::Result<()> {
     let mut reload = signal(SignalKind::hangup())?;
     let mut watch = Watch::new(options.manifests.clone(), WatchOptions::default())
         .context("following the manifests")?;
@@ -124,6 +136,10 @@ async fn follow(options: &RunOptions, news: mpsc::UnboundedSender<News>) -> anyh
         tokio::select! {
             () = watch.changed() => {}
             _ = reload.recv() => tracing::info!("SIGHUP: reading the manifests again"),
+            Some(conflict) = disputes.recv() => {
+                tracing::error!("{}", manifests.conflict(&conflict));
+                continue;
+            }
             now = changed => {
                 let _ = news.send(News::Events(vec![Event::LocalAddresses(now)]));
                 continue;

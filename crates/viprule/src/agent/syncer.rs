@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use viprule_dataplane::{Dataplane, Diff, Fingerprint, NodeEffect, ObjectKey, Scope, State, diff};
 use viprule_service::model::{Event, ServiceId};
-use viprule_service::tracker::Tracker;
+use viprule_service::tracker::{Conflict, Tracker};
 use viprule_writer::{ApplyError, PartOf, Refusal, Tag, WriteError, Writer};
 
 use super::{FragmentId, Report, Touched};
@@ -118,6 +118,8 @@ pub struct Syncer<D: Dataplane, W> {
     quarantined: BTreeMap<ServiceId, String>,
     /// Objects that belong to no fragment and that the kernel won't let go, with its reasons.
     stuck: BTreeMap<D::Key, String>,
+    /// Services that ask for what another one has, not told yet.
+    conflicts: Vec<Conflict>,
     /// Fragments still to be written.
     owed: BTreeSet<FragmentId>,
 }
@@ -137,6 +139,7 @@ where
             ledger: BTreeMap::new(),
             quarantined: BTreeMap::new(),
             stuck: BTreeMap::new(),
+            conflicts: Vec::new(),
             owed: BTreeSet::new(),
         }
     }
@@ -180,6 +183,11 @@ where
         self.reconcile_within(scope, ATTEMPTS)
     }
 
+    /// Conflicts between Services that came up since the last question.
+    pub fn take_conflicts(&mut self) -> Vec<Conflict> {
+        std::mem::take(&mut self.conflicts)
+    }
+
     /// True where the kernel refused Services that are still to be written.
     pub fn has_refused(&self) -> bool {
         !self.quarantined.is_empty()
@@ -210,9 +218,7 @@ where
 
     fn take_changes(&mut self) {
         let changes = self.tracker.take_changes();
-        for conflict in &changes.conflicts {
-            tracing::warn!("{conflict}");
-        }
+        self.conflicts.extend(changes.conflicts);
         for service in changes.services {
             self.quarantined.remove(&service);
             self.owed.insert(FragmentId::Service(service));

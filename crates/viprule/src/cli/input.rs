@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use viprule_service::model::Event;
 use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
-use viprule_source::manifest::{Manifests, Severity};
+use viprule_source::manifest::{Manifests, Problem, Severity};
 
 use super::{node, print};
 use crate::config::InputArgs;
@@ -15,21 +15,7 @@ use crate::config::InputArgs;
 pub(super) fn load(args: &InputArgs, plan: PlanConfig) -> anyhow::Result<Tracker> {
     let mut manifests = Manifests::new(args.manifests.clone(), Some(plan.node_name.clone()));
     let load = manifests.load();
-    let mut errors = String::new();
-    let mut bad = 0;
-    for problem in &load.problems {
-        match problem.severity {
-            Severity::Warning => print::note(&format!("warning: {problem}")),
-            Severity::Error => {
-                bad += 1;
-                let _ = write!(errors, "\n  {problem}");
-            }
-        }
-    }
-    if bad > 0 {
-        let plural = if bad == 1 { "" } else { "s" };
-        anyhow::bail!("{bad} error{plural} in the manifests, nothing was touched:{errors}");
-    }
+    refuse_errors(load.problems)?;
     let knows_node = load
         .events
         .iter()
@@ -41,8 +27,30 @@ pub(super) fn load(args: &InputArgs, plan: PlanConfig) -> anyhow::Result<Tracker
     if !knows_node {
         tracker.apply(Event::LocalAddresses(node::addresses()?));
     }
-    for conflict in tracker.conflicts() {
-        print::note(&format!("warning: {conflict}"));
-    }
+    let conflicts = tracker
+        .conflicts()
+        .map(|conflict| manifests.conflict(&conflict));
+    refuse_errors(conflicts)?;
     Ok(tracker)
+}
+
+/// Prints warnings; errors are told all together.
+fn refuse_errors(problems: impl IntoIterator<Item = Problem>) -> anyhow::Result<()> {
+    let mut errors = String::new();
+    let mut bad = 0;
+    for problem in problems {
+        match problem.severity {
+            Severity::Warning => print::note(&format!("warning: {problem}")),
+            Severity::Error => {
+                bad += 1;
+                let _ = write!(errors, "\n  {problem}");
+            }
+        }
+    }
+    let plural = if bad == 1 { "" } else { "s" };
+    anyhow::ensure!(
+        bad == 0,
+        "{bad} error{plural} in the manifests, nothing was touched:{errors}"
+    );
+    Ok(())
 }

@@ -1,0 +1,171 @@
+//! Ways to the same cluster: what happens before and in between differs, the end is the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use viprule_dataplane::iptables::{DetectLocal, Settings};
+use viprule_service::model::{Event, Family, ServiceId, SliceId};
+use viprule_service::plan::NodePortAddresses;
+
+use super::{addresses, cluster};
+use crate::semantics::Cluster;
+
+/// What happens on a node, and where it ends.
+#[derive(Debug, Clone)]
+pub struct Path {
+    /// The last event of each object.
+    pub end: Vec<Event>,
+    /// Everything that happens, in order; true where somebody looks afterwards.
+    pub steps: Vec<(Event, bool)>,
+}
+
+/// Everything that a cluster says about itself, as events.
+pub fn events(cluster: &Cluster) -> Vec<Event> {
+    let node = cluster.node.clone().map(Event::NodeApplied);
+    let local = Event::LocalAddresses(cluster.local_addresses.clone());
+    let services = cluster.services.iter().cloned().map(Event::ServiceApplied);
+    let slices = cluster.slices.iter().cloned().map(Event::SliceApplied);
+    node.into_iter()
+        .chain([local])
+        .chain(services)
+        .chain(slices)
+        .collect()
+}
+
+/// One to three clusters after each other, each object's changes in their order, all objects'
+/// changes interleaved and some told twice.
+pub fn path() -> impl Strategy<Value = Path> {
+    let places = vec(any::<u16>(), 97);
+    let repeated = vec(prop::bool::weighted(0.2), 31);
+    let looks = prop_oneof![
+        1 => Just(vec![false]),
+        1 => Just(vec![true]),
+        3 => vec(prop::bool::weighted(0.3), 29),
+    ];
+    (vec(version(), 1..=3), places, repeated, looks).prop_map(
+        |(versions, places, repeated, looks)| {
+            let histories = histories(&versions);
+            let end = histories.iter().filter_map(|it| it.last().cloned());
+            let steps = interleave(&histories, &places, &repeated);
+            Path {
+                end: end.collect(),
+                steps: steps.into_iter().zip(looks.into_iter().cycle()).collect(),
+            }
+        },
+    )
+}
+
+/// iptables mode's settings in every combination.
+pub fn iptables_settings() -> impl Strategy<Value = Settings> {
+    let pods = || Family::ALL.map(addresses::pod_network).to_vec();
+    let detect_local = prop_oneof![
+        (0_usize..=2).prop_map(move |n| DetectLocal::ClusterCidr(pods()[..n].to_vec())),
+        Just(DetectLocal::NodeCidr),
+        Just(DetectLocal::BridgeInterface("cni0".to_owned())),
+        Just(DetectLocal::InterfaceNamePrefix("veth".to_owned())),
+    ];
+    let networks = addresses::source_ranges();
+    let node_ports = prop_oneof![
+        2 => Just(NodePortAddresses::All),
+        1 => Just(NodePortAddresses::Primary),
+        1 => subsequence(networks, 1..=3).prop_map(NodePortAddresses::Networks),
+    ];
+    let families = select(vec![
+        nfnetlink::Family::ALL.to_vec(),
+        nfnetlink::Family::ALL.to_vec(),
+        vec![nfnetlink::Family::Ipv4],
+        vec![nfnetlink::Family::Ipv6],
+    ]);
+    let flags = any::<(bool, bool, bool, bool)>();
+    (families, 0_u8..=31, detect_local, node_ports, flags).prop_map(
+        |(families, masquerade_bit, detect_local, node_port_addresses, flags)| Settings {
+            families,
+            masquerade_bit,
+            masquerade_all: flags.0,
+            detect_local,
+            localhost_node_ports: flags.1,
+            node_port_addresses,
+            nfacct: flags.2,
+            drop_invalid: flags.3,
+        },
+    )
+}
+
+/// A cluster whose node may have pod networks, on a machine that may lack addresses.
+fn version() -> impl Strategy<Value = Vec<Event>> {
+    let local = subsequence(addresses::local_addresses(), 1..=8);
+    (cluster(), local, any::<bool>()).prop_map(|(mut cluster, local, has_pods)| {
+        cluster.local_addresses = local;
+        if let Some(node) = cluster.node.as_mut().filter(|_| has_pods) {
+            node.pod_cidrs = Family::ALL.map(addresses::pod_network).to_vec();
+        }
+        events(&cluster)
+    })
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Node,
+    LocalAddresses,
+    Service(ServiceId),
+    Slice(SliceId),
+}
+
+fn subject(event: &Event) -> Subject {
+    match event {
+        Event::NodeApplied(_) | Event::NodeDeleted => Subject::Node,
+        Event::LocalAddresses(_) => Subject::LocalAddresses,
+        Event::ServiceApplied(service) => Subject::Service(service.id.clone()),
+        Event::ServiceDeleted(id) => Subject::Service(id.clone()),
+        Event::SliceApplied(slice) => Subject::Slice(slice.id.clone()),
+        Event::SliceDeleted(id) => Subject::Slice(id.clone()),
+    }
+}
+
+fn gone(subject: &Subject) -> Option<Event> {
+    match subject {
+        Subject::Node => Some(Event::NodeDeleted),
+        Subject::LocalAddresses => None,
+        Subject::Service(id) => Some(Event::ServiceDeleted(id.clone())),
+        Subject::Slice(id) => Some(Event::SliceDeleted(id.clone())),
+    }
+}
+
+/// What happens to each object, in order.
+fn histories(versions: &[Vec<Event>]) -> Vec<Vec<Event>> {
+    let mut histories: BTreeMap<Subject, Vec<Event>> = BTreeMap::new();
+    for version in versions {
+        let present: BTreeSet<Subject> = version.iter().map(subject).collect();
+        for (subject, history) in &mut histories {
+            if !present.contains(subject) {
+                history.extend(gone(subject));
+            }
+        }
+        for event in version {
+            let history = histories.entry(subject(event)).or_default();
+            history.push(event.clone());
+        }
+    }
+    histories.into_values().collect()
+}
+
+/// Gives every event a place, within a history in its order.
+fn interleave(histories: &[Vec<Event>], places: &[u16], repeated: &[bool]) -> Vec<Event> {
+    let mut places = places.iter().copied().cycle();
+    let mut repeated = repeated.iter().copied().cycle();
+    let mut placed = Vec::new();
+    for history in histories {
+        let mut events = Vec::new();
+        for event in history {
+            let times = if repeated.next() == Some(true) { 2 } else { 1 };
+            events.extend(std::iter::repeat_n(event.clone(), times));
+        }
+        let mut chosen: Vec<u16> = places.by_ref().take(events.len()).collect();
+        chosen.sort_unstable();
+        placed.extend(chosen.into_iter().zip(events));
+    }
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, event)| event).collect()
+}

@@ -1,0 +1,11 @@
+//! What is written when: the sync loop's decisions, in front of a kernel in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod contention;
+mod leftovers;
+mod paths;
+mod quarantine;
+mod sync;
+mod unknown;
+mod world;

@@ -1,0 +1,8 @@
+//! What Services do to real traffic: the real program writes the rules of a node in namespaces of
+//! its own, clients and backends are on all sides of it. Needs root, see
+//! `viprule_testkit::netns::require_privileges`, and `cargo build -p viprule`.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod support;
+mod spread;

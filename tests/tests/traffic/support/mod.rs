@@ -1,0 +1,14 @@
+//! What the tests share.
+
+pub(crate) mod golden;
+mod machine;
+mod place;
+mod run;
+mod stage;
+mod verdict;
+
+pub(crate) use machine::{Turn, alone, shared};
+pub(crate) use place::{Place, at};
+pub(crate) use run::{Outcome, Run};
+pub(crate) use stage::{CLUSTER_CIDR, Stage};
+pub(crate) use verdict::{PATIENCE, even, flawless, timed_out};

@@ -1,0 +1,106 @@
+//! `viprule run` and what its log says it wrote.
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::time::Duration;
+use viprule_testkit::Namespace;
+use viprule_testkit::agent::Agent;
+
+/// A debug build on a busy machine is there within a second.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The agent; it is killed on drop.
+#[derive(Debug)]
+pub(crate) struct Run {
+    agent: Agent,
+    /// Lines of the log that were looked at.
+    seen: usize,
+}
+
+/// One line of the log about a sync.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// `first sync: foundation, service shop/edge`
+    pub(crate) message: String,
+    /// Objects created.
+    pub(crate) created: u64,
+    /// Objects replaced.
+    pub(crate) replaced: u64,
+    /// Objects removed.
+    pub(crate) removed: u64,
+}
+
+impl Run {
+    pub(super) fn start(node: &Namespace, args: &[String]) -> Self {
+        let log = ["--logging-format", "json", "--log-level", "info,viprule=debug"];
+        let args = args.iter().map(String::as_str).chain(log);
+        Self {
+            agent: Agent::start(node, args).unwrap(),
+            seen: 0,
+        }
+    }
+
+    /// Waits for the next line that begins with `what` and was not waited for before.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, what: &str) -> Outcome {
+        let message = format!("\"message\":\"{what}");
+        let (number, line) = self
+            .agent
+            .wait_for_line_after(self.seen, &message, PATIENCE)
+            .unwrap();
+        self.seen = number + 1;
+        Outcome::read(&line)
+    }
+
+    /// All lines about syncs so far, those that wrote nothing included.
+    pub(crate) fn outcomes(&self) -> Vec<Outcome> {
+        const SYNCS: [&str; 4] = ["first sync: ", "changed: ", "repair: ", "retry: "];
+        let lines = self.agent.lines();
+        let outcomes = lines.iter().filter(|line| line.starts_with('{'));
+        outcomes
+            .map(|line| Outcome::read(line))
+            .filter(|outcome| SYNCS.iter().any(|sync| outcome.message.starts_with(sync)))
+            .collect()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.agent.kill().unwrap();
+    }
+
+    /// SIGTERM; it must end by itself and be content.
+    #[track_caller]
+    pub(crate) fn terminate(&mut self) {
+        let status = self.agent.terminate(PATIENCE).unwrap();
+        assert!(status.success(), "{status}: {:#?}", self.agent.lines());
+    }
+
+    /// SIGHUP: it reads the manifests again.
+    pub(crate) fn reload(&self) {
+        self.agent.signal(Signal::SIGHUP).unwrap();
+    }
+
+    /// The log.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.agent.lines()
+    }
+}
+
+impl Outcome {
+    fn read(line: &str) -> Self {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let fields = &line["fields"];
+        let count = |name: &str| fields[name].as_u64().unwrap_or_default();
+        Self {
+            message: fields["message"].as_str().unwrap_or_default().to_owned(),
+            created: count("created"),
+            replaced: count("replaced"),
+            removed: count("removed"),
+        }
+    }
+
+    /// Created, replaced, removed.
+    pub(crate) fn counts(&self) -> [u64; 3] {
+        [self.created, self.replaced, self.removed]
+    }
+}

@@ -1,0 +1,118 @@
+//! A world, the manifests of its node and the program under test.
+
+use super::{Run, Turn};
+use std::path::Path;
+use std::process::Output;
+use tempfile::TempDir;
+use viprule_testkit::World;
+use viprule_testkit::agent::viprule_binary;
+use viprule_testkit::dump::{Dump, Family};
+use viprule_testkit::manifests::ManifestFolder;
+use viprule_testkit::netns::require_privileges;
+use viprule_testkit::topology::WorldBuilder;
+
+/// The detector that most clusters have, as a flag.
+pub(crate) const CLUSTER_CIDR: &str = "--cluster-cidr 10.244.0.0/16,fd00:10:244::/48";
+
+/// A pod on the node that is in every world and no endpoint of any Service.
+pub(super) const BYSTANDER: [&str; 2] = ["10.244.0.200", "fd00:10:244::200"];
+
+/// All that a test plays on; gone on drop.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    manifests: ManifestFolder,
+    _folder: TempDir,
+    // The turn ends when everything else is gone.
+    _turn: Turn,
+}
+
+impl Stage {
+    /// The world that `builder` describes and [`BYSTANDER`] in it.
+    pub(crate) fn new(turn: Turn, builder: WorldBuilder) -> Self {
+        require_privileges().unwrap();
+        let world = builder.pod(&BYSTANDER.join(",")).build().unwrap();
+        let folder = TempDir::with_prefix("viprule-traffic-").unwrap();
+        let manifests = ManifestFolder::new(folder.path().join("manifests")).unwrap();
+        Self {
+            world,
+            manifests,
+            _folder: folder,
+            _turn: turn,
+        }
+    }
+
+    /// Writes or replaces a manifest.
+    pub(crate) fn write(&self, name: &str, text: &(impl ToString + ?Sized)) {
+        self.manifests.write(name, text).unwrap();
+    }
+
+    /// Removes a manifest.
+    pub(crate) fn remove(&self, name: &str) {
+        self.manifests.remove(name).unwrap();
+    }
+
+    /// `viprule apply` with these flags; what it printed.
+    #[track_caller]
+    pub(crate) fn apply(&self, flags: &str) -> String {
+        self.succeed("apply", flags)
+    }
+
+    /// `viprule cleanup`; what it printed.
+    #[track_caller]
+    pub(crate) fn cleanup(&self) -> String {
+        text(&self.viprule(&["cleanup"]))
+    }
+
+    /// `viprule diff` finds nothing.
+    #[track_caller]
+    pub(crate) fn assert_in_sync(&self, flags: &str) {
+        assert_eq!(self.succeed("diff", flags), "");
+    }
+
+    /// Starts `viprule run` with these flags and waits for nothing.
+    pub(crate) fn start(&self, flags: &str) -> Run {
+        Run::start(self.world.node(), &self.args("run", flags))
+    }
+
+    /// Starts `viprule run` with these flags and waits until the kernel is right.
+    pub(crate) fn run(&self, flags: &str) -> Run {
+        let mut run = self.start(flags);
+        run.expect("first sync");
+        run
+    }
+
+    /// The ruleset of the node.
+    pub(crate) fn dump(&self, family: Family) -> Dump {
+        Dump::take(self.world.node(), family).unwrap()
+    }
+
+    #[track_caller]
+    fn succeed(&self, verb: &str, flags: &str) -> String {
+        text(&self.viprule(&self.args(verb, flags)))
+    }
+
+    fn args(&self, verb: &str, flags: &str) -> Vec<String> {
+        let folder = self.manifests.path().display().to_string();
+        [verb, "--manifests", &folder, "--node", "node-0"]
+            .into_iter()
+            .chain(flags.split_whitespace())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn viprule<S: AsRef<Path>>(&self, args: &[S]) -> Output {
+        let program = viprule_binary().unwrap();
+        let command = self.world.node().command(&program.to_string_lossy());
+        command.args(args.iter().map(AsRef::as_ref)).output().unwrap()
+    }
+}
+
+/// Standard output of a program that succeeded.
+#[track_caller]
+fn text(output: &Output) -> String {
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{out}{err}", output.status);
+    out
+}
