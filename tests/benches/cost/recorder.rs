@@ -56,15 +56,6 @@ impl Recorder {
         std::mem::take(&mut self.parts)
     }
 
-    /// Throws away what was kept and goes on with its memory, as the real writer does.
-    pub(crate) fn reuse_part(&mut self) {
-        if let Some(mut part) = self.parts.pop() {
-            part.begin(None);
-            self.open = part;
-        }
-        self.parts.clear();
-    }
-
     fn keep(&mut self) {
         if !self.open.is_empty() {
             self.written.transactions += 1;

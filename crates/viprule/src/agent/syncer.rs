@@ -122,6 +122,8 @@ pub struct Syncer<D: Dataplane, W> {
     conflicts: Vec<Conflict>,
     /// Fragments still to be written.
     owed: BTreeSet<FragmentId>,
+    /// Nothing is desired any more.
+    removing: bool,
 }
 
 impl<D, W> Syncer<D, W>
@@ -141,6 +143,7 @@ where
             stuck: BTreeMap::new(),
             conflicts: Vec::new(),
             owed: BTreeSet::new(),
+            removing: false,
         }
     }
 
@@ -200,11 +203,12 @@ where
             .extend(released.into_keys().map(FragmentId::Service));
     }
 
-    /// Removes everything that is ours.
+    /// Removes everything that is ours. Nothing is written ever after.
     pub fn remove_everything(&mut self) -> Result<Report, SyncError> {
         let observed = self.writer.observe::<Fingerprint>(&Scope::Everything)?;
         let claimed = vec![false; observed.len()];
         self.ledger.clear();
+        self.removing = true;
         self.write(
             Vec::new(),
             Seen {
@@ -302,7 +306,7 @@ where
                 self.reconcile_within(Scope::Everything, attempts)
             }
             ApplyError::Refused { refusals, partly } => {
-                let told_apart = self.set_aside(&ids, &seen, &refusals)?;
+                let told_apart = self.set_aside(&ids, &mut seen, &refusals)?;
                 match (told_apart, partly) {
                     (true, false) => self.write(ids, seen, attempts),
                     (_, true) => self.reconcile_within(Scope::Everything, attempts),
@@ -317,7 +321,7 @@ where
     fn set_aside(
         &mut self,
         ids: &[FragmentId],
-        seen: &Seen<D::Key>,
+        seen: &mut Seen<D::Key>,
         refusals: &[Refusal],
     ) -> Result<bool, SyncError> {
         let leftovers: State<_, _> = seen.leftovers().collect();
@@ -331,6 +335,8 @@ where
             told_apart = true;
             if let Some(id) = ids.get(at) {
                 self.quarantine(id, reason)?;
+                let held = seen.holds(&self.render(id), self.ledger.get(id));
+                self.ledger.insert(id.clone(), held);
             } else if let Some((key, _)) = leftovers.get(at - ids.len()) {
                 tracing::warn!(object = %key, reason, "the kernel won't let it go");
                 self.stuck.insert((*key).clone(), reason.clone());
@@ -467,6 +473,7 @@ where
 
     fn render(&self, id: &FragmentId) -> State<D::Key, D::Object> {
         match id {
+            _ if self.removing => State::default(),
             FragmentId::Foundation => self.dataplane.foundation(),
             FragmentId::Links => self.dataplane.links(),
             FragmentId::Service(id) => self
