@@ -36,6 +36,10 @@ pub trait Dataplane {
 
     /// What makes the rest reachable.
     fn links(&self) -> State<Self::Key, Self::Object>;
+
+    /// What to leave of an object of ours that shall go and that the kernel won't let go; `None`
+    /// where there is nothing less than the whole.
+    fn hollow(&self, key: &Self::Key) -> Option<Self::Object>;
 }
 
 /// What a change of the node's facts means for a dataplane, apart from changed plans.

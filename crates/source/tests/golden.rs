@@ -10,7 +10,7 @@ use viprule_service::model::{Event, Family, Protocol, Service, ServiceType};
 use viprule_source::manifest::Manifests;
 
 fn cluster() -> Vec<Event> {
-    let path = PathBuf::from("../../tests/golden/cluster.yaml");
+    let path = PathBuf::from("../../tests/golden/cluster/cluster.yaml");
     let load = Manifests::new([path], Some("node-0".to_owned())).load();
     assert_eq!(load.problems, []);
     load.events
@@ -131,7 +131,7 @@ fn slices_are_read() {
 
 #[test]
 fn other_nodes_are_none_of_ours() {
-    let path = PathBuf::from("../../tests/golden/cluster.yaml");
+    let path = PathBuf::from("../../tests/golden/cluster/cluster.yaml");
     for node in [None, Some("node-1".to_owned())] {
         let load = Manifests::new([path.clone()], node).load();
         assert!(

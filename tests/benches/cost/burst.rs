@@ -14,7 +14,7 @@ use crate::world::{PAUSE, World, ensure_equal};
 const CHANGES: u32 = 100;
 const RUNS: u32 = 11;
 /// Revisions from here on are this measure's own.
-const FIRST_REVISION: u32 = 1_000;
+const FIRST_REVISION: u32 = 500;
 
 /// Measures from the end of the sync that they interrupt to the end of the one that has them.
 pub(crate) fn measure(
@@ -74,7 +74,9 @@ fn interrupted(
     thread::scope(|scope| {
         let teller = scope.spawn(move || {
             if started.recv().is_ok() {
-                rest.into_iter().for_each(|event| drop(news.send(event)));
+                for event in rest {
+                    drop(news.send(event));
+                }
             }
         });
         world.viprule.apply(first);
@@ -83,9 +85,9 @@ fn interrupted(
         // Sooner than the kernel is done, unless this machine is very busy.
         drop(teller.join());
         let (outcome, sample) = time(|| {
-            inbox
-                .try_iter()
-                .for_each(|event| world.viprule.apply(event));
+            for event in inbox.try_iter() {
+                world.viprule.apply(event);
+            }
             world.viprule.sync()
         });
         Ok((outcome?, sample))

@@ -13,42 +13,76 @@ pub(crate) fn measure(
     world: &mut World,
     report: &mut Report,
 ) -> anyhow::Result<Sample> {
-    let runs = if cluster.services() > 2_000 { 41 } else { 101 };
-    let (mut real, mut floor, mut own) = (Vec::new(), Vec::new(), Vec::new());
-    for run in 0..runs {
+    let half = if cluster.services() > 2_000 { 60 } else { 50 };
+    let mut samples = Samples::default();
+    for run in 0..half {
+        samples.pair(cluster, world, run)?;
+    }
+    world.swap(cluster)?;
+    for run in half..2 * half {
+        samples.pair(cluster, world, run)?;
+    }
+    let Samples { real, floor, own } = samples;
+    let middle = real.len() / 2;
+    let before = differences(&real[..middle], &floor[..middle]);
+    let after = differences(&real[middle..], &floor[middle..]);
+    let over = Sample {
+        wall: f64::midpoint(before.wall, after.wall),
+        cpu: f64::midpoint(before.cpu, after.cpu),
+    };
+    let measure = |name| Measure {
+        name,
+        services: cluster.services(),
+        runs: 2 * half,
+    };
+    let (real, floor) = (medians(&real), medians(&floor));
+    report.difference(measure("one change"), real, floor, over, Limit::AtMost(1.0));
+    report.time(
+        measure("one change, event to bytes"),
+        medians(&own),
+        Limit::AtMost(0.2),
+    );
+    Ok(real)
+}
+
+#[derive(Debug, Default)]
+struct Samples {
+    real: Vec<Sample>,
+    floor: Vec<Sample>,
+    own: Vec<Sample>,
+}
+
+impl Samples {
+    /// The same change on both sides, with the order in turn.
+    fn pair(&mut self, cluster: &Cluster, world: &mut World, run: u32) -> anyhow::Result<()> {
         let event = cluster.slice(cluster.victim(run), run + 1)?;
         let again = event.clone();
-        // Tracker, plan, rendering, diff and encoding, with nothing sent; the caches are those
-        // that the kernel left behind.
+        // Tracker, plan, rendering, diff and encoding, with nothing sent; the caches are as the
+        // kernel left them.
         let (outcome, sample) = time(|| {
             world.recorder.apply(again);
             world.prepare_changes()
         });
+        self.own.push(sample);
         let (prepared, mut parts) = outcome?;
-        own.push(sample);
-        if run % 2 == 0 {
-            floor.push(bare(world, &mut parts)?);
+        if run.is_multiple_of(2) {
+            self.bare(world, &mut parts)?;
         }
         thread::sleep(PAUSE);
         let (outcome, sample) = time(|| {
             world.viprule.apply(event);
             world.viprule.sync()
         });
-        real.push(sample);
-        if run % 2 == 1 {
-            floor.push(bare(world, &mut parts)?);
+        self.real.push(sample);
+        if !run.is_multiple_of(2) {
+            self.bare(world, &mut parts)?;
         }
-        ensure_equal(&outcome?, &prepared)?;
+        ensure_equal(&outcome?, &prepared)
     }
-    let measure = |name| Measure { name, services: cluster.services(), runs };
-    let over = differences(&real, &floor);
-    let (real, floor) = (medians(&real), medians(&floor));
-    report.difference(measure("one change"), real, floor, over, Limit::AtMost(1.0));
-    report.time(measure("one change, event to bytes"), medians(&own), Limit::AtMost(0.2));
-    Ok(real)
-}
 
-fn bare(world: &mut World, parts: &mut Parts) -> anyhow::Result<Sample> {
-    thread::sleep(PAUSE);
-    world.bare(parts)
+    fn bare(&mut self, world: &mut World, parts: &mut Parts) -> anyhow::Result<()> {
+        thread::sleep(PAUSE);
+        self.floor.push(world.bare(parts)?);
+        Ok(())
+    }
 }

@@ -1,6 +1,5 @@
 //! The first sync, from plans to an empty kernel.
 
-use anyhow::ensure;
 use viprule_dataplane::Scope;
 
 use crate::cluster::Cluster;
@@ -30,16 +29,7 @@ pub(crate) fn measure(cluster: &Cluster, report: &mut Report) -> anyhow::Result<
         ensure_equal(&outcome?, &prepared)?;
         world = Some(next);
     }
-    if std::env::var_os("DBG").is_some() {
-        for (r, f) in real.iter().zip(&floor) {
-            println!(
-                "real {:.0} ({:.0}) floor {:.0} ({:.0})",
-                r.wall, r.cpu, f.wall, f.cpu
-            );
-        }
-    }
     let world = world.ok_or_else(|| anyhow::anyhow!("no run"))?;
-    ensure_same_rules(cluster, &world)?;
     let (real, floor) = (medians(&real), medians(&floor));
     report.ratio(
         Measure {
@@ -52,17 +42,4 @@ pub(crate) fn measure(cluster: &Cluster, report: &mut Report) -> anyhow::Result<
         Limit::AtMost(1.2),
     );
     Ok((world, real))
-}
-
-/// viprule finds nothing to change in what the bare loop wrote.
-fn ensure_same_rules(cluster: &Cluster, world: &World) -> anyhow::Result<()> {
-    let report = world
-        .bare_side
-        .syncer(cluster)?
-        .reconcile(Scope::Everything)?;
-    ensure!(
-        report.is_empty(),
-        "the floor wrote other rules than viprule: {report:?}"
-    );
-    Ok(())
 }

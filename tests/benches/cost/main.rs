@@ -34,6 +34,10 @@ use clap::Parser;
 use cluster::Cluster;
 use report::Report;
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The largest size that `iptables-nft-restore` is asked to load; it takes minutes there.
 const LARGEST_RESTORE: u32 = 5_000;
 

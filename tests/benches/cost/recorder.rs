@@ -93,7 +93,7 @@ impl Recorder {
         let echo = self.echoes < ECHOES || matches!(key, Key::Jump { .. });
         let chain = id(key.table(), chain);
         self.fit(tag, |open| {
-            open.new_rule(chain, position, echo, |attrs| rule.encode(attrs))
+            open.new_rule(chain, position, echo, |attrs| rule.encode(attrs));
         });
         self.echoes += usize::from(echo);
     }
@@ -149,7 +149,7 @@ impl Recorder {
             };
             if self.made.insert((table, Some(base))) {
                 self.fit(tag, |open| {
-                    open.new_base_chain(id(table, base.name()), hook(table, base))
+                    open.new_base_chain(id(table, base.name()), hook(table, base));
                 });
             }
             self.rule(tag, &key, base.name(), Position::Head, &rule);

@@ -11,7 +11,7 @@ use crate::report::{Limit, Measure, Report};
 use crate::samples::{medians, time};
 use crate::world::World;
 
-/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN`, linux/netfilter/nf_tables.h.
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN` (`linux/netfilter/nf_tables.h`).
 const GET_CHAIN: u16 = 0x0a04;
 /// `NFT_MSG_GETRULE`.
 const GET_RULE: u16 = 0x0a07;
@@ -27,19 +27,12 @@ pub(crate) fn measure(cluster: &Cluster, world: &World, report: &mut Report) -> 
     let runs = if cluster.services() > 2_000 { 5 } else { 11 };
     let mut socket = world.viprule_side.socket()?;
     let known = Dump::read(&mut socket)?;
-    let tracker = world.viprule.tracker();
     let (mut real, mut floor, mut transactions) = (Vec::new(), Vec::new(), 0);
     for _ in 0..runs {
         let (outcome, sample) = time(|| known.compare(&mut socket));
         outcome?;
         floor.push(sample);
-        let mut syncer = world.viprule_side.syncer(cluster)?;
-        for id in tracker.services() {
-            let slices = tracker.slices(&id).iter().cloned();
-            slices.for_each(|slice| {
-                syncer.apply(viprule_service::model::Event::SliceApplied(slice));
-            });
-        }
+        let mut syncer = world.another(cluster)?;
         let (outcome, sample) = time(|| syncer.reconcile(Scope::Everything));
         real.push(sample);
         transactions = transactions.max(outcome?.transactions);
@@ -93,7 +86,7 @@ impl Dump {
             for (table, name) in names {
                 let mut bytes = Vec::new();
                 rules(socket, family, &table, &name, |rule| {
-                    bytes.extend_from_slice(rule)
+                    bytes.extend_from_slice(rule);
                 })?;
                 dump.chains.push((family, table, name, bytes));
             }

@@ -10,6 +10,8 @@ use nfnetlink::xtables::{Match, Rule};
 use viprule::agent::{Report, Syncer};
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::{Iptables, Kind};
+use viprule_service::model::Event;
+use viprule_service::tracker::Tracker;
 use viprule_testkit::Namespace;
 use viprule_writer::Tag;
 use viprule_writer::iptables::IptablesWriter;
@@ -41,9 +43,8 @@ impl Scratch {
         Ok(self.0.run(|| Socket::open(NETFILTER))??)
     }
 
-    /// A syncer inside that knows the cluster and nothing of the kernel.
-    pub(crate) fn syncer(&self, cluster: &Cluster) -> anyhow::Result<Real> {
-        let tracker = cluster.tracker()?;
+    /// A syncer inside that plans this and knows nothing of the kernel.
+    pub(crate) fn syncer(&self, tracker: Tracker) -> anyhow::Result<Real> {
         let dataplane = Cluster::dataplane(&tracker)?;
         let writer = self.0.run(|| IptablesWriter::open(&Family::ALL))??;
         Ok(Syncer::new(tracker, dataplane, writer))
@@ -104,7 +105,7 @@ impl World {
         let tracker = cluster.tracker()?;
         let dataplane = Cluster::dataplane(&tracker)?;
         let recorder = Syncer::new(tracker, dataplane, Recorder::new(bare.send_capacity()));
-        let viprule = viprule_side.syncer(cluster)?;
+        let viprule = viprule_side.syncer(cluster.tracker()?)?;
         Ok(Self {
             viprule,
             recorder,
@@ -112,6 +113,31 @@ impl World {
             viprule_side,
             bare_side,
         })
+    }
+
+    /// Another viprule on its side, with the plans of now.
+    pub(crate) fn another(&self, cluster: &Cluster) -> anyhow::Result<Real> {
+        let mut tracker = cluster.tracker()?;
+        let now = self.recorder.tracker();
+        for id in now.services() {
+            let slices = now.slices(&id).iter().cloned();
+            slices.for_each(|slice| tracker.apply(Event::SliceApplied(slice)));
+        }
+        self.viprule_side.syncer(tracker)
+    }
+
+    /// Both change sides: which memory the kernel happened to give a namespace's rules makes more
+    /// of a difference than what is to be measured. Both must have been written the same.
+    pub(crate) fn swap(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
+        std::mem::swap(&mut self.viprule_side, &mut self.bare_side);
+        self.bare = self.bare_side.socket()?;
+        self.viprule = self.another(cluster)?;
+        let report = self.viprule.reconcile(Scope::Everything)?;
+        ensure!(
+            report.is_empty(),
+            "the floor wrote other rules than viprule: {report:?}"
+        );
+        Ok(())
     }
 
     /// The bytes of a first sync.

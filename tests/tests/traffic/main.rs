@@ -4,5 +4,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-mod support;
+mod affinity;
+mod change;
+mod detect_local;
+mod foreign;
+mod node_ports;
+mod protocols;
+mod refusal;
+mod restart;
+mod source_address;
 mod spread;
+mod support;
+mod takeover;

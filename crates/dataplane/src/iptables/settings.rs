@@ -147,4 +147,12 @@ impl Dataplane for Iptables {
     fn links(&self) -> State<Key, Object> {
         super::links(&self.options)
     }
+
+    /// A chain without rules: a rule of somebody else may lead there for all we know.
+    fn hollow(&self, key: &Key) -> Option<Object> {
+        match key {
+            Key::Chain { chain, .. } if !chain.is_shared() => Some(Object::Rules(Vec::new())),
+            _ => None,
+        }
+    }
 }

@@ -49,6 +49,6 @@ impl Kernel {
 
     fn touch(&mut self, scope: Scope<Part>) {
         self.touched.extend(scope);
-        self.by.push("somebody (7)".to_owned());
+        self.by = vec!["somebody (7)".to_owned()];
     }
 }

@@ -166,7 +166,7 @@ impl Kernel {
             if let Err(refusal) = self.refusal(operation) {
                 refusals.push(refusal);
             } else if let Err(reason) = tables.apply(operation) {
-                let reason = format!("{}: {reason}", operation.key);
+                let reason = reason.to_owned();
                 refusals.push(Refusal {
                     tag: Some(operation.tag),
                     reason,
@@ -215,7 +215,7 @@ impl Kernel {
         let tag = (*blame == Blame::Told).then_some(operation.tag);
         Err(Refusal {
             tag,
-            reason: format!("{}: EINVAL", operation.key),
+            reason: "EINVAL".to_owned(),
         })
     }
 }

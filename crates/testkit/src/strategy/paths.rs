@@ -155,7 +155,7 @@ fn histories(versions: &[Vec<Event>]) -> Vec<Vec<Event>> {
 fn interleave(histories: &[Vec<Event>], places: &[u16], repeated: &[bool]) -> Vec<Event> {
     let mut places = places.iter().copied().cycle();
     let mut repeated = repeated.iter().copied().cycle();
-    let mut placed = Vec::new();
+    let mut timeline = Vec::new();
     for history in histories {
         let mut events = Vec::new();
         for event in history {
@@ -164,8 +164,8 @@ fn interleave(histories: &[Vec<Event>], places: &[u16], repeated: &[bool]) -> Ve
         }
         let mut chosen: Vec<u16> = places.by_ref().take(events.len()).collect();
         chosen.sort_unstable();
-        placed.extend(chosen.into_iter().zip(events));
+        timeline.extend(chosen.into_iter().zip(events));
     }
-    placed.sort_by_key(|(place, _)| *place);
-    placed.into_iter().map(|(_, event)| event).collect()
+    timeline.sort_by_key(|(place, _)| *place);
+    timeline.into_iter().map(|(_, event)| event).collect()
 }

@@ -20,7 +20,7 @@ fn golden(file: &str) -> PathBuf {
 }
 
 fn golden_cluster() -> Cluster {
-    let mut manifests = Manifests::new([golden("cluster.yaml")], Some(NODE.to_owned()));
+    let mut manifests = Manifests::new([golden("cluster/cluster.yaml")], Some(NODE.to_owned()));
     let load = manifests.load();
     assert!(load.problems.is_empty(), "{:?}", load.problems);
     let mut cluster = world::empty_cluster();

@@ -8,12 +8,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant, MissedTickBehavior};
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{Iptables, Part};
+use viprule_dataplane::iptables::Iptables;
 use viprule_service::model::Event;
 use viprule_service::tracker::Conflict;
 use viprule_writer::iptables::IptablesWriter;
 use viprule_writer::{WriteError, Writer as _};
 
+use super::rival::Rival;
 use super::{Report, SyncError, Syncer};
 
 /// How long to wait before trying again after an error, at first and at most.
@@ -36,9 +37,12 @@ pub(super) struct Keeper {
     conflicts: mpsc::UnboundedSender<Conflict>,
     sync_period: Duration,
     min_sync_period: Duration,
-    /// What has to be looked at because an attempt failed.
-    owed: Scope<Part>,
+    /// No sync of changes before this.
+    not_before: Instant,
+    /// When everything is looked at again because an attempt failed. Nothing is done before.
+    retry_at: Option<Instant>,
     backoff: Duration,
+    rival: Rival,
 }
 
 impl Keeper {
@@ -51,15 +55,16 @@ impl Keeper {
         sync_period: Duration,
         min_sync_period: Duration,
     ) -> Self {
-        let owed = Scope::Everything;
         Self {
             syncer,
             inbox,
             conflicts,
             sync_period,
             min_sync_period,
-            owed,
+            not_before: Instant::now(),
+            retry_at: None,
             backoff: BACKOFF.0,
+            rival: Rival::default(),
         }
     }
 
@@ -73,37 +78,33 @@ impl Keeper {
         let descriptor = readable(notifications.as_fd().try_clone_to_owned()?)?;
         let mut timer = time::interval(self.sync_period);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let outcome = self
-            .syncer
-            .reconcile(std::mem::replace(&mut self.owed, Scope::nothing()));
-        self.conclude("first sync", outcome)?;
+        self.look("first sync")?;
         loop {
-            let not_before = Instant::now() + self.min_sync_period;
-            let retry = async {
-                if self.owed.is_empty() {
-                    std::future::pending::<()>().await;
-                }
-                time::sleep(self.backoff).await;
+            let (not_before, retry_at) = (self.not_before, self.retry_at);
+            let repair_at = self.rival.not_before();
+            let news = async {
+                time::sleep_until(not_before).await;
+                self.inbox.recv().await
             };
+            let foreign = async {
+                wait_for(repair_at).await;
+                descriptor.readable().await
+            };
+            let retry = wait_for(retry_at);
             tokio::select! {
                 biased;
                 _ = &mut stopped => return Ok(()),
-                ready = descriptor.readable() => {
-                    ready?.clear_ready();
-                    self.repair()?;
-                }
-                news = self.inbox.recv() => {
+                () = retry, if retry_at.is_some() => self.look("retry")?,
+                news = news, if retry_at.is_none() => {
                     let Some(news) = news else { return Ok(()) };
-                    time::sleep_until(not_before).await;
                     self.take(news);
                     self.sync()?;
                 }
-                () = retry => {
-                    let scope = std::mem::replace(&mut self.owed, Scope::nothing());
-                    let outcome = self.syncer.reconcile(scope);
-                    self.conclude("retry", outcome)?;
+                ready = foreign, if retry_at.is_none() => {
+                    ready?.clear_ready();
+                    self.repair()?;
                 }
-                _ = timer.tick() => self.check()?,
+                _ = timer.tick(), if retry_at.is_none() => self.check()?,
             }
         }
     }
@@ -136,6 +137,12 @@ impl Keeper {
         }
     }
 
+    /// Looks at everything and puts it right.
+    fn look(&mut self, why: &'static str) -> Result<(), SyncError> {
+        let outcome = self.syncer.reconcile(Scope::Everything);
+        self.conclude(why, outcome)
+    }
+
     fn sync(&mut self) -> Result<(), SyncError> {
         let outcome = self.syncer.sync();
         self.conclude("changed", outcome)
@@ -154,10 +161,16 @@ impl Keeper {
         if let Ok(report) = &outcome
             && !report.is_empty()
         {
-            tracing::warn!(
-                by = changes.by.join(", "),
-                "another program changed our rules"
-            );
+            let by = changes.by.join(", ");
+            tracing::warn!(by, "another program changed our rules");
+            if let Some(pause) = self.rival.repaired(Instant::now()) {
+                tracing::error!(
+                    by,
+                    ?pause,
+                    "another program keeps changing our rules, waiting before the next repair; \
+                     look for a second service proxy on this node"
+                );
+            }
         }
         self.conclude("repair", outcome)
     }
@@ -178,6 +191,8 @@ impl Keeper {
         what: &'static str,
         outcome: Result<Report, SyncError>,
     ) -> Result<(), SyncError> {
+        self.not_before = Instant::now() + self.min_sync_period;
+        self.retry_at = None;
         for conflict in self.syncer.take_conflicts() {
             // Sources that have ended have nobody to tell.
             let _ = self.conflicts.send(conflict);
@@ -196,11 +211,18 @@ impl Keeper {
                 let error = anyhow::Error::from(error);
                 tracing::error!("{what} failed, trying again: {error:#}");
                 // What a failed sync has left is in nobody's books.
-                self.owed = Scope::Everything;
+                self.retry_at = Some(Instant::now() + self.backoff);
                 self.backoff = (self.backoff * 2).min(BACKOFF.1);
                 Ok(())
             }
         }
+    }
+}
+
+/// At once without a time.
+async fn wait_for(time: Option<Instant>) {
+    if let Some(time) = time {
+        time::sleep_until(time).await;
     }
 }
 

@@ -50,6 +50,7 @@ impl Report {
         }
     }
 
+    /// Adds what a later sync did. What is refused is what it says.
     pub(super) fn join(&mut self, other: Self) {
         self.created += other.created;
         self.replaced += other.replaced;
@@ -57,6 +58,6 @@ impl Report {
         self.transactions += other.transactions;
         self.bytes += other.bytes;
         self.touched.extend(other.touched);
-        self.refused.extend(other.refused);
+        self.refused = other.refused;
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Args {
     #[command(flatten)]
     dataplane: DataplaneArgs,
     /// How to print it
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_enum, default_value_t, help_heading = "Output")]
     output: Output,
 }
 

@@ -8,7 +8,7 @@ use nfnetlink::xtables::Rule;
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 use viprule_dataplane::Diff;
-use viprule_dataplane::iptables::{Key, Object};
+use viprule_dataplane::iptables::{Key, Object, Place, place_of};
 
 /// What differs.
 #[derive(Debug, Serialize)]
@@ -63,7 +63,17 @@ pub(super) const fn family_name(family: Family) -> &'static str {
 impl Changes {
     pub(super) fn new(diff: &Diff<'_, Key, Object, Object>) -> Self {
         let mut chains: BTreeMap<_, ChainChange> = BTreeMap::new();
-        let mut add = |key: &Key, old: Option<&Object>, new: Option<&Object>| {
+        let deletes = diff
+            .deletes
+            .iter()
+            .map(|(key, old)| (*key, Some(*old), None));
+        let writes = diff
+            .writes
+            .iter()
+            .map(|write| (write.key, write.old, Some(write.new)));
+        let mut all: Vec<_> = deletes.chain(writes).collect();
+        all.sort_by_cached_key(|(key, old, new)| standing(key, new.or(*old)));
+        for (key, old, new) in all {
             // Table by table, what leads to our chains first, then by name as iptables-save does.
             let base = matches!(key, Key::Jump { .. });
             let place = (key.table(), !base, key.chain_name());
@@ -74,12 +84,6 @@ impl Changes {
                 lines: Vec::new(),
             });
             chain.lines.extend(lines(key, old, new));
-        };
-        for (key, old) in &diff.deletes {
-            add(key, Some(old), None);
-        }
-        for write in &diff.writes {
-            add(write.key, write.old, Some(write.new));
         }
         let chains = chains.into_values().collect();
         Self {
@@ -109,6 +113,20 @@ impl Changes {
             }
         }
         text
+    }
+}
+
+/// Where an object's lines stand within their chain: the chain itself, then rules by their place
+/// and text.
+fn standing(key: &Key, object: Option<&Object>) -> (u8, String) {
+    match (key, object) {
+        (Key::Chain { .. }, _) => (0, String::new()),
+        (Key::Jump { rank, .. }, _) => (*rank, String::new()),
+        (Key::Rule { table, chain, .. }, Some(Object::Rule(rule))) => {
+            let end = place_of(*table, *chain, rule) == Place::End;
+            (if end { 2 } else { 1 }, rule.to_string())
+        }
+        (Key::Rule { .. }, _) => (1, String::new()),
     }
 }
 

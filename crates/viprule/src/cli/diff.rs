@@ -27,10 +27,10 @@ pub(super) struct Args {
     dataplane: DataplaneArgs,
     /// Compare with what iptables-save or ip6tables-save printed into this file, in place of this
     /// kernel; may be given once for each family
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
     against: Vec<PathBuf>,
     /// How to print it
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_enum, default_value_t, help_heading = "Output")]
     output: Output,
 }
 

@@ -22,20 +22,33 @@ pub(super) struct Args {
     #[command(flatten)]
     dataplane: DataplaneArgs,
     /// How often the kernel is checked without any change being known, such as 30s or 1m
-    #[arg(long, value_parser = duration, default_value = "30s", value_name = "DURATION")]
+    #[arg(
+        long,
+        value_parser = duration,
+        default_value = "30s",
+        value_name = "DURATION",
+        help_heading = "Sync"
+    )]
     iptables_sync_period: Duration,
     /// How long to wait between the end of one sync and the next, such as 1s or 500ms
-    #[arg(long, value_parser = duration, default_value = "0s", value_name = "DURATION")]
+    #[arg(
+        long,
+        value_parser = duration,
+        default_value = "0s",
+        value_name = "DURATION",
+        help_heading = "Sync"
+    )]
     iptables_min_sync_period: Duration,
     /// How log lines look
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Log")]
     logging_format: LoggingFormat,
     /// How much is logged: error, warn, info, debug or trace
     #[arg(
         long,
         env = "VIPRULE_LOG",
         default_value = "info",
-        value_name = "LEVEL"
+        value_name = "LEVEL",
+        help_heading = "Log"
     )]
     log_level: String,
 }

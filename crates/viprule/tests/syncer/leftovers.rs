@@ -50,24 +50,29 @@ fn a_leftover_that_is_stuck_holds_up_nothing_else() {
         .foreign_insert(NAT, "CNI-OTHER", 0, &format!("-j {chain}"));
     syncer.apply(slice("b", &["10.244.2.9"]));
     let report = syncer.reconcile(Scope::Everything).unwrap();
-    let [line] = &report.refused[..] else {
-        panic!("{:?}", report.refused);
-    };
-    assert!(line.contains(&chain) && line.contains("EBUSY"), "{line}");
-    assert!(syncer.writer().has(NAT, &chain));
-    assert!(!syncer.has_refused(), "no Service is to blame");
+    // The chain that is held, and the two endpoints' chains that it leads to.
+    assert_eq!(report.refused.len(), 3, "{:?}", report.refused);
+    assert!(report.refused.iter().all(|line| line.ends_with("EBUSY")));
+    assert!(report.refused.iter().any(|line| line.contains(&chain)));
+    assert_eq!(syncer.writer().rules(NAT, &chain).len(), 2);
+    assert!(syncer.quarantined().is_empty(), "no Service is to blame");
 
-    // What the chain led to had to go with it, so both wait; the rest is right.
+    // They wait without being asked for again; the rest is right.
+    syncer.writer().forget();
     syncer.apply(slice("b", &["10.244.2.10"]));
     syncer.sync().unwrap();
+    assert_eq!(syncer.writer().transactions(), 1);
     let rules = syncer.writer().rules(NAT, "KUBE-SERVICES");
     assert!(
         !rules.iter().any(|rule| rule.contains("shop/gone")),
         "{rules:#?}"
     );
 
+    // Nobody tells us when a foreign chain changes: the timer asks again.
     syncer.writer().foreign_flush(NAT, "CNI-OTHER");
-    let report = syncer.reconcile(Scope::Everything).unwrap();
+    assert!(syncer.has_refused());
+    syncer.release_refused();
+    let report = syncer.sync().unwrap();
     assert_eq!(report.refused, [] as [&str; 0]);
     assert_in_sync(&mut syncer);
 }
@@ -168,6 +173,49 @@ fn removal_goes_on_whatever_others_do_and_makes_nothing() {
                 .all(|(key, _)| !key.is_removable())
         );
     }
+}
+
+#[test]
+fn a_chain_that_somebody_else_leads_to_is_left_empty_by_removal() {
+    let mut syncer = synced();
+    let chain = balancing_chain(&syncer, "b");
+    for held in [chain.as_str(), "KUBE-SERVICES"] {
+        syncer
+            .writer()
+            .foreign_insert(NAT, "CNI-OTHER", 0, &format!("-j {held}"));
+    }
+    let report = syncer.remove_everything().unwrap();
+    let [first, second] = &report.refused[..] else {
+        panic!("{:?}", report.refused);
+    };
+    assert!(first.contains(&chain) && second.contains("KUBE-SERVICES"));
+    let left: Vec<String> = syncer
+        .writer()
+        .state()
+        .into_iter()
+        .filter(|(key, _)| key.is_removable())
+        .map(|(key, _)| key.chain_name())
+        .collect();
+    assert_eq!(left, [chain.as_str(), "KUBE-SERVICES"]);
+    for held in [&chain, "KUBE-SERVICES"] {
+        assert_eq!(syncer.writer().rules(NAT, held), [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn nothing_is_written_after_removal() {
+    let mut syncer = synced();
+    syncer.remove_everything().unwrap();
+    syncer.apply(slice("d", &["10.244.2.9"]));
+    syncer.sync().unwrap();
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert!(
+        syncer
+            .writer()
+            .state()
+            .iter()
+            .all(|(key, _)| !key.is_removable())
+    );
 }
 
 #[test]

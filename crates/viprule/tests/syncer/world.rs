@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use viprule::agent::{FragmentId, Syncer, desired};
+use viprule::agent::{Syncer, desired};
 use viprule_dataplane::iptables::{Desired, Iptables, Key, Kind, Settings, Table};
 use viprule_dataplane::{Dataplane as _, Scope};
 use viprule_service::model::{
@@ -102,10 +102,6 @@ fn describe(key: &Key) -> String {
 
 pub(crate) fn id(name: &str) -> ServiceId {
     ServiceId::new("shop", name).unwrap()
-}
-
-pub(crate) fn fragment_id(name: &str) -> FragmentId {
-    FragmentId::Service(id(name))
 }
 
 /// A Service with one TCP port, an address that its name tells, and a node port.

@@ -34,6 +34,8 @@ pub struct IptablesWriter {
     known: Known,
     transaction: Transaction<Tag>,
     staged: Staged,
+    /// Largest part, bytes.
+    largest_part: usize,
 }
 
 impl IptablesWriter {
@@ -53,7 +55,16 @@ impl IptablesWriter {
             known,
             transaction,
             staged,
+            largest_part: usize::MAX,
         })
+    }
+
+    /// Sends at most this much at once, bytes, but for objects that are larger alone. Without it,
+    /// parts are as large as the socket takes them and as is good for others.
+    #[must_use]
+    pub fn with_parts_of(mut self, bytes: usize) -> Self {
+        self.largest_part = bytes;
+        self
     }
 
     /// The socket that becomes readable when somebody else changes something.

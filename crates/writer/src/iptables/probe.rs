@@ -1,6 +1,7 @@
 //! What this kernel has.
 
-use std::fs;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::nfacct;
@@ -8,6 +9,9 @@ use viprule_dataplane::iptables::counter;
 
 use crate::WriteError;
 use crate::sysctl;
+
+/// How long the kernel may take to free removed rules; usually 8 to 16 ms.
+const FREED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Parts that change which rules are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +68,26 @@ fn counters(socket: &mut Socket, make: bool) -> Result<bool, WriteError> {
     Ok(true)
 }
 
-/// Removes the counters that rules referred to. One that is still in use stays.
+/// Removes the counters that rules referred to. One that somebody's rule still uses stays.
+///
+/// Takes up to half a second: the kernel frees removed rules, and what they use, a moment after
+/// it has told that they are gone.
 pub fn remove_counters() {
-    if let Ok(mut socket) = Socket::open(NETFILTER) {
-        for name in counter::ALL {
-            if let Err(error) = nfacct::delete(&mut socket, name) {
-                tracing::debug!(name, %error, "counter stays");
+    let Ok(mut socket) = Socket::open(NETFILTER) else {
+        return;
+    };
+    let deadline = Instant::now() + FREED_WITHIN;
+    for name in counter::ALL {
+        let outcome = loop {
+            match nfacct::delete(&mut socket, name) {
+                Err(nfacct::Error::Busy { .. }) if Instant::now() < deadline => {
+                    thread::sleep(FREED_WITHIN / 100);
+                }
+                outcome => break outcome,
             }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(name, %error, "counter stays");
         }
     }
 }

@@ -25,7 +25,9 @@ impl IptablesWriter {
         } else {
             UNLINKED_PART
         };
-        wanted.min(self.socket.send_capacity())
+        wanted
+            .min(self.socket.send_capacity())
+            .min(self.largest_part)
     }
 
     /// Adds what comes last and sends it all.

@@ -67,7 +67,6 @@ fn sabotage(
     let load = Load::new(RATE, [stage.cluster_ip, stage.node_port])
         .timeout(Duration::from_secs(1))
         .start(stage.world.client())?;
-    let load_began = Instant::now();
     sleep(Duration::from_millis(300));
 
     screen.command(command);
@@ -90,6 +89,7 @@ fn sabotage(
     log(&repair);
     sleep(Duration::from_millis(500));
     let report = load.stop()?;
+    let load_began = Instant::now().checked_sub(report.elapsed).unwrap_or(began);
     let after = Dump::take(stage.world.node(), Family::V4)?;
 
     gap();
@@ -109,15 +109,23 @@ fn sabotage(
             milliseconds(command_took),
         ),
     );
-    claim_traffic(screen, &report, began.duration_since(load_began));
+    claim_traffic(screen, &report, load_began, began);
     Ok(())
 }
 
-/// Connections fail only if they were begun between the deletion and the repair.
-fn claim_traffic(screen: &mut Screen, report: &LoadReport, command_began: Duration) {
-    /// The load's clock may have started that much later than ours.
-    const SLACK: Duration = Duration::from_millis(100);
-    let failed: Vec<Duration> = report.examples.iter().map(|sample| sample.at).collect();
+/// Connections fail only if they were begun between the deletion and the repair. `load_began` is
+/// rather too late than too early.
+fn claim_traffic(
+    screen: &mut Screen,
+    report: &LoadReport,
+    load_began: Instant,
+    command_began: Instant,
+) {
+    let failed: Vec<Instant> = report
+        .examples
+        .iter()
+        .map(|sample| load_began + sample.at)
+        .collect();
     let (Some(first), Some(last)) = (failed.iter().min(), failed.iter().max()) else {
         let claim = format!(
             "traffic: 0 of {} connections fell into the gap",
@@ -127,9 +135,9 @@ fn claim_traffic(screen: &mut Screen, report: &LoadReport, command_began: Durati
         return;
     };
     let all_known = u64::try_from(failed.len()) == Ok(report.failed());
-    let back = last.saturating_sub(command_began);
+    let back = last.saturating_duration_since(command_began);
     screen.claim(
-        all_known && *first + SLACK >= command_began && back < LIMIT,
+        all_known && *first >= command_began && back < LIMIT,
         &format!(
             "traffic: whole again {} after iptables-nft was started; {} of {} connections fell into the gap",
             milliseconds(back),

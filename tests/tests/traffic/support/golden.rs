@@ -5,7 +5,7 @@ use viprule_testkit::server::Server;
 use viprule_testkit::{Protocol, World};
 
 /// Its manifest.
-pub(crate) const MANIFEST: &str = include_str!("../../../golden/cluster.yaml");
+pub(crate) const MANIFEST: &str = include_str!("../../../golden/cluster/cluster.yaml");
 /// What kube-proxy made of it on node-0; its apiserver had the Service default/kubernetes as well.
 pub(crate) const DUMPS: [&str; 2] = [
     include_str!("../../../golden/cluster/iptables-save.txt"),
@@ -84,7 +84,12 @@ impl Golden {
         ];
         let servers = protocols
             .into_iter()
-            .flat_map(|(protocol, all)| stage.world.serve_all(protocol, all.iter().copied()).unwrap())
+            .flat_map(|(protocol, all)| {
+                stage
+                    .world
+                    .serve_all(protocol, all.iter().copied())
+                    .unwrap()
+            })
             .collect();
         Self { servers, stage }
     }

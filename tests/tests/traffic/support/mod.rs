@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod busy;
 pub(crate) mod golden;
 mod machine;
 mod place;

@@ -32,7 +32,12 @@ pub(crate) struct Outcome {
 
 impl Run {
     pub(super) fn start(node: &Namespace, args: &[String]) -> Self {
-        let log = ["--logging-format", "json", "--log-level", "info,viprule=debug"];
+        let log = [
+            "--logging-format",
+            "json",
+            "--log-level",
+            "info,viprule=debug",
+        ];
         let args = args.iter().map(String::as_str).chain(log);
         Self {
             agent: Agent::start(node, args).unwrap(),
@@ -50,6 +55,17 @@ impl Run {
             .unwrap();
         self.seen = number + 1;
         Outcome::read(&line)
+    }
+
+    /// Waits for the next line about a change of input that made a difference to the kernel.
+    #[track_caller]
+    pub(crate) fn changed(&mut self) -> Outcome {
+        loop {
+            let outcome = self.expect("changed: ");
+            if outcome.counts() != [0; 3] {
+                return outcome;
+            }
+        }
     }
 
     /// All lines about syncs so far, those that wrote nothing included.

@@ -1,15 +1,17 @@
 //! A world, the manifests of its node and the program under test.
 
 use super::{Run, Turn};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
 use tempfile::TempDir;
-use viprule_testkit::World;
 use viprule_testkit::agent::viprule_binary;
 use viprule_testkit::dump::{Dump, Family};
 use viprule_testkit::manifests::ManifestFolder;
 use viprule_testkit::netns::require_privileges;
+use viprule_testkit::server::Server;
 use viprule_testkit::topology::WorldBuilder;
+use viprule_testkit::{Protocol, World};
 
 /// The detector that most clusters have, as a flag.
 pub(crate) const CLUSTER_CIDR: &str = "--cluster-cidr 10.244.0.0/16,fd00:10:244::/48";
@@ -82,6 +84,20 @@ impl Stage {
         run
     }
 
+    /// Gives an address of no Service endpoint to a pod on the node and starts a server there,
+    /// to which the node routes what no rule catches.
+    pub(crate) fn stranger(&self, pod: &str, protocol: Protocol, address: SocketAddr) -> Server {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        let host = format!("{}/{prefix}", address.ip());
+        let namespace = self.world.pod(pod).unwrap();
+        namespace.ip([format!("addr add {host} dev lo")]).unwrap();
+        self.world
+            .node()
+            .ip([format!("route add {host} via {pod}")])
+            .unwrap();
+        Server::start(namespace, protocol, address).unwrap()
+    }
+
     /// The ruleset of the node.
     pub(crate) fn dump(&self, family: Family) -> Dump {
         Dump::take(self.world.node(), family).unwrap()
@@ -104,7 +120,10 @@ impl Stage {
     fn viprule<S: AsRef<Path>>(&self, args: &[S]) -> Output {
         let program = viprule_binary().unwrap();
         let command = self.world.node().command(&program.to_string_lossy());
-        command.args(args.iter().map(AsRef::as_ref)).output().unwrap()
+        command
+            .args(args.iter().map(AsRef::as_ref))
+            .output()
+            .unwrap()
     }
 }
 

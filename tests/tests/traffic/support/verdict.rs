@@ -20,6 +20,11 @@ pub(crate) fn even(
     backends: &[&str],
     what: &str,
 ) {
+    let first = client.ask(protocol, target).unwrap();
+    assert!(
+        first.is_answered(),
+        "{protocol} {target}, {what}: {first:?}"
+    );
     // A lost packet on a busy machine costs seconds, not the attempt.
     let client = client.timeout(Duration::from_secs(15));
     let spread = client.spread(protocol, target, attempts).unwrap();
@@ -33,7 +38,11 @@ pub(crate) fn even(
 /// Fails unless the attempt got nothing back at all.
 #[track_caller]
 pub(crate) fn timed_out(attempt: &Attempt, what: &str) {
-    assert_eq!(attempt.failure(), Some(&Failure::TimedOut), "{what}: {attempt:?}");
+    assert_eq!(
+        attempt.failure(),
+        Some(&Failure::TimedOut),
+        "{what}: {attempt:?}"
+    );
 }
 
 /// Runs a scenario under load and fails if a connection failed, or was so slow that its first
@@ -46,7 +55,10 @@ pub(crate) fn flawless(mut scenario: impl FnMut() -> LoadReport) {
     for attempt in 1..=TRIES {
         let report = scenario();
         assert!(report.answered() > 0, "{report:?}");
-        let slowest = report.slowest.as_ref().map_or(Duration::ZERO, |slowest| slowest.elapsed);
+        let slowest = report
+            .slowest
+            .as_ref()
+            .map_or(Duration::ZERO, |slowest| slowest.elapsed);
         if report.failed() == 0 && slowest < REPEATED {
             return;
         }

@@ -1,0 +1,95 @@
+//! `diff --against`: a saved dump in place of this kernel.
+
+use crate::support::{Place, golden};
+
+const CIDRS: &str = "--cluster-cidr 10.244.0.0/16,fd00:10:244::/48";
+
+fn diff(place: &Place, more: &str) -> crate::support::Answer {
+    let file = golden("cluster.yaml").display().to_string();
+    place.viprule(&format!(
+        "diff --node node-0 --manifests {file} {CIDRS} {more}"
+    ))
+}
+
+fn saved(file: &str) -> String {
+    golden(file).display().to_string()
+}
+
+#[test]
+fn dumps_of_both_families_are_compared() {
+    let place = Place::new();
+    let (ipv4, ipv6) = (saved("iptables-save.txt"), saved("ip6tables-save.txt"));
+    let out = diff(&place, &format!("--against {ipv4} --against {ipv6}")).clean(1);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[0], format!("--- {ipv4} {ipv6}"));
+    assert_eq!(
+        lines[1..3],
+        ["+++ desired", "@@ ipv4 filter KUBE-SERVICES @@"]
+    );
+    assert!(lines[3].contains("default/kubernetes:https has no endpoints"));
+    assert_eq!(lines.len(), 4);
+    // One family alone, which the dump says itself.
+    assert_eq!(diff(&place, &format!("--against {ipv6}")).clean(0), "");
+}
+
+#[test]
+fn what_render_prints_has_no_difference_to_itself() {
+    let place = Place::new();
+    let file = golden("cluster.yaml").display().to_string();
+    for family in ["ipv4", "ipv6"] {
+        let args = format!("render --node node-0 --manifests {file} {CIDRS} --ip-family {family}");
+        let text = place.viprule(&args).clean(0);
+        let dump = place.write("dump", &text).display().to_string();
+        let against = format!("--against {dump} --ip-family {family}");
+        assert_eq!(diff(&place, &against).clean(0), "");
+        let lost = text.replacen("-j KUBE-MARK-MASQ", "-j ACCEPT", 1);
+        place.write("dump", &lost);
+        let out = diff(&place, &against).clean(1);
+        let changed = out
+            .lines()
+            .filter(|line| line.contains("-A KUBE-") && !line.starts_with(' '));
+        assert_eq!(changed.count(), 2, "{out}");
+        let with_counters = text.replace("\n-A ", "\n[12:3456] -A ");
+        place.write("dump", &with_counters);
+        assert_eq!(diff(&place, &against).clean(0), "");
+    }
+}
+
+#[test]
+fn dumps_of_nodes_without_counters_are_compared_without_them() {
+    let place = Place::new();
+    let text = std::fs::read_to_string(golden("iptables-save.txt")).unwrap();
+    let kept = text
+        .lines()
+        .filter(|line| !line.contains("default/kubernetes"));
+    let text: String = kept
+        .filter(|line| !line.contains("localhost_nps_accepted_pkts"))
+        .map(|line| {
+            line.replace(
+                "-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts ",
+                "",
+            )
+        })
+        .map(|line| line + "\n")
+        .collect();
+    let dump = place.write("dump", &text).display().to_string();
+    assert_eq!(diff(&place, &format!("--against {dump}")).clean(0), "");
+}
+
+#[test]
+fn unusable_dumps_are_told() {
+    let place = Place::new();
+    diff(&place, "--against {}/absent").says(&["reading ", "/absent: No such file"]);
+    let ipv4 = saved("iptables-save.txt");
+    diff(&place, &format!("--against {ipv4} --against {ipv4}"))
+        .says(&["--against: two dumps of the same family"]);
+    place.write("untold", "*nat\nCOMMIT\n");
+    diff(&place, "--against {}/untold").says(&["untold", "add --ip-family"]);
+    place.write(
+        "garbled",
+        "*nat\n:KUBE-SERVICES - [0:0]\n-A KUBE-SERVICES --what -j ACCEPT\n",
+    );
+    diff(&place, "--against {}/garbled --ip-family ipv4").says(&["garbled: line 3: ", "--what"]);
+    place.write("loose", "-A KUBE-SERVICES -j ACCEPT\n");
+    diff(&place, "--against {}/loose --ip-family ipv4").says(&["loose: line 1: a rule before"]);
+}

@@ -1,0 +1,12 @@
+//! The command line: what it prints, what it refuses, and with which exit code it ends.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+
+mod against;
+mod broken;
+mod flags;
+mod help;
+mod large;
+mod output;
+mod privileges;
+mod support;

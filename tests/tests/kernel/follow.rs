@@ -1,0 +1,172 @@
+//! The agent follows its manifests.
+
+use nix::sys::signal::Signal;
+use viprule_testkit::manifests::{Node, ProjectedVolume};
+
+use crate::support::{PATIENCE, Place, SOON, endpoints_of, numbered};
+
+/// What the agent has for noticing and writing a change.
+const NOTICED: std::time::Duration = std::time::Duration::from_secs(3);
+
+#[test]
+fn changed_removed_and_new_files_are_followed() {
+    let place = Place::small();
+    let mut agent = place.run(&[]);
+    let has = |text: &str| {
+        let rules = place.rules("nat", "KUBE-SERVICES");
+        rules.iter().any(|rule| rule.contains(text))
+    };
+    assert!(has("shop/c:http"));
+    place.folder.remove("c.yaml").unwrap();
+    agent
+        .wait_until("c to go", NOTICED, || !has("shop/c:http"))
+        .unwrap();
+    place.write("new", 77, &["10.244.0.6"]);
+    agent
+        .wait_until("new to come", NOTICED, || has("shop/new:http"))
+        .unwrap();
+    place.write("a", 1, &[]);
+    agent
+        .wait_until("a to lose its endpoints", NOTICED, || !has("shop/a:http"))
+        .unwrap();
+    place.assert_in_sync();
+    for name in ["a", "b", "d", "e", "new"] {
+        place.folder.remove(&format!("{name}.yaml")).unwrap();
+    }
+    agent
+        .wait_until("all to go", NOTICED, || {
+            place.rules("nat", "KUBE-SERVICES").len() == 1
+        })
+        .unwrap();
+    place.wait_for_sync(SOON);
+    let nat = &place.dump()[0].tables["nat"].chains;
+    assert!(!nat.keys().any(|name| name.starts_with("KUBE-SVC-")));
+}
+
+#[test]
+fn a_broken_file_keeps_what_it_said_and_others_are_followed() {
+    let place = Place::small();
+    let mut agent = place.run(&[]);
+    let before = place.rules("nat", "KUBE-NODEPORTS");
+    place
+        .folder
+        .write("b.yaml", "kind: Service\nspec: [")
+        .unwrap();
+    agent.wait_for_line("b.yaml", NOTICED).unwrap();
+    assert_eq!(place.rules("nat", "KUBE-NODEPORTS"), before);
+    place.write("d", 4, &["10.244.9.9"]);
+    agent
+        .wait_for_line("changed: service shop/d", NOTICED)
+        .unwrap();
+    place.write("b", 2, &["10.244.9.9"]);
+    agent
+        .wait_for_line("changed: service shop/b", NOTICED)
+        .unwrap();
+    place.assert_in_sync();
+}
+
+#[test]
+fn sighup_reads_again_and_sigterm_leaves_the_rules() {
+    let place = Place::small();
+    let mut agent = place.run(&[]);
+    let (before, generation) = (place.dump(), place.generation());
+    agent.signal(Signal::SIGHUP).unwrap();
+    agent
+        .wait_for_line("SIGHUP: reading the manifests again", SOON)
+        .unwrap();
+    place.write("b", 2, &["10.244.9.9"]);
+    agent.signal(Signal::SIGHUP).unwrap();
+    agent
+        .wait_for_line("changed: service shop/b", NOTICED)
+        .unwrap();
+    assert_eq!(place.generation(), generation + 1);
+    let after = place.dump();
+    assert_ne!(after, before);
+    let status = agent.terminate(SOON).unwrap();
+    assert!(status.success(), "{status}");
+    assert_eq!(place.dump(), after);
+    assert_eq!(place.generation(), generation + 1);
+}
+
+#[test]
+fn a_restart_writes_nothing() {
+    for ending in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGKILL] {
+        let place = Place::small();
+        let mut agent = place.run(&[]);
+        agent.signal(ending).unwrap();
+        agent.wait(PATIENCE).unwrap();
+        let generation = place.generation();
+        let mut agent = place.start(&[]);
+        agent
+            .wait_for_line("first sync: nothing to write", PATIENCE)
+            .unwrap();
+        assert_eq!(place.generation(), generation);
+    }
+}
+
+#[test]
+fn changes_made_while_the_agent_was_away_are_one_transaction() {
+    let place = Place::small();
+    let mut agent = place.run(&[]);
+    agent.terminate(PATIENCE).unwrap();
+    place.folder.remove("c.yaml").unwrap();
+    place.write("b", 2, &["10.244.9.9"]);
+    place.write("f", 6, &["10.244.9.9"]);
+    place.tool("iptables-nft -t nat -F KUBE-MARK-MASQ");
+    let generation = place.generation();
+    let _agent = place.run(&[]);
+    place.assert_in_sync();
+    assert_eq!(place.generation(), generation + 1);
+}
+
+#[test]
+fn a_projected_volume_is_swapped_as_a_whole() {
+    let place = Place::empty();
+    let mut volume = ProjectedVolume::new(place.directory().join("volume")).unwrap();
+    let file = |name: &str, number, endpoints: &[&str]| {
+        let text = format!(
+            "{}---\n{}",
+            numbered(name, number),
+            endpoints_of(name, endpoints)
+        );
+        (format!("{name}.yaml"), text)
+    };
+    let node = ("node.yaml".to_owned(), Node::under_test().to_string());
+    let first = [
+        node.clone(),
+        file("a", 1, &["10.244.0.5"]),
+        file("b", 2, &["10.244.0.6"]),
+    ];
+    volume.publish(first).unwrap();
+    let path = volume.path().display().to_string();
+    let mut agent = place.run(&["--manifests", &path]);
+    let generation = place.generation();
+    volume
+        .publish([
+            node,
+            file("b", 2, &["10.244.0.7"]),
+            file("c", 3, &["10.244.0.8"]),
+        ])
+        .unwrap();
+    agent
+        .wait_for_line("service shop/a, service shop/b, service shop/c", NOTICED)
+        .unwrap();
+    assert_eq!(
+        place.generation(),
+        generation + 1,
+        "one sync for the whole swap"
+    );
+    assert_eq!(place.viprule("diff", &["--manifests", &path]).code, 0);
+}
+
+#[test]
+fn an_empty_folder_is_a_cluster_without_services() {
+    let place = Place::empty();
+    let mut agent = place.run(&[]);
+    place.assert_in_sync();
+    place.write("a", 1, &["10.244.0.5"]);
+    agent
+        .wait_for_line("changed: service shop/a", NOTICED)
+        .unwrap();
+    place.assert_in_sync();
+}

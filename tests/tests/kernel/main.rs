@@ -1,0 +1,14 @@
+//! What the real program does to a real kernel, without traffic. Each test has a network namespace
+//! of its own.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+
+mod apply;
+mod cleanup;
+mod contention;
+mod follow;
+mod parts;
+mod repair;
+mod size;
+mod support;
+mod takeover;

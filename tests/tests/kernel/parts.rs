@@ -1,0 +1,139 @@
+//! The writer in this process, its transactions cut into small parts.
+
+use std::path::PathBuf;
+
+use nfnetlink::Family;
+use viprule::agent::{Syncer, desired};
+use viprule_dataplane::iptables::{Desired, Iptables, Settings};
+use viprule_dataplane::{Dataplane as _, Scope, diff};
+use viprule_service::model::Event;
+use viprule_service::plan::PlanConfig;
+use viprule_service::tracker::Tracker;
+use viprule_source::manifest::Manifests;
+use viprule_testkit::manifests::Bulk;
+use viprule_writer::Writer as _;
+use viprule_writer::iptables::IptablesWriter;
+
+use crate::support::{Place, golden};
+
+type Real = Syncer<Iptables, IptablesWriter>;
+
+fn events(path: PathBuf) -> Vec<Event> {
+    let load = Manifests::new([path], Some("node-0".to_owned())).load();
+    assert_eq!(load.problems, []);
+    load.events
+}
+
+/// A node that sends at most this much at once.
+fn node(place: &Place, bytes: usize) -> Real {
+    let tracker = Tracker::new(PlanConfig {
+        node_name: "node-0".to_owned(),
+        bind_address: None,
+        allow_external_ips: true,
+    });
+    let settings = Settings {
+        nfacct: false,
+        ..Settings::default()
+    };
+    let dataplane = Iptables::new(settings, tracker.facts());
+    let writer = place.namespace.run(|| IptablesWriter::open(&Family::ALL));
+    Syncer::new(
+        tracker,
+        dataplane,
+        writer.unwrap().unwrap().with_parts_of(bytes),
+    )
+}
+
+/// Reads the kernel with another writer.
+#[track_caller]
+fn assert_in_sync(place: &Place, syncer: &Real) {
+    let wanted = desired(syncer.dataplane(), syncer.tracker());
+    let other = place.namespace.run(|| IptablesWriter::open(&Family::ALL));
+    let seen: Desired = other.unwrap().unwrap().observe(&Scope::Everything).unwrap();
+    let diff = diff(&seen, &wanted);
+    let missing: Vec<String> = diff.writes.iter().map(|it| it.key.to_string()).collect();
+    let surplus: Vec<String> = diff
+        .deletes
+        .iter()
+        .map(|(key, _)| key.to_string())
+        .collect();
+    assert!(diff.is_empty(), "-{surplus:#?}\n+{missing:#?}");
+}
+
+#[test]
+fn parts_of_any_size_end_in_the_same_rules() {
+    for bytes in [1, 3000, 20_000] {
+        let place = Place::empty();
+        let mut syncer = node(&place, bytes);
+        let before = place.generation();
+        for event in events(golden().join("cluster.yaml")) {
+            syncer.apply(event);
+        }
+        let report = syncer.reconcile(Scope::Everything).unwrap();
+        let commits = usize::try_from(place.generation() - before).unwrap();
+        assert_eq!(report.transactions, commits);
+        assert!(commits > 3, "{commits} parts of {bytes} bytes");
+        assert_in_sync(&place, &syncer);
+        assert!(syncer.sync().unwrap().is_empty());
+
+        // Two removals and a change, in parts as well, of what packets can reach by now.
+        let services = syncer.tracker().services();
+        for id in &services[..2] {
+            syncer.apply(Event::ServiceDeleted(id.clone()));
+        }
+        let gone = syncer.tracker().slices(&services[3])[0].id.clone();
+        syncer.apply(Event::SliceDeleted(gone));
+        let report = syncer.sync().unwrap();
+        assert!(
+            report.removed > 5 && report.refused.is_empty(),
+            "{report:?}"
+        );
+        assert_in_sync(&place, &syncer);
+
+        let report = syncer.remove_everything().unwrap();
+        assert_eq!(report.refused, [] as [&str; 0]);
+        assert!(report.transactions > 1 || bytes > 10_000);
+        let empty: Vec<_> = place
+            .dump()
+            .iter()
+            .map(|dump| dump.ours().rule_count())
+            .collect();
+        assert_eq!(empty, [3, 2], "KUBE-FIREWALL and what leads there");
+    }
+}
+
+/// Somebody commits between two parts: the rest is written all the same, and only the rest.
+#[test]
+fn a_first_sync_in_parts_takes_up_where_another_one_was_killed() {
+    let place = Place::empty();
+    let file = place.folder.path().join("bulk.yaml");
+    let bulk = Bulk::new(60, 5);
+    bulk.write_file(&file).unwrap();
+    let all = events(file);
+    let mut first = node(&place, 10_000);
+    // An agent that was killed in the middle: foundation, half of the Services, no links.
+    for event in all.iter().take(all.len() / 2).cloned() {
+        first.apply(event);
+    }
+    first.reconcile(Scope::Everything).unwrap();
+    let links = first.dataplane().links();
+    assert!(!links.is_empty());
+    for table in ["nat", "filter"] {
+        for base in ["PREROUTING", "OUTPUT", "POSTROUTING", "INPUT", "FORWARD"] {
+            let line = format!("iptables-nft -t {table} -F {base}");
+            if !(table == "nat" && base == "FORWARD" || table == "filter" && base.starts_with('P'))
+            {
+                place.tool(&line);
+            }
+        }
+    }
+    let mut second = node(&place, 10_000);
+    for event in all {
+        second.apply(event);
+    }
+    let report = second.reconcile(Scope::Everything).unwrap();
+    assert_eq!((report.replaced, report.removed), (0, 0), "{report:?}");
+    let shares = report.touched.len();
+    assert!((30..62).contains(&shares), "{shares} shares touched");
+    assert_in_sync(&place, &second);
+}

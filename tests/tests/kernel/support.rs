@@ -1,0 +1,217 @@
+//! A node without pods: a namespace, a folder of manifests, and the program.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use netlink_batch::{Socket, socket::NETFILTER};
+use nfnetlink::nftables;
+use tempfile::TempDir;
+use viprule_testkit::Namespace;
+use viprule_testkit::agent::{Agent, viprule_binary};
+use viprule_testkit::dump::{Dump, Family};
+use viprule_testkit::manifests::{EndpointSlice, ManifestFolder, Node, Service, service, slice};
+use viprule_testkit::netns::require_privileges;
+
+/// How long the agent has for a first sync, and for ending.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it has for putting something right.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
+/// The pods' networks in the golden cluster.
+pub(crate) const PODS: &str = "--cluster-cidr=10.244.0.0/16,fd00:10:244::/48";
+
+/// The folder of the golden cluster.
+pub(crate) fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/cluster")
+}
+
+pub(crate) struct Place {
+    pub(crate) namespace: Namespace,
+    pub(crate) folder: ManifestFolder,
+    directory: TempDir,
+}
+
+impl Place {
+    /// A node with the golden cluster's manifests.
+    pub(crate) fn golden() -> Self {
+        let place = Self::empty();
+        let text = std::fs::read_to_string(golden().join("cluster.yaml")).unwrap();
+        place.folder.write("cluster.yaml", &text).unwrap();
+        place
+    }
+
+    /// A node with Services a to e, two endpoints and a node port each.
+    pub(crate) fn small() -> Self {
+        let place = Self::empty();
+        place
+            .folder
+            .write("node.yaml", &Node::under_test())
+            .unwrap();
+        for (number, name) in (1..).zip(["a", "b", "c", "d", "e"]) {
+            place.write(name, number, &["10.244.0.5", "10.244.1.7"]);
+        }
+        place
+    }
+
+    pub(crate) fn empty() -> Self {
+        require_privileges().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let folder = ManifestFolder::new(directory.path().join("manifests")).unwrap();
+        let namespace = Namespace::new("node").unwrap();
+        Self {
+            namespace,
+            folder,
+            directory,
+        }
+    }
+
+    /// A folder that goes with the node.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a Service's file.
+    pub(crate) fn write(&self, name: &str, number: u16, endpoints: &[&str]) {
+        let service = numbered(name, number);
+        let slice = endpoints_of(name, endpoints);
+        self.folder
+            .write(&format!("{name}.yaml"), &format!("{service}---\n{slice}"))
+            .unwrap();
+    }
+
+    /// The arguments of a verb that reads the manifests.
+    fn args(&self, verb: &str, more: &[&str]) -> Vec<String> {
+        let folder = self.folder.path().display().to_string();
+        let mut args = vec![verb.to_owned()];
+        if !matches!(verb, "cleanup") {
+            let input = ["--node", "node-0", "--manifests", &folder, PODS];
+            args.extend(input.map(str::to_owned));
+        }
+        args.extend(more.iter().map(ToString::to_string));
+        args
+    }
+
+    /// Runs a verb to its end.
+    pub(crate) fn viprule(&self, verb: &str, more: &[&str]) -> Answer {
+        let program = viprule_binary().unwrap().display().to_string();
+        let command = self.namespace.command(&program);
+        command.args(self.args(verb, more)).output().unwrap().into()
+    }
+
+    /// Starts the agent and waits for its first sync.
+    pub(crate) fn run(&self, more: &[&str]) -> Agent {
+        let mut agent = self.start(more);
+        agent.wait_for_line("first sync", PATIENCE).unwrap();
+        agent
+    }
+
+    /// Starts the agent.
+    pub(crate) fn start(&self, more: &[&str]) -> Agent {
+        let args = [&["--log-level=debug"], more].concat();
+        Agent::start(&self.namespace, self.args("run", &args)).unwrap()
+    }
+
+    /// Runs a program of the iptables family.
+    pub(crate) fn tool(&self, line: &str) -> String {
+        let words: Vec<&str> = line.split(' ').collect();
+        let command = self.namespace.command(words[0]);
+        command.args(&words[1..]).text().unwrap()
+    }
+
+    pub(crate) fn dump(&self) -> [Dump; 2] {
+        Family::ALL.map(|family| Dump::take(&self.namespace, family).unwrap())
+    }
+
+    /// The rules of an IPv4 chain.
+    pub(crate) fn rules(&self, table: &str, chain: &str) -> Vec<String> {
+        self.dump()[0].rules(table, chain).to_vec()
+    }
+
+    /// Commits in the namespace so far, whoever made them.
+    pub(crate) fn generation(&self) -> u32 {
+        let mut socket = self
+            .namespace
+            .run(|| Socket::open(NETFILTER))
+            .unwrap()
+            .unwrap();
+        nftables::generation(&mut socket).unwrap()
+    }
+
+    /// Waits until the kernel has what the manifests ask for; how long that took.
+    #[track_caller]
+    pub(crate) fn wait_for_sync(&self, patience: Duration) -> Duration {
+        let start = Instant::now();
+        loop {
+            let answer = self.viprule("diff", &[]);
+            if answer.code == 0 {
+                return start.elapsed();
+            }
+            assert!(
+                start.elapsed() < patience,
+                "still after {patience:?}:\n{}",
+                answer.out
+            );
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_in_sync(&self) {
+        let answer = self.viprule("diff", &[]);
+        assert_eq!((answer.code, answer.all().as_str()), (0, ""));
+    }
+}
+
+/// A `NodePort` Service of one TCP port: 10.1.0.N:80 and 30000 + N.
+pub(crate) fn numbered(name: &str, number: u16) -> Service {
+    service(&format!("shop/{name}"))
+        .cluster_ip(&format!("10.1.{}.{}", number / 256, number % 256))
+        .tcp("http", 80, 8080)
+        .node_port(30_000 + number)
+}
+
+/// Its endpoints.
+pub(crate) fn endpoints_of(name: &str, endpoints: &[&str]) -> EndpointSlice {
+    let slice = slice(&format!("shop/{name}-1"), name).tcp("http", 8080);
+    let add = |slice: EndpointSlice, ip: &&str| slice.ready(ip, "node-1");
+    endpoints.iter().fold(slice, add)
+}
+
+/// What a program printed.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Answer {
+    /// Both streams.
+    pub(crate) fn all(&self) -> String {
+        format!("{}{}", self.out, self.err)
+    }
+
+    /// Fails unless the program said that all is well.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}", self.all());
+        self.out
+    }
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+}
+
+/// The first chain of a Service whose name begins so, found by a rule's comment.
+pub(crate) fn chain_of(rules: &[String], comment: &str) -> String {
+    let rule = rules.iter().find(|rule| rule.contains(comment));
+    let rule = rule.unwrap_or_else(|| panic!("no rule says {comment:?} in {rules:#?}"));
+    rule.rsplit(' ').next().unwrap().to_owned()
+}

@@ -1,0 +1,159 @@
+//! Services without usable endpoints: refused at once, or not answered at all.
+
+use crate::support::golden::Golden;
+use crate::support::{CLUSTER_CIDR, PATIENCE, Place, Stage, at, shared, timed_out};
+use std::net::SocketAddr;
+use std::time::Duration;
+use viprule_testkit::Protocol::{self, Sctp, Tcp, Udp};
+use viprule_testkit::World;
+use viprule_testkit::client::{Client, Failure};
+use viprule_testkit::manifests::service;
+use viprule_testkit::server::Server;
+
+/// A refusal that is only noticed when a SYN is repeated takes a second.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// Fails unless all attempts are refused, and most of them at once.
+#[track_caller]
+fn refused_at_once(client: Client<'_>, protocol: Protocol, target: SocketAddr) {
+    let mut took: Vec<_> = (0..21)
+        .map(|_| {
+            let attempt = client.ask(protocol, target).unwrap();
+            let refused = Some(&Failure::Refused);
+            assert_eq!(
+                attempt.failure(),
+                refused,
+                "{protocol} {target} {client:?} {attempt:?}"
+            );
+            attempt.elapsed
+        })
+        .collect();
+    took.sort_unstable();
+    // The median: other work on the machine may hold up a few.
+    assert!(
+        took[took.len() / 2] < AT_ONCE,
+        "{protocol} {target} {client:?} {took:?}"
+    );
+}
+
+#[test]
+fn a_service_without_endpoints_refuses_at_once() {
+    let golden = Golden::new(shared());
+    // Somebody who would answer if the rules didn't refuse.
+    let stranger = golden
+        .stage
+        .stranger("10.244.0.10", Tcp, at("10.1.0.30:80"));
+    let neighbour = golden.stage.world.serve(Tcp, "192.168.77.2:30030").unwrap();
+    for target in [at("10.1.0.30:80"), at("192.168.77.2:30030")] {
+        let answered = golden.stage.world.outside().tcp(target).unwrap();
+        assert!(answered.is_answered(), "before: {answered:?}");
+    }
+    golden.stage.apply(CLUSTER_CIDR);
+    let before = (stranger.answered(), neighbour.answered());
+    for place in Place::ALL {
+        for target in [at("10.1.0.30:80"), at("192.168.77.2:30030")] {
+            refused_at_once(golden.stage.client(place, target), Tcp, target);
+        }
+    }
+    assert_eq!((stranger.answered(), neighbour.answered()), before);
+}
+
+#[test]
+fn every_protocol_and_family_is_refused_at_once() {
+    let stage = Stage::new(
+        shared(),
+        World::builder().pods(["10.244.0.11,fd00:10:244::11"]),
+    );
+    let empty = service("empty")
+        .cluster_ip("10.1.0.31")
+        .cluster_ip("fd00:10:1::31");
+    let empty = empty
+        .tcp("t", 80, 80)
+        .node_port(30031)
+        .udp("u", 80, 80)
+        .node_port(30031);
+    stage.write("empty.yaml", &empty.sctp("s", 80, 80).node_port(30031));
+    let targets = [
+        "10.1.0.31:80",
+        "192.168.77.2:30031",
+        "[fd00:10:1::31]:80",
+        "[fd00:77::2]:30031",
+    ]
+    .map(at);
+    let mut strangers = Vec::new();
+    for protocol in [Tcp, Udp, Sctp] {
+        for node_port in [targets[1], targets[3]] {
+            strangers.push(Server::start(stage.world.node(), protocol, node_port).unwrap());
+        }
+    }
+    for server in &strangers {
+        let outside = stage.world.outside();
+        let answered = outside.ask(server.protocol(), server.address()).unwrap();
+        assert!(answered.is_answered(), "before: {server:?} {answered:?}");
+    }
+    let before: u64 = strangers.iter().map(Server::answered).sum();
+    stage.apply(CLUSTER_CIDR);
+    for protocol in [Tcp, Udp, Sctp] {
+        for target in targets {
+            for place in Place::ALL {
+                refused_at_once(stage.client(place, target), protocol, target);
+            }
+        }
+    }
+    let after: u64 = strangers.iter().map(Server::answered).sum();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_local_service_without_local_endpoints_is_not_answered() {
+    let golden = Golden::new(shared());
+    let target = at("10.1.0.50:9000");
+    let stranger = golden.stage.stranger("10.244.0.10", Tcp, target);
+    for place in Place::ALL {
+        let attempt = golden.stage.client(place, target).tcp(target).unwrap();
+        assert!(attempt.is_answered(), "before, {place:?}: {attempt:?}");
+    }
+    golden.stage.apply(CLUSTER_CIDR);
+    let before = stranger.answered();
+    for place in Place::ALL {
+        let client = golden.stage.client(place, target).timeout(PATIENCE);
+        timed_out(&client.tcp(target).unwrap(), &format!("{place:?}"));
+    }
+    assert_eq!(stranger.answered(), before);
+}
+
+#[test]
+fn outside_connections_of_a_local_policy_without_local_endpoints_are_not_answered() {
+    let stage = Stage::new(shared(), World::builder().pods(["10.244.1.12"]));
+    let service = service("away")
+        .cluster_ip("10.1.0.12")
+        .tcp("", 80, 8080)
+        .node_port(30012);
+    let service = service
+        .load_balancer("203.0.113.12")
+        .external_ip("198.51.100.12");
+    let slice = viprule_testkit::manifests::slice("away-1", "away").tcp("", 8080);
+    stage.write("service.yaml", &service.external_local());
+    stage.write("slice.yaml", &slice.ready("10.244.1.12", "node-1"));
+    let _backend = stage.world.serve(Tcp, "10.244.1.12:8080").unwrap();
+    let neighbour = stage.world.serve(Tcp, "192.168.77.2:30012").unwrap();
+    stage.apply(CLUSTER_CIDR);
+    for target in ["192.168.77.2:30012", "203.0.113.12:80", "198.51.100.12:80"].map(at) {
+        let outside = stage.world.outside().timeout(PATIENCE);
+        timed_out(
+            &outside.tcp(target).unwrap(),
+            &format!("{target} from outside"),
+        );
+        // The policy is about outside only (contract 1.7).
+        for place in [Place::Node, Place::Pod] {
+            let answer = stage
+                .client(place, target)
+                .tcp(target)
+                .unwrap()
+                .result
+                .unwrap();
+            assert_eq!(answer.backend, at("10.244.1.12:8080"), "{target} {place:?}");
+        }
+    }
+    assert_eq!(neighbour.answered(), 0);
+}

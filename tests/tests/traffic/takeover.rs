@@ -1,0 +1,225 @@
+//! In place of kube-proxy, on a node where it has run: its rules are ours from the first moment.
+
+use crate::support::golden::{DUMPS, Golden};
+use crate::support::{CLUSTER_CIDR, Place, Run, Stage, alone, at, flawless, shared};
+use netlink_batch::Socket;
+use netlink_batch::socket::NETFILTER;
+use nfnetlink::nfacct;
+use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::Duration;
+use viprule_testkit::Protocol::{Sctp, Tcp, Udp};
+use viprule_testkit::client::{Client, Load};
+use viprule_testkit::dump::{Dump, Family, ForeignState, is_our_chain};
+use viprule_testkit::topology::address;
+
+/// Connections a second.
+const RATE: u32 = 1_000;
+const WHILE: Duration = Duration::from_millis(500);
+
+/// What kube-proxy counts with (contract 2.4).
+const COUNTERS: [&str; 2] = [
+    "ct_state_invalid_dropped_pkts",
+    "localhost_nps_accepted_pkts",
+];
+
+/// Addresses of the golden cluster that answer machines outside.
+const TARGETS: [&str; 10] = [
+    "10.1.20.144:8080",
+    "192.168.77.2:32697",
+    "10.1.0.70:80",
+    "10.1.0.60:80",
+    "10.1.0.40:443",
+    "192.168.77.2:30443",
+    "198.51.100.40:443",
+    "192.168.77.2:30041",
+    "[fd00:10:1::80]:80",
+    "[fd00:77::2]:30080",
+];
+
+/// Has kube-proxy's rules loaded, its counters and its sysctl.
+fn kube_proxys() -> Golden {
+    let golden = Golden::new(alone());
+    let node = golden.stage.world.node();
+    let ensure = || {
+        let mut socket = Socket::open(NETFILTER).unwrap();
+        for counter in COUNTERS {
+            nfacct::ensure(&mut socket, counter).unwrap();
+        }
+    };
+    node.run(ensure).unwrap();
+    node.set_sysctl("net/ipv4/conf/all/route_localnet", "1")
+        .unwrap();
+    for (family, dump) in Family::ALL.into_iter().zip(DUMPS) {
+        node.command(family.restore_tool())
+            .input(dump)
+            .text()
+            .unwrap();
+    }
+    golden
+}
+
+/// The packets that a counter has counted.
+fn counted(stage: &Stage, counter: &str) -> Option<u64> {
+    let ask = || nfacct::get(&mut Socket::open(NETFILTER).unwrap(), counter).unwrap();
+    stage
+        .world
+        .node()
+        .run(ask)
+        .unwrap()
+        .map(|counter| counter.packets)
+}
+
+/// Fails unless nothing of ours is left but what kubelet uses too.
+#[track_caller]
+fn is_clean(dump: &Dump) {
+    for (table, chains) in &dump.tables {
+        for (name, chain) in &chains.chains {
+            let left = is_our_chain(name) && name != "KUBE-FIREWALL";
+            assert!(!left, "chain {name} in {table}");
+            let jump = chain
+                .rules
+                .iter()
+                .find(|rule| rule.contains("KUBE-") && !rule.contains("KUBE-FIREWALL"));
+            assert_eq!(jump, None, "in {table}");
+        }
+    }
+}
+
+#[test]
+fn kube_proxys_rules_are_taken_over_without_a_failed_connection() {
+    flawless(|| {
+        let golden = kube_proxys();
+        let stage = &golden.stage;
+        let load = Load::new(RATE, TARGETS.map(at)).timeout(Duration::from_secs(10));
+        let load = load.start(stage.world.client()).unwrap();
+        let mut open: Vec<_> = TARGETS
+            .iter()
+            .flat_map(|target| {
+                Place::ALL
+                    .map(|place| stage.client(place, at(target)))
+                    .map(|client| (client, at(target)))
+            })
+            .map(|(client, target)| client.keep_alive(target).unwrap().unwrap())
+            .collect();
+        let answers: Vec<_> = open
+            .iter_mut()
+            .map(|open| open.ask().result.unwrap())
+            .collect();
+        let mut flow = stage
+            .world
+            .outside()
+            .udp_flow(at("10.1.0.20:53"))
+            .unwrap()
+            .unwrap();
+        let flowed = flow.ask().result.unwrap();
+        sleep(WHILE);
+
+        let before = Family::ALL.map(|family| stage.dump(family));
+        let mut run = stage.start(CLUSTER_CIDR);
+        let first = run.expect("first sync: ");
+        sleep(WHILE);
+        assert_eq!(first.counts(), [0, 0, 1], "{first:?}");
+        only_default_kubernetes_differs(stage, &before);
+        let again: Vec<_> = open
+            .iter_mut()
+            .map(|open| open.ask().result.unwrap())
+            .collect();
+        assert_eq!(again, answers, "open connections live on");
+        assert_eq!(flow.ask().result.unwrap(), flowed, "and so do flows");
+        run.terminate();
+        load.stop().unwrap()
+    });
+}
+
+/// The dumps' apiserver had one Service more.
+#[track_caller]
+fn only_default_kubernetes_differs(stage: &Stage, before: &[Dump; 2]) {
+    let [v4, v6] = Family::ALL.map(|family| stage.dump(family));
+    assert_eq!(before[1].differences(&v6), []);
+    let mut expected = before[0].clone();
+    let services = expected
+        .tables
+        .get_mut("filter")
+        .unwrap()
+        .chains
+        .get_mut("KUBE-SERVICES")
+        .unwrap();
+    let count = services.rules.len();
+    services
+        .rules
+        .retain(|rule| !rule.contains("default/kubernetes:https has no endpoints"));
+    assert_eq!(services.rules.len(), count - 1);
+    assert_eq!(expected.differences(&v4), []);
+}
+
+#[test]
+fn affinity_is_remembered_through_takeover_restart_and_change() {
+    let golden = kube_proxys();
+    let stage = &golden.stage;
+    let target = at("10.1.0.20:80");
+    // Each forgets its endpoint by half a chance.
+    let clients: Vec<Client<'_>> = ["203.0.113.9", "192.0.2.5", "192.0.2.200", "192.168.77.100"]
+        .map(|source| stage.world.outside().from_address(source.parse().unwrap()))
+        .into_iter()
+        .chain(
+            ["5", "40", "60", "70", "80", "200"]
+                .map(|last| stage.world.in_pod(&format!("10.244.0.{last}")).unwrap()),
+        )
+        .chain([stage.world.on_node()])
+        .collect();
+    let ask = || -> Vec<SocketAddr> {
+        let answers = clients
+            .iter()
+            .map(|client| client.tcp(target).unwrap().result.unwrap());
+        answers.map(|answer| answer.backend).collect()
+    };
+    let first = ask();
+    let mut run = stage.run(CLUSTER_CIDR);
+    assert_eq!(ask(), first, "after takeover");
+    run.kill();
+    let mut run = stage.run(CLUSTER_CIDR);
+    assert_eq!(ask(), first, "after restart");
+    // A third endpoint becomes ready: those who have one stay.
+    let manifest = crate::support::golden::MANIFEST;
+    let unready = "[10.244.2.10], conditions: {ready: false, serving: false";
+    assert!(manifest.contains(unready));
+    let ready = "[10.244.2.10], conditions: {ready: true, serving: true";
+    stage.write("cluster.yaml", &manifest.replace(unready, ready));
+    run.changed();
+    assert_eq!(ask(), first, "after a change");
+}
+
+#[test]
+fn cleanup_removes_all_that_kube_proxy_or_viprule_wrote() {
+    let golden = kube_proxys();
+    let stage = &golden.stage;
+    let before = ForeignState::take(stage.world.node()).unwrap();
+    stage.run(CLUSTER_CIDR).terminate();
+    assert!(
+        stage
+            .client(Place::Outside, at(TARGETS[0]))
+            .tcp(at(TARGETS[0]))
+            .unwrap()
+            .is_answered()
+    );
+    let on_loopback = stage.world.on_node().tcp(at("127.0.0.1:32697")).unwrap();
+    assert!(on_loopback.is_answered(), "{on_loopback:?}");
+    assert!(
+        counted(stage, COUNTERS[1]).unwrap() > 0,
+        "the counter counts"
+    );
+
+    stage.cleanup();
+    for family in Family::ALL {
+        is_clean(&stage.dump(family));
+    }
+    for counter in COUNTERS {
+        assert_eq!(counted(stage, counter), None, "{counter}");
+    }
+    let after = ForeignState::take(stage.world.node()).unwrap();
+    assert_eq!(before, after, "{}", before.changes(&after));
+    let client = stage.world.outside().timeout(crate::support::PATIENCE);
+    assert!(!client.tcp(at(TARGETS[0])).unwrap().is_answered());
+    assert_eq!(stage.cleanup(), "nothing to change\n");
+}
