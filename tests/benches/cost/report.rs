@@ -65,7 +65,7 @@ impl Report {
         println!("times are medians in ms, in brackets what of it is processor time\n");
         println!(
             "{:28} {:>8} {:>5} {:>19} {:>19} {:>20}  {:9}",
-            "measure", "Services", "n", "viprule", "floor", "figure", "target"
+            "measure", "Services", "n", "viprule", "floor or other", "figure", "target"
         );
         report
     }

@@ -22,10 +22,8 @@ fn help_reads_as_it_should() {
         };
         let found = place.viprule(&args).clean(0);
         // The parser leaves spaces in lines that are otherwise empty.
-        let found: String = found
-            .lines()
-            .map(|line| format!("{}\n", line.trim_end()))
-            .collect();
+        let lines: Vec<&str> = found.lines().map(str::trim_end).collect();
+        let found = lines.join("\n") + "\n";
         assert!(
             found.lines().all(|line| line.chars().count() <= 100),
             "{found}"

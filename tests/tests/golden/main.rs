@@ -10,6 +10,7 @@ mod kube_proxy;
 
 use std::collections::BTreeSet;
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -69,7 +70,7 @@ fn besides(nothing: &str, text: &str) -> String {
         let new = new.filter(|line| !line.starts_with(':'));
         let both: String = lost.chain(new.map(|line| format!("{line}\n"))).collect();
         if !both.is_empty() {
-            out += &format!("{name}\n{both}");
+            let _ = writeln!(out, "{name}\n{}", both.trim_end());
         }
     }
     out
@@ -111,7 +112,7 @@ fn every_case_prints_what_it_should() {
         if found != expected {
             let diff = TextDiff::from_lines(&expected, &found);
             let diff = diff.unified_diff().context_radius(1).to_string();
-            failures += &format!("{}\n{diff}\n", file.display());
+            let _ = writeln!(failures, "{}\n{diff}", file.display());
         }
     }
     assert!(compared >= 13, "only {compared} cases");

@@ -72,7 +72,7 @@ fn taking_over_touches_nothing_else() {
         chains.for_each(|chain| {
             chain
                 .rules
-                .retain(|rule| !rule.contains("default/kubernetes:"))
+                .retain(|rule| !rule.contains("default/kubernetes:"));
         });
         dump
     };

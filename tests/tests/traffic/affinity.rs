@@ -45,6 +45,7 @@ fn brief() -> Stage {
 
 fn ask(stage: &Stage, client: u8, protocol: Protocol, target: SocketAddr) -> SocketAddr {
     let client = stage.world.outside().from_address(client_address(client));
+    let client = client.timeout(Duration::from_secs(15));
     client
         .ask(protocol, target)
         .unwrap()
@@ -60,34 +61,50 @@ fn round(stage: &Stage, protocol: Protocol, target: SocketAddr) -> Vec<SocketAdd
         .collect()
 }
 
+/// A client's last connection: who answered, and between which moments it was.
+type Last = (SocketAddr, Instant, Instant);
+
+fn dated_round(stage: &Stage, protocol: Protocol, target: SocketAddr) -> Vec<Last> {
+    let dated = |client| {
+        let before = Instant::now();
+        (ask(stage, client, protocol, target), before, Instant::now())
+    };
+    (0..CLIENTS).map(dated).collect()
+}
+
 /// Fails unless each client finds its endpoint until the timeout after its last connection, and
 /// some find another one later.
 #[track_caller]
 fn holds_for_its_timeout(protocol: Protocol, target: &str, endpoints: [&str; 2]) {
+    /// The kernel counts in ticks.
+    const TICKS: Duration = Duration::from_millis(100);
     let target = at(target);
     let stage = brief();
     let _servers = stage.world.serve_all(protocol, endpoints).unwrap();
-    let first = round(&stage, protocol, target);
-    let used: BTreeSet<_> = first.iter().copied().collect();
+    let mut last = dated_round(&stage, protocol, target);
+    let used: BTreeSet<_> = last.iter().map(|(backend, ..)| *backend).collect();
     assert_eq!(used, endpoints.map(at).into(), "clients are spread");
 
-    // Twice most of the timeout: each connection begins it anew.
+    // Twice most of the timeout: each connection begins it anew. On a busy machine some come late
+    // and are free to find another endpoint.
     for _ in 0..2 {
-        let begun = Instant::now();
-        sleep(TIMEOUT - Duration::from_millis(1500));
-        let again = round(&stage, protocol, target);
-        let late = begun.elapsed() > TIMEOUT;
+        sleep(TIMEOUT.mul_f32(0.65));
+        let now = dated_round(&stage, protocol, target);
+        let mut in_time = 0;
+        for ((before, asked, _), (after, _, answered)) in last.iter().zip(&now) {
+            if *answered - *asked + TICKS < TIMEOUT {
+                in_time += 1;
+                assert_eq!(after, before, "within the timeout");
+            }
+        }
         assert!(
-            late || again == first,
-            "within the timeout: {first:?} {again:?}"
+            in_time >= CLIENTS / 2,
+            "only {in_time} clients came in time"
         );
-        assert!(
-            !late,
-            "the machine was too busy for this test: {:?}",
-            begun.elapsed()
-        );
+        last = now;
     }
-    sleep(TIMEOUT + Duration::from_millis(200));
+    sleep(TIMEOUT + TICKS);
+    let first: Vec<_> = last.iter().map(|(backend, ..)| *backend).collect();
     let later = round(&stage, protocol, target);
     assert_ne!(later, first, "after the timeout nobody is remembered");
 }

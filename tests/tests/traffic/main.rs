@@ -2,7 +2,12 @@
 //! its own, clients and backends are on all sides of it. Needs root, see
 //! `viprule_testkit::netns::require_privileges`, and `cargo build -p viprule`.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail and tell as tests do"
+)]
 
 mod affinity;
 mod change;

@@ -80,9 +80,12 @@ impl Scene {
         for protocol in PROTOCOLS {
             for target in all {
                 for place in places {
-                    let takes = self.takes(*place, protocol, target);
+                    let answered_by_service = self.takes(*place, protocol, target);
                     let expected = taken.contains(target);
-                    assert_eq!(takes, expected, "{protocol} {target} from {place:?}");
+                    assert_eq!(
+                        answered_by_service, expected,
+                        "{protocol} {target} from {place:?}"
+                    );
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The agent may die at any moment: what it wrote stays, and its successor knows it.
 
 use crate::support::busy::{Busy, CHANGING, ENDPOINTS, ready};
-use crate::support::{CLUSTER_CIDR, Stage, alone, flawless};
+use crate::support::{CLUSTER_CIDR, Stage, Turn, alone, flawless, shared};
 use std::hash::{BuildHasher as _, RandomState};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ const KILLS: usize = 20;
 
 /// A Service with endpoints beside those that don't change, and the agent's first sync done. How
 /// long the agent took for it.
-fn started() -> (Busy, Vec<Server>, Duration) {
-    let busy = Busy::new(alone());
+fn started(turn: Turn) -> (Busy, Vec<Server>, Duration) {
+    let busy = Busy::new(turn);
     let servers = ENDPOINTS.map(|endpoint| busy.serve(endpoint)).into();
     busy.write_service();
     busy.write_endpoints(ENDPOINTS.map(ready));
@@ -43,7 +43,7 @@ fn rules_and_handles(stage: &Stage) -> String {
 #[test]
 fn a_restart_costs_no_connection_and_writes_nothing() {
     flawless(|| {
-        let (busy, _servers, span) = started();
+        let (busy, _servers, span) = started(alone());
         let rules = rules_and_handles(&busy.stage);
         let load = busy.load(RATE, &CHANGING);
         let mut synced = 0;
@@ -64,14 +64,14 @@ fn a_restart_costs_no_connection_and_writes_nothing() {
             rules,
             "{synced} of {KILLS} had synced"
         );
-        load.stop().unwrap()
+        load.stop().unwrap().into()
     });
 }
 
 #[test]
 fn dying_amid_changes_costs_no_connection_and_leaves_nothing_for_good() {
     flawless(|| {
-        let (busy, _servers, span) = started();
+        let (busy, _servers, span) = started(alone());
         let load = busy.load(RATE, &CHANGING);
         for kill in 0..KILLS {
             // Each start finds another endpoint gone, and a change comes while it starts.
@@ -88,13 +88,13 @@ fn dying_amid_changes_costs_no_connection_and_leaves_nothing_for_good() {
         let mut run = busy.run();
         busy.stage.assert_in_sync(CLUSTER_CIDR);
         run.terminate();
-        load.stop().unwrap()
+        load.stop().unwrap().into()
     });
 }
 
 #[test]
 fn a_gentle_end_leaves_every_rule_in_place() {
-    let (busy, _servers, _) = started();
+    let (busy, _servers, _) = started(shared());
     let rules = rules_and_handles(&busy.stage);
     busy.run().terminate();
     assert_eq!(rules_and_handles(&busy.stage), rules);

@@ -1,17 +1,15 @@
 //! In place of kube-proxy, on a node where it has run: its rules are ours from the first moment.
 
 use crate::support::golden::{DUMPS, Golden};
-use crate::support::{CLUSTER_CIDR, Place, Run, Stage, alone, at, flawless, shared};
+use crate::support::{CLUSTER_CIDR, Place, Stage, Turn, alone, at, flawless, shared};
 use netlink_batch::Socket;
 use netlink_batch::socket::NETFILTER;
 use nfnetlink::nfacct;
 use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
-use viprule_testkit::Protocol::{Sctp, Tcp, Udp};
 use viprule_testkit::client::{Client, Load};
 use viprule_testkit::dump::{Dump, Family, ForeignState, is_our_chain};
-use viprule_testkit::topology::address;
 
 /// Connections a second.
 const RATE: u32 = 1_000;
@@ -38,8 +36,8 @@ const TARGETS: [&str; 10] = [
 ];
 
 /// Has kube-proxy's rules loaded, its counters and its sysctl.
-fn kube_proxys() -> Golden {
-    let golden = Golden::new(alone());
+fn kube_proxys(turn: Turn) -> Golden {
+    let golden = Golden::new(turn);
     let node = golden.stage.world.node();
     let ensure = || {
         let mut socket = Socket::open(NETFILTER).unwrap();
@@ -89,7 +87,7 @@ fn is_clean(dump: &Dump) {
 #[test]
 fn kube_proxys_rules_are_taken_over_without_a_failed_connection() {
     flawless(|| {
-        let golden = kube_proxys();
+        let golden = kube_proxys(alone());
         let stage = &golden.stage;
         let load = Load::new(RATE, TARGETS.map(at)).timeout(Duration::from_secs(10));
         let load = load.start(stage.world.client()).unwrap();
@@ -128,7 +126,7 @@ fn kube_proxys_rules_are_taken_over_without_a_failed_connection() {
         assert_eq!(again, answers, "open connections live on");
         assert_eq!(flow.ask().result.unwrap(), flowed, "and so do flows");
         run.terminate();
-        load.stop().unwrap()
+        load.stop().unwrap().into()
     });
 }
 
@@ -155,7 +153,7 @@ fn only_default_kubernetes_differs(stage: &Stage, before: &[Dump; 2]) {
 
 #[test]
 fn affinity_is_remembered_through_takeover_restart_and_change() {
-    let golden = kube_proxys();
+    let golden = kube_proxys(shared());
     let stage = &golden.stage;
     let target = at("10.1.0.20:80");
     // Each forgets its endpoint by half a chance.
@@ -192,7 +190,7 @@ fn affinity_is_remembered_through_takeover_restart_and_change() {
 
 #[test]
 fn cleanup_removes_all_that_kube_proxy_or_viprule_wrote() {
-    let golden = kube_proxys();
+    let golden = kube_proxys(shared());
     let stage = &golden.stage;
     let before = ForeignState::take(stage.world.node()).unwrap();
     stage.run(CLUSTER_CIDR).terminate();

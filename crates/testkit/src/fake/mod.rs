@@ -8,6 +8,8 @@
 mod faults;
 mod foreign;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use faults::{Blame, Request};

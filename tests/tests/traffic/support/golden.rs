@@ -63,7 +63,7 @@ const SCTP: [&str; 4] = [
 /// The golden cluster's node and its surroundings, not yet programmed.
 #[derive(Debug)]
 pub(crate) struct Golden {
-    pub(crate) servers: Vec<Server>,
+    _servers: Vec<Server>,
     pub(crate) stage: Stage,
 }
 
@@ -91,6 +91,9 @@ impl Golden {
                     .unwrap()
             })
             .collect();
-        Self { servers, stage }
+        Self {
+            _servers: servers,
+            stage,
+        }
     }
 }

@@ -10,6 +10,6 @@ mod verdict;
 
 pub(crate) use machine::{Turn, alone, shared};
 pub(crate) use place::{Place, at};
-pub(crate) use run::{Outcome, Run};
+pub(crate) use run::Run;
 pub(crate) use stage::{CLUSTER_CIDR, Stage};
-pub(crate) use verdict::{PATIENCE, even, flawless, timed_out};
+pub(crate) use verdict::{Loaded, PATIENCE, even, flawless, timed_out};

@@ -1,6 +1,5 @@
 //! `viprule run` and what its log says it wrote.
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::time::Duration;
 use viprule_testkit::Namespace;
@@ -89,16 +88,6 @@ impl Run {
     pub(crate) fn terminate(&mut self) {
         let status = self.agent.terminate(PATIENCE).unwrap();
         assert!(status.success(), "{status}: {:#?}", self.agent.lines());
-    }
-
-    /// SIGHUP: it reads the manifests again.
-    pub(crate) fn reload(&self) {
-        self.agent.signal(Signal::SIGHUP).unwrap();
-    }
-
-    /// The log.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.agent.lines()
     }
 }
 

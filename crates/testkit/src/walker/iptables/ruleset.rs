@@ -32,7 +32,7 @@ impl<'a> Ruleset<'a> {
     ) -> Result<Self, WalkError> {
         let mut chains: BTreeMap<(Table, String), Vec<(u8, &'a Rule)>> = BTreeMap::new();
         // Chains come first in key order, so a rule whose chain is missing finds none.
-        for (key, object) in state.iter() {
+        for (key, object) in state {
             let name = (key.table(), key.chain_name());
             if matches!(key, Key::Rule { .. }) && !chains.contains_key(&name) {
                 let (table, to) = name;
@@ -45,7 +45,7 @@ impl<'a> Ruleset<'a> {
             let rules = object.rules().iter().map(|rule| (place(key, rule), rule));
             chains.entry(name).or_default().extend(rules);
         }
-        for (key, _) in state.iter() {
+        for (key, _) in state {
             let shared = matches!(key, Key::Chain { chain, .. } if chain.is_shared());
             if !shared {
                 continue;
