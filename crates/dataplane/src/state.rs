@@ -1,9 +1,10 @@
 //! A state of a dataplane: keyed objects.
 
 use std::collections::BTreeSet;
-use std::collections::hash_map::DefaultHasher;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::quality::FixedState;
 
 /// What identifies an object of a dataplane.
 ///
@@ -72,9 +73,9 @@ pub struct Fingerprint(u64);
 impl Fingerprint {
     /// The fingerprint of a value. Holds within one process only.
     pub fn of(value: &impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
-        Self(hasher.finish())
+        // Always the same seed: states of one process compare. Reading the kernel back hashes every
+        // rule, so the hash is a fast one.
+        Self(FixedState::default().hash_one(value))
     }
 }
 
