@@ -166,15 +166,15 @@ fn a_service_that_comes_answers_from_its_first_connection() {
         let new = Load::new(RATE / 4, targets).timeout(Duration::from_secs(10));
         let new = new.start(busy.stage.world.client()).unwrap();
         sleep(2 * WHILE);
-        let (mut report, new) = (load.stop().unwrap(), new.stop().unwrap());
+        let (report, new) = (load.stop().unwrap(), new.stop().unwrap());
         assert_eq!(new.backends.len(), ENDPOINTS.len(), "{:?}", new.backends);
-        // One verdict over both.
-        report.behind = report.behind.max(new.behind);
-        report.started += new.started;
-        report.examples.extend(new.examples);
-        for (failure, count) in new.failures {
-            *report.failures.entry(failure).or_default() += count;
-        }
+        assert_eq!(
+            new.failed(),
+            0,
+            "{:?} {:?}",
+            new.failures,
+            new.examples.first()
+        );
         report.into()
     });
 }

@@ -80,7 +80,7 @@ impl Stage {
     /// Starts `viprule run` with these flags and waits until the kernel is right.
     pub(crate) fn run(&self, flags: &str) -> Run {
         let mut run = self.start(flags);
-        run.expect("first sync");
+        run.expect("first sync: ");
         run
     }
 
