@@ -34,13 +34,21 @@ impl ChainHash {
         let exact = digits.len() == Self::DIGITS;
         (exact && BASE32.decode_mut(digits.as_bytes(), &mut hash).is_ok()).then_some(Self(hash))
     }
+
+    /// Writes a prefix of at most 16 bytes and the digits, in one piece: a string then grows once.
+    fn write_behind(self, prefix: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut name = [0; 2 * Self::DIGITS];
+        let name = &mut name[..prefix.len() + Self::DIGITS];
+        let (head, digits) = name.split_at_mut(prefix.len());
+        head.copy_from_slice(prefix.as_bytes());
+        BASE32.encode_mut(&self.0, digits);
+        f.write_str(std::str::from_utf8(name).unwrap_or_default())
+    }
 }
 
 impl fmt::Display for ChainHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; Self::DIGITS];
-        BASE32.encode_mut(&self.0, &mut digits);
-        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
+        self.write_behind("", f)
     }
 }
 
@@ -148,11 +156,11 @@ impl Chain {
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Endpoint(hash) => write!(f, "KUBE-SEP-{hash}"),
-            Self::ServiceLocal(hash) => write!(f, "KUBE-SVL-{hash}"),
-            Self::Service(hash) => write!(f, "KUBE-SVC-{hash}"),
-            Self::External(hash) => write!(f, "KUBE-EXT-{hash}"),
-            Self::FirewallOf(hash) => write!(f, "KUBE-FW-{hash}"),
+            Self::Endpoint(hash) => hash.write_behind("KUBE-SEP-", f),
+            Self::ServiceLocal(hash) => hash.write_behind("KUBE-SVL-", f),
+            Self::Service(hash) => hash.write_behind("KUBE-SVC-", f),
+            Self::External(hash) => hash.write_behind("KUBE-EXT-", f),
+            Self::FirewallOf(hash) => hash.write_behind("KUBE-FW-", f),
             fixed => {
                 let name = FIXED
                     .iter()

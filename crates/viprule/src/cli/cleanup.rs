@@ -10,7 +10,7 @@ use viprule_writer::iptables::{IptablesWriter, remove_counters};
 
 use super::changes::Changes;
 use super::{apply, exit, print};
-use crate::agent::Syncer;
+use crate::agent::{Report, Syncer};
 use crate::config::Output;
 
 /// Remove everything that is ours from the kernel
@@ -48,7 +48,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let report = syncer.remove_everything()?;
     remove_counters();
     match args.output {
-        Output::Text => print::text(&apply::describe(&report))?,
+        Output::Text => print::text(&apply::describe(&Report {
+            // All of it belongs to nobody any more.
+            touched: Vec::new(),
+            ..report.clone()
+        }))?,
         Output::Json => print::json(&report)?,
     }
     Ok(if report.refused.is_empty() {

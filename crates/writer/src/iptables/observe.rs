@@ -94,21 +94,22 @@ impl IptablesWriter {
 
     fn read<V: From<Object>>(&mut self, parts: &[Part]) -> Result<State<Key, V>, WriteError> {
         let mut observation = Observation::new();
-        let mut rules = Vec::new();
+        let (mut handles, mut rules) = (Vec::new(), Vec::new());
         for part in parts {
             match part {
                 Part::Owned(table, chain) => {
-                    self.rules(*table, &chain.to_string(), &mut rules)?;
-                    let (handles, rules): (Vec<u64>, Vec<Rule>) = rules.drain(..).unzip();
+                    self.rules(*table, &chain.to_string(), &mut handles, &mut rules)?;
+                    let rules = std::mem::take(&mut rules);
                     if let Some(keys) = observation.chain(*table, *chain, rules) {
+                        let handles = handles.iter().copied();
                         self.known.rules.extend(keys.into_iter().zip(handles));
                     }
                 }
                 Part::Base(table, base) => {
-                    self.rules(*table, base.name(), &mut rules)?;
-                    for (handle, rule) in rules.drain(..) {
-                        if let Some(key) = observation.base_rule(*table, *base, &rule) {
-                            self.known.jumps.insert(key, handle);
+                    self.rules(*table, base.name(), &mut handles, &mut rules)?;
+                    for (handle, rule) in handles.iter().zip(&rules) {
+                        if let Some(key) = observation.base_rule(*table, *base, rule) {
+                            self.known.jumps.insert(key, *handle);
                         }
                     }
                 }
@@ -122,9 +123,11 @@ impl IptablesWriter {
         &mut self,
         table: Table,
         name: &str,
-        rules: &mut Vec<(u64, Rule)>,
+        handles: &mut Vec<u64>,
+        rules: &mut Vec<Rule>,
     ) -> Result<(), WriteError> {
         for _ in 0..ATTEMPTS {
+            handles.clear();
             rules.clear();
             let mut unreadable = None;
             let result =
@@ -132,7 +135,10 @@ impl IptablesWriter {
                     &mut self.socket,
                     chains::id(table, name),
                     |raw| match Rule::decode(table.family, raw.attrs.clone()) {
-                        Ok(rule) => rules.push((raw.handle, rule)),
+                        Ok(rule) => {
+                            handles.push(raw.handle);
+                            rules.push(rule);
+                        }
                         Err(error) => unreadable = Some(error),
                     },
                 );
