@@ -7,12 +7,12 @@ use crate::report::{Limit, Measure, Report};
 use crate::samples::{Sample, differences, medians, time};
 use crate::world::{PAUSE, Parts, World, ensure_equal};
 
-/// Measures the way from the event to the kernel; returns viprule's time.
+/// Measures the way from the event to the kernel.
 pub(crate) fn measure(
     cluster: &Cluster,
     world: &mut World,
     report: &mut Report,
-) -> anyhow::Result<Sample> {
+) -> anyhow::Result<()> {
     let half = if cluster.services() > 2_000 { 60 } else { 50 };
     let mut samples = Samples::default();
     for run in 0..half {
@@ -42,7 +42,7 @@ pub(crate) fn measure(
         medians(&own),
         Limit::AtMost(0.2),
     );
-    Ok(real)
+    Ok(())
 }
 
 #[derive(Debug, Default)]

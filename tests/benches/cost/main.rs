@@ -88,13 +88,12 @@ fn main() -> anyhow::Result<()> {
 
 fn measure(cluster: &Cluster, report: &mut Report) -> anyhow::Result<()> {
     let (mut world, first_sync) = first_sync::measure(cluster, report)?;
-    let change = change::measure(cluster, &mut world, report)?;
+    change::measure(cluster, &mut world, report)?;
     burst::measure(cluster, &mut world, report)?;
     start::measure(cluster, &world, report)?;
-    drop(world);
-    memory::measure(cluster, report)?;
     if cluster.services() <= LARGEST_RESTORE {
-        restore::measure(cluster, first_sync, change, report)?;
+        restore::measure(cluster, &mut world, first_sync, report)?;
     }
-    Ok(())
+    drop(world);
+    memory::measure(cluster, report)
 }

@@ -8,13 +8,15 @@ use viprule_dataplane::ownership::ChainHash;
 use crate::cluster::{Cluster, ENDPOINTS, POD_NETWORK, PORT, PORT_NAME, TARGET_PORT};
 use crate::report::{Limit, Measure, Report};
 use crate::samples::{Sample, medians, time};
-use crate::world::{PAUSE, Scratch};
+use crate::world::{PAUSE, Scratch, World};
 
 /// Above this many endpoints kube-proxy leaves comments out (contract 2.7).
 const LARGE_CLUSTER: u32 = 1_000;
 /// The size that the limits are for.
 const LIMITED: u32 = 5_000;
-const CHANGES: u32 = 7;
+const CHANGES: u32 = 15;
+/// Revisions from here on are this measure's own.
+const FIRST_REVISION: u32 = 600;
 
 /// What kube-proxy makes sure of before its first restore.
 const LINKS: &str = "\
@@ -56,12 +58,10 @@ rule in this chain\" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS\nCOMMIT\n";
 /// Measures first load and one change, next to viprule's time for the same.
 pub(crate) fn measure(
     cluster: &Cluster,
+    world: &mut World,
     first_sync: Sample,
-    change: Sample,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let scratch = Scratch::new("restore")?;
-    restore(&scratch, LINKS.to_owned())?;
     let measure = |name, runs| Measure {
         name,
         services: cluster.services(),
@@ -74,26 +74,35 @@ pub(crate) fn measure(
             Limit::None
         }
     };
+    let scratch = Scratch::new("restore")?;
+    restore(&scratch, LINKS.to_owned())?;
     let everything = payload(cluster, |_| Some(0));
-    let first = restore(&scratch, everything)?;
+    let first = world.unheard(|_| restore(&scratch, everything))?;
     report.gain(
         measure("first sync, next to restore", 1),
         first_sync,
         first,
         limit(60.0),
     );
-    let mut samples = Vec::new();
+    let (mut real, mut restored) = (Vec::new(), Vec::new());
     for round in 0..CHANGES {
-        let changed = cluster.victim(round);
-        let text = payload(cluster, |service| (service == changed).then_some(round + 1));
+        let (changed, revision) = (cluster.victim(round), FIRST_REVISION + round);
+        let text = payload(cluster, |service| (service == changed).then_some(revision));
         thread::sleep(PAUSE);
-        samples.push(restore(&scratch, text)?);
+        restored.push(world.unheard(|_| restore(&scratch, text))?);
+        let event = cluster.slice(changed, revision)?;
+        thread::sleep(PAUSE);
+        let (outcome, sample) = time(|| {
+            world.viprule.apply(event);
+            world.viprule.sync()
+        });
+        outcome?;
+        real.push(sample);
     }
-    let restored = medians(&samples);
     report.gain(
         measure("one change, next to restore", CHANGES),
-        change,
-        restored,
+        medians(&real),
+        medians(&restored),
         limit(5.0),
     );
     Ok(())

@@ -154,18 +154,29 @@ impl World {
 
     /// The bare loop.
     pub(crate) fn bare(&mut self, parts: &mut Parts) -> anyhow::Result<Sample> {
-        // A listener anywhere on the machine makes every commit dearer: to the kernel it is one
-        // table of listeners for all namespaces. viprule's own does not listen while it commits.
+        self.unheard(|bare| {
+            let (outcome, sample) = time(|| -> Result<(), CommitError<Tag>> {
+                for part in parts {
+                    part.commit(bare)?;
+                }
+                Ok(())
+            });
+            outcome?;
+            Ok(sample)
+        })
+    }
+
+    /// Does work while viprule does not listen. A listener anywhere on the machine makes every
+    /// commit dearer, as the kernel has one table of them for all namespaces; viprule itself does
+    /// not listen while it commits.
+    pub(crate) fn unheard<T>(
+        &mut self,
+        work: impl FnOnce(&mut Socket) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         self.viprule.writer().notifications().leave(GROUP)?;
-        let (outcome, sample) = time(|| -> Result<(), CommitError<Tag>> {
-            for part in parts {
-                part.commit(&mut self.bare)?;
-            }
-            Ok(())
-        });
+        let result = work(&mut self.bare);
         self.viprule.writer().notifications().join(GROUP)?;
-        outcome?;
-        Ok(sample)
+        result
     }
 }
 
