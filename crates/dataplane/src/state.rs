@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::LazyLock;
 
 use foldhash::quality::FixedState;
 
@@ -66,16 +67,19 @@ pub trait Content {
 
 /// Stands for an object's content where the content itself need not be kept.
 ///
-/// 64 bits are enough: fingerprints are compared under one key, never searched for.
+/// 64 bits are enough: their seed is random and never told, so that nobody who may create Services
+/// can look for two contents with one fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
     /// The fingerprint of a value. Holds within one process only.
     pub fn of(value: &impl Hash) -> Self {
-        // Always the same seed: states of one process compare. Reading the kernel back hashes every
-        // rule, so the hash is a fast one.
-        Self(FixedState::default().hash_one(value))
+        // One seed for the process: its states compare. Reading the kernel back hashes every rule,
+        // so the hash is a fast one.
+        static SEED: LazyLock<FixedState> =
+            LazyLock::new(|| FixedState::with_seed(RandomState::new().hash_one(())));
+        Self(SEED.hash_one(value))
     }
 }
 
