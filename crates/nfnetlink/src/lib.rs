@@ -1,10 +1,12 @@
 //! Netfilter messages: `nf_tables`, the xtables-compat expressions that make `nf_tables` rules
-//! look like iptables rules, and nfacct counters.
+//! look like iptables rules, tracked flows, IP sets and nfacct counters.
 //!
 //! Messages are encoded straight into a [`netlink_batch`] buffer and decoded from borrowed bytes.
 
 use std::fmt;
 
+pub mod conntrack;
+pub mod ipset;
 pub mod nfacct;
 pub mod nftables;
 pub mod xtables;
