@@ -4,6 +4,7 @@ mod claims;
 mod entry;
 mod interner;
 mod node;
+mod relist;
 #[cfg(test)]
 mod tests;
 
@@ -40,8 +41,9 @@ impl Changes {
 /// Everything known about Services and this node.
 ///
 /// Its state is that of the objects, whatever order their events came in. One event costs what its
-/// own Service costs, however many there are; only a moved node (zone or address) costs what all
-/// the Services cost that depend on it.
+/// own Service costs, however many there are; a moved node (zone or address) costs what all the
+/// Services cost that depend on it, and a relist or a slice that changes its Service a look at all
+/// names.
 #[derive(Debug)]
 pub struct Tracker {
     config: PlanConfig,
@@ -83,6 +85,13 @@ impl Tracker {
             Event::ServiceDeleted(id) => self.delete_service(&id),
             Event::SliceApplied(slice) => self.apply_slice(slice),
             Event::SliceDeleted(id) => self.delete_slice(&id),
+            Event::SliceMoved {
+                namespace,
+                name,
+                to,
+            } => self.move_slice(&namespace, &name, to.as_ref()),
+            Event::ServicesRelisted(present) => self.keep_services(&present),
+            Event::SlicesRelisted(present) => self.keep_slices(&present),
             Event::NodeApplied(node) => self.apply_node(Some(node)),
             Event::NodeDeleted => self.apply_node(None),
             Event::LocalAddresses(addresses) => self.apply_local_addresses(addresses),
@@ -96,6 +105,16 @@ impl Tracker {
             node: std::mem::take(&mut self.node_changed),
             conflicts: self.claims.take_fresh(),
         }
+    }
+
+    /// Takes new settings. Others than before make every plan another one.
+    pub fn configure(&mut self, config: PlanConfig) {
+        if config == self.config {
+            return;
+        }
+        self.config = config;
+        self.changed.extend(self.services());
+        self.refresh_facts();
     }
 
     /// The settings.

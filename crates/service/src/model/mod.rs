@@ -5,6 +5,8 @@ mod node;
 mod service;
 mod slice;
 
+use std::collections::BTreeSet;
+
 pub use names::{Family, NameError, Protocol, ServiceId, ServicePortName, SliceId};
 pub use node::Node;
 pub use service::{Service, ServicePort, ServiceType};
@@ -24,6 +26,20 @@ pub enum Event {
     SliceApplied(EndpointSlice),
     /// An EndpointSlice is gone.
     SliceDeleted(SliceId),
+    /// An EndpointSlice that exists may have belonged to another Service before. It belongs to `to`
+    /// alone now, or to none; its content comes in an event of its own.
+    SliceMoved {
+        /// The slice's namespace.
+        namespace: Box<str>,
+        /// The slice's own name.
+        name: Box<str>,
+        /// The Service that it belongs to now.
+        to: Option<ServiceId>,
+    },
+    /// The Services that exist are these; others are gone. Says nothing about their content.
+    ServicesRelisted(BTreeSet<ServiceId>),
+    /// The EndpointSlices that exist are these; others are gone. Says nothing about their content.
+    SlicesRelisted(BTreeSet<SliceId>),
     /// This node's object exists with this content.
     NodeApplied(Node),
     /// This node's object is gone.

@@ -20,6 +20,7 @@ pub(crate) mod testing;
 mod tests;
 mod topology;
 mod traffic_policy;
+mod udp_flows;
 
 pub use config::{NodeFacts, PlanConfig};
 pub use frontends::Frontend;
@@ -29,3 +30,4 @@ pub use planner::plan_service;
 pub(crate) use planner::{Lost, plan_without};
 pub use service_plan::{EndpointPlan, HealthCheck, PortPlan, ServicePlan, Unreachable};
 pub(crate) use topology::depends_on_zone;
+pub use udp_flows::{UdpDestination, UdpFlows, UdpFrontend};

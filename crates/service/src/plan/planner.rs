@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Frontend, NodeFacts, PlanConfig, PortPlan, ServicePlan, backends, endpoints, frontends, health,
-    source_ranges, traffic_policy,
+    source_ranges, traffic_policy, udp_flows,
 };
 use crate::model::{EndpointSlice, Family, Service, ServicePort};
 
@@ -135,6 +135,7 @@ impl Planner<'_> {
             health_check_node_port: health::node_port(service),
             endpoints,
             has_endpoints,
+            udp_flows: udp_flows::of(protocol, &backends),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::UdpFlows;
 use crate::model::{Family, Protocol, ServiceId, ServicePortName};
 
 /// Everything that one Service asks of this node.
@@ -57,6 +58,8 @@ pub struct PortPlan {
     /// True where an endpoint is usable somewhere, here or on another node (contract 1.7,
     /// `hasEndpoints`).
     pub has_endpoints: bool,
+    /// Where tracked flows may lead, for UDP; empty for other protocols (contract 5.1).
+    pub udp_flows: UdpFlows,
 }
 
 /// Why a frontend leads nowhere.

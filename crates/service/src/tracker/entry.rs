@@ -39,6 +39,11 @@ impl Entry {
             .binary_search_by(|slice| (*slice.id.name).cmp(name))
     }
 
+    /// True where there is a slice of this name, whatever its content.
+    pub(super) fn has_named(&self, name: &str) -> bool {
+        self.find(name).is_ok()
+    }
+
     pub(super) fn has(&self, slice: &EndpointSlice) -> bool {
         self.find(&slice.id.name)
             .is_ok_and(|index| self.slices[index] == *slice)

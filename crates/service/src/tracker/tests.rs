@@ -1,6 +1,7 @@
 //! Which event marks what.
 
 mod conflicts;
+mod relist;
 
 use std::sync::Arc;
 

@@ -116,6 +116,32 @@ proptest! {
     }
 
     #[test]
+    fn a_relist_ends_where_it_says_whatever_was_known(old in path(), new in path()) {
+        let mut tracker = straight(old.end.iter().cloned());
+        let before = snapshot(&tracker);
+        tracker.take_changes();
+        tracker.apply(Event::NodeDeleted);
+        let mut services = BTreeSet::new();
+        let mut slices = BTreeSet::new();
+        for event in &new.end {
+            match event {
+                Event::ServiceApplied(service) => drop(services.insert(service.id.clone())),
+                Event::SliceApplied(slice) => drop(slices.insert(slice.id.clone())),
+                Event::NodeApplied(_) | Event::NodeDeleted | Event::LocalAddresses(_) => {}
+                // Who lists says nothing of what isn't there.
+                _ => continue,
+            }
+            tracker.apply(event.clone());
+        }
+        tracker.apply(Event::SlicesRelisted(slices));
+        tracker.apply(Event::ServicesRelisted(services));
+        let known = |event: &Event| matches!(event, Event::LocalAddresses(_));
+        let addresses = old.end.iter().filter(|event| known(event)).cloned();
+        let expected = straight(addresses.chain(new.end.iter().cloned()));
+        prop_assert_eq!(check_changes(&mut tracker, &before)?, snapshot(&expected));
+    }
+
+    #[test]
     fn a_frontend_belongs_to_one_plan(path in path()) {
         let tracker = straight(path.end);
         let mut owners = BTreeSet::new();
