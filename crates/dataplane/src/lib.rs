@@ -7,9 +7,11 @@
 pub mod diff;
 pub mod iptables;
 pub mod ownership;
+mod rules;
 pub mod state;
 
 pub use diff::{Diff, Write, diff};
+pub use rules::RuleCounts;
 pub use state::{Content, Fingerprint, ObjectKey, Scope, State};
 
 use viprule_service::plan::{NodeFacts, ServicePlan};
@@ -24,9 +26,14 @@ pub trait Dataplane {
     type Key: ObjectKey;
     /// What an object says.
     type Object: Content;
+    /// What an operator sets.
+    type Settings;
 
     /// Takes new facts of this node and tells what has to be rendered again because of them.
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect;
+
+    /// Takes new settings and tells what has to be rendered again because of them.
+    fn configure(&mut self, settings: Self::Settings, facts: &NodeFacts) -> NodeEffect;
 
     /// What every Service's objects need.
     fn foundation(&self) -> State<Self::Key, Self::Object>;
@@ -40,9 +47,14 @@ pub trait Dataplane {
     /// What to leave of an object of ours that shall go and that the kernel won't let go; `None`
     /// where there is nothing less than the whole.
     fn hollow(&self, key: &Self::Key) -> Option<Self::Object>;
+
+    /// How many rules an object consists of, for metrics; nothing where the kernel facility has
+    /// none.
+    fn rules(key: &Self::Key, object: &Self::Object) -> RuleCounts;
 }
 
-/// What a change of the node's facts means for a dataplane, apart from changed plans.
+/// What a change of the node's facts or of the settings means for a dataplane, apart from changed
+/// plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NodeEffect {
     /// Nothing.

@@ -3,6 +3,11 @@
 //! A change is keyed by these types, and they can be built only for the fixed set of names of the
 //! kube-proxy contract (2.1). Leaking an object of ours is a bounded nuisance; deleting somebody
 //! else's is not, so a name that only resembles ours is foreign.
+//!
+//! What kube-proxy leaves behind in other modes counts as ours: chains here, the rest in
+//! [`leavings`].
+
+pub mod leavings;
 
 use std::fmt;
 
@@ -58,7 +63,8 @@ impl fmt::Debug for ChainHash {
     }
 }
 
-/// A chain that kube-proxy's iptables mode owns, and so do we.
+/// A chain that kube-proxy's iptables mode owns, and so do we; or one that only its IPVS mode
+/// makes.
 ///
 /// In the order in which they refer to each other: a chain jumps to smaller ones only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +83,8 @@ pub enum Chain {
     External(ChainHash),
     /// `KUBE-FW-…`: a Service port's source ranges.
     FirewallOf(ChainHash),
+    /// A chain that kube-proxy's IPVS mode left. It is removed and never made.
+    Former(Former),
     /// `KUBE-NODEPORTS`.
     Nodeports,
     /// `KUBE-POSTROUTING`.
@@ -93,9 +101,32 @@ pub enum Chain {
     Firewall,
 }
 
-const FIXED: [(Chain, &str); 9] = [
+/// The chains that only kube-proxy's IPVS mode makes (contract 3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Former {
+    /// `KUBE-NODE-PORT`.
+    NodePort,
+    /// `KUBE-LOAD-BALANCER`.
+    LoadBalancer,
+    /// `KUBE-SOURCE-RANGES-FIREWALL`.
+    SourceRanges,
+    /// `KUBE-IPVS-FILTER`.
+    IpvsFilter,
+    /// `KUBE-IPVS-OUT-FILTER`.
+    IpvsOutFilter,
+}
+
+const FIXED: [(Chain, &str); 14] = [
     (Chain::Canary, "KUBE-PROXY-CANARY"),
     (Chain::MarkMasq, "KUBE-MARK-MASQ"),
+    (Chain::Former(Former::NodePort), "KUBE-NODE-PORT"),
+    (Chain::Former(Former::LoadBalancer), "KUBE-LOAD-BALANCER"),
+    (
+        Chain::Former(Former::SourceRanges),
+        "KUBE-SOURCE-RANGES-FIREWALL",
+    ),
+    (Chain::Former(Former::IpvsFilter), "KUBE-IPVS-FILTER"),
+    (Chain::Former(Former::IpvsOutFilter), "KUBE-IPVS-OUT-FILTER"),
     (Chain::Nodeports, "KUBE-NODEPORTS"),
     (Chain::Postrouting, "KUBE-POSTROUTING"),
     (Chain::Forward, "KUBE-FORWARD"),
@@ -208,6 +239,9 @@ mod tests {
             "KUBE-KUBELET-CANARY",
             "KUBE-IPTABLES-HINT",
             "KUBE-ROUTER-FORWARD",
+            "KUBE-NODE-PORTS",
+            "KUBE-IPVS",
+            "KUBE-LOAD-BALANCER-2",
             "kube-services",
             "INPUT",
             "",

@@ -4,7 +4,7 @@ use nfnetlink::Family;
 use nfnetlink::xtables::{CtStates, Match, NotOr, Rule, Target};
 
 use super::key::{BaseChain, Key, Kind, Object, Table};
-use crate::ownership::Chain;
+use crate::ownership::{Chain, Former};
 use crate::state::State;
 
 /// One rule that leads from a built-in chain to one of ours.
@@ -19,6 +19,9 @@ pub struct Jump {
     /// The rule.
     pub rule: Rule,
 }
+
+/// The first rank of rules that only kube-proxy's IPVS mode makes.
+pub(super) const FORMER: u8 = 128;
 
 /// Rank of the jumps to `KUBE-FIREWALL`, which kubelet needs too.
 pub(super) const TO_FIREWALL: u8 = 0;
@@ -72,9 +75,60 @@ const ROWS: [Row; 14] = {
     ]
 };
 
+const IPVS_FIREWALL: &str = "kube-proxy firewall rules";
+const IPVS_ACCESS: &str = "kubernetes ipvs access filter";
+
+/// What only kube-proxy's IPVS mode makes (contract 3.6).
+const FORMER_ROWS: [Row; 5] = {
+    use BaseChain::{Forward, Input, Output};
+    use Kind::Filter;
+    let [filter, out_filter, node_port] = [
+        Chain::Former(Former::IpvsFilter),
+        Chain::Former(Former::IpvsOutFilter),
+        Chain::Former(Former::NodePort),
+    ];
+    [
+        Row(Filter, Input, FORMER, false, IPVS_ACCESS, filter),
+        Row(
+            Filter,
+            Input,
+            FORMER + 1,
+            false,
+            IPVS_FIREWALL,
+            Chain::ProxyFirewall,
+        ),
+        Row(
+            Filter,
+            Input,
+            FORMER + 2,
+            false,
+            "kubernetes health check rules",
+            node_port,
+        ),
+        Row(
+            Filter,
+            Forward,
+            FORMER,
+            false,
+            IPVS_FIREWALL,
+            Chain::ProxyFirewall,
+        ),
+        Row(Filter, Output, FORMER, false, IPVS_ACCESS, out_filter),
+    ]
+};
+
 /// Every such rule of a family, in the order in which they stand.
 pub fn jumps(family: Family) -> impl Iterator<Item = Jump> {
-    ROWS.iter()
+    of_rows(&ROWS, family)
+}
+
+/// Rules in built-in chains that only kube-proxy's IPVS mode makes. They are removed, never made.
+pub(super) fn former_jumps(family: Family) -> impl Iterator<Item = Jump> {
+    of_rows(&FORMER_ROWS, family)
+}
+
+fn of_rows(rows: &'static [Row], family: Family) -> impl Iterator<Item = Jump> {
+    rows.iter()
         .map(move |Row(kind, base, rank, new_only, comment, target)| {
             let mut rule = Rule::new(family);
             if *new_only {

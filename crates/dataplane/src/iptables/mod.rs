@@ -8,6 +8,7 @@ mod options;
 mod render;
 mod save;
 mod settings;
+mod udp;
 
 pub use jumps::{Jump, jumps};
 pub use key::{BaseChain, Key, Kind, Object, Part, Place, Table};
@@ -16,6 +17,7 @@ pub use options::{Detector, Options};
 pub use render::{foundation, links, place_of, service};
 pub use save::{SaveError, parse_save, print_save};
 pub use settings::{DetectLocal, Iptables, Settings};
+pub use udp::udp_destination;
 
 /// The desired state, its contents in full.
 pub type Desired = crate::State<Key, Object>;

@@ -6,7 +6,7 @@ use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
 
 use super::Place;
-use super::jumps::{Jump, jumps};
+use super::jumps::{Jump, former_jumps, jumps};
 use super::key::{BaseChain, Key, Kind, Object, Table};
 use super::render::place_of;
 use crate::ownership::Chain;
@@ -28,7 +28,10 @@ impl<V: From<Object>> Observation<V> {
         Self {
             objects: Vec::new(),
             copies: HashMap::new(),
-            jumps: Family::ALL.into_iter().flat_map(jumps).collect(),
+            jumps: Family::ALL
+                .into_iter()
+                .flat_map(|family| jumps(family).chain(former_jumps(family)))
+                .collect(),
         }
     }
 

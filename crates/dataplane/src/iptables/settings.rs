@@ -6,9 +6,9 @@ use nfnetlink::xtables::Interface;
 use viprule_service::model;
 use viprule_service::plan::{NodeFacts, NodePortAddresses, ServicePlan};
 
-use super::key::{Key, Object};
+use super::key::{Key, Kind, Object, Table};
 use super::options::{Detector, Options};
-use crate::{Dataplane, NodeEffect, State};
+use crate::{Dataplane, NodeEffect, RuleCounts, State};
 
 /// iptables mode's settings (contract 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,23 +117,38 @@ fn resolve(settings: &Settings, facts: &NodeFacts) -> Options {
     }
 }
 
+/// What is rendered otherwise with the new options. Services' own objects don't depend on where
+/// node ports answer, nor on whether invalid packets are dropped.
+fn effect(old: &Options, new: &Options) -> NodeEffect {
+    let services_see = |options: &Options| Options {
+        node_port_targets: Options::new().node_port_targets,
+        drop_invalid: true,
+        ..options.clone()
+    };
+    if old == new {
+        NodeEffect::Nothing
+    } else if services_see(old) == services_see(new) {
+        NodeEffect::Foundation
+    } else {
+        NodeEffect::Everything
+    }
+}
+
 impl Dataplane for Iptables {
     type Key = Key;
     type Object = Object;
+    type Settings = Settings;
 
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect {
         let options = resolve(&self.settings, facts);
-        let effect = if options == self.options {
-            NodeEffect::Nothing
-        } else if options.detectors == self.options.detectors
-            && options.localhost_node_ports == self.options.localhost_node_ports
-        {
-            NodeEffect::Foundation
-        } else {
-            NodeEffect::Everything
-        };
+        let effect = effect(&self.options, &options);
         self.options = options;
         effect
+    }
+
+    fn configure(&mut self, settings: Settings, facts: &NodeFacts) -> NodeEffect {
+        self.settings = settings;
+        self.set_node(facts)
     }
 
     fn foundation(&self) -> State<Key, Object> {
@@ -154,5 +169,22 @@ impl Dataplane for Iptables {
             Key::Chain { chain, .. } if !chain.is_shared() => Some(Object::Rules(Vec::new())),
             _ => None,
         }
+    }
+
+    /// kube-proxy counts no jumps from built-in chains.
+    fn rules(key: &Key, object: &Object) -> RuleCounts {
+        let mut counts = RuleCounts::default();
+        let rules = u32::try_from(object.rules().len()).unwrap_or(u32::MAX);
+        let Table { family, kind } = key.table();
+        let family = match family {
+            Family::Ipv4 => 0,
+            Family::Ipv6 => 1,
+        };
+        match (key, kind) {
+            (Key::Jump { .. }, _) | (_, Kind::Mangle) => {}
+            (_, Kind::Filter) => counts.filter[family] = rules,
+            (_, Kind::Nat) => counts.nat[family] = rules,
+        }
+        counts
     }
 }

@@ -1,0 +1,109 @@
+//! What a rule in the kernel tells about a UDP frontend.
+
+use std::net::SocketAddr;
+
+use nfnetlink::xtables::{Match, NotOr, Rule, Target, protocol};
+use viprule_service::model::Family;
+use viprule_service::plan::UdpDestination;
+
+use crate::ownership::Chain;
+
+/// The UDP frontend that an observed rule serves: exact evidence that tracked flows to it are ours,
+/// also where its Service went while nobody watched (contract 2.5). `None` for rules of other
+/// kinds.
+pub fn udp_destination(rule: &Rule) -> Option<UdpDestination> {
+    let Target::Jump(chain) = &rule.target else {
+        return None;
+    };
+    let leads_to_service = matches!(
+        Chain::parse(chain)?,
+        Chain::Service(_) | Chain::ServiceLocal(_) | Chain::External(_) | Chain::FirewallOf(_)
+    );
+    if !leads_to_service || rule.protocol != Some(NotOr::is(protocol::UDP)) {
+        return None;
+    }
+    let port = rule.matches.iter().find_map(|one| match one {
+        Match::Ports {
+            dst: Some(NotOr { not: false, value }),
+            ..
+        } if value.first == value.last => Some(value.first),
+        _ => None,
+    })?;
+    match rule.dst {
+        None => Some(UdpDestination::NodePort {
+            family: match rule.family {
+                nfnetlink::Family::Ipv4 => Family::Ipv4,
+                nfnetlink::Family::Ipv6 => Family::Ipv6,
+            },
+            port,
+        }),
+        Some(to) if !to.not && to.value.prefix_len() == to.value.max_prefix_len() => Some(
+            UdpDestination::Virtual(SocketAddr::new(to.value.addr(), port)),
+        ),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nfnetlink::Family;
+    use viprule_service::model;
+
+    use super::*;
+    use crate::iptables::{Object, parse_save};
+
+    const GOLDEN: [(Family, &str); 2] = [
+        (
+            Family::Ipv4,
+            include_str!("../../../../tests/golden/cluster/iptables-save.txt"),
+        ),
+        (
+            Family::Ipv6,
+            include_str!("../../../../tests/golden/cluster/ip6tables-save.txt"),
+        ),
+    ];
+
+    fn of(family: Family, text: &str) -> Option<UdpDestination> {
+        udp_destination(&Rule::parse(family, text).unwrap())
+    }
+
+    #[test]
+    fn kube_proxys_rules_tell_its_one_udp_frontend() {
+        let mut found = Vec::new();
+        for (family, text) in GOLDEN {
+            let state = parse_save(family, text).unwrap();
+            for (_, object) in &state {
+                if let Object::Rule(rule) = object {
+                    found.extend(udp_destination(rule));
+                }
+            }
+        }
+        let dns = UdpDestination::Virtual("10.1.0.20:53".parse().unwrap());
+        assert_eq!(found, [dns]);
+    }
+
+    #[test]
+    fn node_ports_and_ipv6_are_read_and_other_rules_are_not() {
+        let port = |family: model::Family| UdpDestination::NodePort {
+            family,
+            port: 30_053,
+        };
+        let jump = "-j KUBE-EXT-XPGD46QRK7WJZT7O";
+        let node_port = format!("-p udp -m udp --dport 30053 {jump}");
+        let vip = format!("-d fd00::1/128 -p udp -m udp --dport 53 {jump}");
+        let tcp = format!("-d 10.1.0.1/32 -p tcp -m tcp --dport 53 {jump}");
+        let net = format!("-d 10.1.0.0/24 -p udp -m udp --dport 53 {jump}");
+        let range = format!("-d 10.1.0.1/32 -p udp -m udp --dport 53:54 {jump}");
+        let (v4, v6) = (Family::Ipv4, Family::Ipv6);
+        assert_eq!(of(v4, &node_port), Some(port(model::Family::Ipv4)));
+        assert_eq!(
+            of(v6, &vip),
+            Some(UdpDestination::Virtual("[fd00::1]:53".parse().unwrap()))
+        );
+        let mark = "-d 10.1.0.1/32 -p udp -m udp --dport 53 -j KUBE-MARK-MASQ".to_owned();
+        let foreign = "-d 10.1.0.1/32 -p udp -m udp --dport 53 -j SOMEBODYS".to_owned();
+        for text in [tcp, net, range, mark, foreign] {
+            assert_eq!(of(v4, &text), None, "{text}");
+        }
+    }
+}
