@@ -15,12 +15,12 @@ pub enum WriteError {
         /// The missing capability.
         capability: &'static str,
     },
-    /// The kernel lacks a part.
-    #[error("{operation}: this kernel lacks {part}")]
+    /// The kernel or the host lacks a part.
+    #[error("{operation}: this node lacks {part}")]
     Missing {
         /// What was tried.
         operation: String,
-        /// The kernel option or module.
+        /// The kernel option or module, or the program.
         part: String,
     },
     /// Anything else.
@@ -34,8 +34,26 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// An error of the netlink socket while doing `operation`.
+    /// An error of the netlink socket while doing `operation` on `nf_tables`.
     pub(crate) fn netlink(operation: &str, error: &netlink_batch::Error) -> Self {
+        Self::of(operation, error, "nf_tables (CONFIG_NF_TABLES)")
+    }
+
+    /// An error of the netlink socket while doing `operation` on tracked flows.
+    pub(crate) fn conntrack(operation: &str, error: &netlink_batch::Error) -> Self {
+        // A subsystem that is not there answers EINVAL, and our requests themselves are valid.
+        let missing = error.errno() == Some(netlink_batch::Errno::INVAL);
+        let part = "ctnetlink (CONFIG_NF_CT_NETLINK)";
+        if missing {
+            return Self::Missing {
+                operation: operation.to_owned(),
+                part: part.to_owned(),
+            };
+        }
+        Self::of(operation, error, part)
+    }
+
+    fn of(operation: &str, error: &netlink_batch::Error, part: &str) -> Self {
         let operation = operation.to_owned();
         match error {
             netlink_batch::Error::Permission { .. } => Self::Permission {
@@ -44,7 +62,7 @@ impl WriteError {
             },
             error if error.is_unsupported() => Self::Missing {
                 operation,
-                part: "nf_tables (CONFIG_NF_TABLES)".to_owned(),
+                part: part.to_owned(),
             },
             error => Self::Failed {
                 operation,

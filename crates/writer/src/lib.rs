@@ -3,8 +3,10 @@
 //! A writer decides nothing. It reads the kernel into the state type that the renderer produces,
 //! and turns a [`Diff`] into messages in the order that the diff has.
 
+pub mod backend;
 mod error;
 pub mod iptables;
+pub mod iptables_legacy;
 pub mod sysctl;
 
 pub use error::{ApplyError, Refusal, WriteError};

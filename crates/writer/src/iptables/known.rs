@@ -47,24 +47,4 @@ impl Known {
         self.rules.remove(key);
         self.jumps.remove(key);
     }
-
-    /// Our rule that stands next to where the rule `key` belongs in its built-in chain: the next
-    /// one behind it and the nearest one before it.
-    pub(super) fn neighbours(&self, key: &Key) -> (Option<u64>, Option<u64>) {
-        let same = |other: &Key| match (key, other) {
-            (
-                Key::Jump { table, base, .. },
-                Key::Jump {
-                    table: t, base: b, ..
-                },
-            ) => table == t && base == b,
-            _ => false,
-        };
-        let behind = self.jumps.range(key..).find(|(other, _)| same(other));
-        let before = self.jumps.range(..key).rev().find(|(other, _)| same(other));
-        (
-            behind.map(|(_, handle)| *handle),
-            before.map(|(_, handle)| *handle),
-        )
-    }
 }

@@ -7,6 +7,7 @@
 mod chains;
 mod known;
 mod observe;
+pub(crate) mod order;
 mod probe;
 mod send;
 mod stage;

@@ -8,6 +8,7 @@ use viprule_dataplane::ObjectKey;
 use viprule_dataplane::iptables::{BaseChain, Key, Part, Table};
 use viprule_dataplane::ownership::Chain;
 
+use super::order::{self, Beside};
 use super::{IptablesWriter, chains};
 use crate::{ApplyError, Refusal, Tag, WriteError};
 
@@ -127,21 +128,14 @@ impl IptablesWriter {
         self.transaction.begin(Some(self.watch.generation()));
     }
 
-    /// Rules of ours in built-in chains keep their order among each other; foreign rules stay
-    /// where they are.
     fn stage_jumps(&mut self) -> Result<(), ApplyError<Part>> {
         let jumps = std::mem::take(&mut self.staged.jumps);
-        let (mut before, mut behind) = (Vec::new(), Vec::new());
-        for (tag, key, rule) in jumps {
-            match self.known.neighbours(&key) {
-                (Some(next), _) => before.push((tag, key, rule, Position::Before(next))),
-                (None, Some(previous)) => behind.push((tag, key, rule, Position::After(previous))),
-                (None, None) => behind.push((tag, key, rule, Position::Head)),
-            }
-        }
-        // Each goes right before or right behind the same neighbour: the order of insertion
-        // decides which one ends up nearest to it.
-        for (tag, key, rule, position) in before.into_iter().chain(behind.into_iter().rev()) {
+        for ((tag, key, rule), place) in order::beside(jumps, &self.known.jumps) {
+            let position = match place {
+                Beside::Head => Position::Head,
+                Beside::Before(next) => Position::Before(next),
+                Beside::Behind(previous) => Position::After(previous),
+            };
             self.stage_jump(tag, key, position, &rule)?;
         }
         Ok(())
@@ -180,13 +174,7 @@ impl IptablesWriter {
 
     fn stage_deletes(&mut self) -> Result<(), ApplyError<Part>> {
         let deletes = std::mem::take(&mut self.staged.deletes);
-        let chains: BTreeSet<(Table, Chain)> = deletes
-            .iter()
-            .filter_map(|(_, key)| match key {
-                Key::Chain { table, chain } => Some((*table, *chain)),
-                _ => None,
-            })
-            .collect();
+        let chains = order::dying(&deletes);
         self.look_up_unknown(&deletes, &chains)?;
         for (tag, key) in deletes {
             match key {

@@ -1,0 +1,95 @@
+//! The choice between the two.
+
+use super::Backend;
+use super::evidence::{Legacy, Nft};
+use crate::WriteError;
+
+/// What was chosen, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The one to write.
+    pub backend: Backend,
+    /// Why, as a phrase: `kubelet's chain KUBE-IPTABLES-HINT is there`.
+    pub reason: String,
+    /// What the operator should know about the other one.
+    pub warnings: Vec<String>,
+    /// The other one holds chains of a service proxy: of ours, or of kube-proxy when it used that
+    /// one. They stay in the way of packets until they are removed.
+    pub leftovers: bool,
+}
+
+/// Chooses as the iptables-wrappers of Kubernetes do, unless the operator has chosen: where
+/// kubelet's chain is, nf_tables first; without one, where there are more rules; nf_tables if
+/// that does not tell. Reads only, and makes no table.
+pub fn choose(wanted: Option<Backend>) -> Result<Choice, WriteError> {
+    let legacy = Legacy::read()?;
+    let mut nft = match Nft::read() {
+        Ok(nft) => Some(nft),
+        Err(WriteError::Missing { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let (backend, reason) = match wanted {
+        Some(backend) => (backend, "it is configured".to_owned()),
+        None => by_evidence(nft.as_mut(), &legacy)?,
+    };
+    let in_nft = nft.map_or(0, |nft| nft.evidence.proxy_chains);
+    let (ours, theirs) = match backend {
+        Backend::Nft => (in_nft, legacy.evidence.proxy_chains),
+        Backend::Legacy => (legacy.evidence.proxy_chains, in_nft),
+    };
+    let mut warnings = Vec::new();
+    if let Some(error) = &legacy.unread {
+        warnings.push(format!(
+            "there may be legacy tables, but what they hold could not be read: {error}"
+        ));
+    }
+    if theirs > 0 {
+        let both = if ours > 0 {
+            "both hold"
+        } else {
+            "the other one holds"
+        };
+        warnings.push(format!(
+            "iptables over {backend} is used, but {both} chains of a service proxy \
+             ({theirs} over {}); packets pass those too until they are removed",
+            backend.other()
+        ));
+    }
+    Ok(Choice {
+        backend,
+        reason,
+        warnings,
+        leftovers: theirs > 0,
+    })
+}
+
+fn by_evidence(nft: Option<&mut Nft>, legacy: &Legacy) -> Result<(Backend, String), WriteError> {
+    let hint = |name: &str| format!("kubelet's chain {name} is there");
+    let Some(nft) = nft else {
+        return Ok((Backend::Legacy, "this kernel has no nf_tables".to_owned()));
+    };
+    if let Some(name) = nft.evidence.hint {
+        return Ok((Backend::Nft, hint(name)));
+    }
+    if let Some(name) = legacy.evidence.hint {
+        return Ok((Backend::Legacy, hint(name)));
+    }
+    if legacy.rules == 0 {
+        let reason = match legacy.unread {
+            None => "legacy tables hold no rules",
+            Some(_) => "legacy tables could not be read",
+        };
+        return Ok((Backend::Nft, reason.to_owned()));
+    }
+    Ok(if nft.has_rules(legacy.rules)? {
+        (
+            Backend::Nft,
+            "it has no fewer rules than legacy tables".to_owned(),
+        )
+    } else {
+        (
+            Backend::Legacy,
+            format!("it has more rules ({})", legacy.rules),
+        )
+    })
+}

@@ -1,0 +1,156 @@
+//! What there is in each of the two.
+
+use std::collections::BTreeSet;
+
+use netlink_batch::{Error, Socket, socket::NETFILTER};
+use nfnetlink::Family;
+use nfnetlink::nftables::{self, ChainId};
+use viprule_dataplane::ownership::Chain;
+
+use crate::WriteError;
+use crate::iptables_legacy::tables;
+use crate::iptables_legacy::tool::Tools;
+
+/// Chains that kubelet makes where it finds the node's iptables to be.
+const HINTS: [&str; 2] = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];
+/// The tables that iptables knows; others of nf_tables are not iptables'.
+const TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
+/// How often chains that change while they are read are read again.
+const ATTEMPTS: usize = 10;
+
+/// What one of the two holds.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// Kubelet's chain.
+    pub(super) hint: Option<&'static str>,
+    /// Chains that a service proxy owns.
+    pub(super) proxy_chains: usize,
+}
+
+impl Evidence {
+    fn take(&mut self, chain: &str) {
+        let hint = HINTS.into_iter().find(|hint| *hint == chain);
+        self.hint = self.hint.or(hint);
+        // Kubelet makes the other one.
+        let proxy = Chain::parse(chain).is_some_and(Chain::is_ours_alone);
+        self.proxy_chains += usize::from(proxy);
+    }
+}
+
+/// iptables in nf_tables.
+pub(super) struct Nft {
+    socket: Socket,
+    pub(super) evidence: Evidence,
+    /// Chains of iptables' tables.
+    chains: BTreeSet<(Family, String, String)>,
+}
+
+impl Nft {
+    pub(super) fn read() -> Result<Self, WriteError> {
+        let socket = Socket::open(NETFILTER).map_err(|error| reading(&error))?;
+        let mut nft = Self {
+            socket,
+            evidence: Evidence::default(),
+            chains: BTreeSet::new(),
+        };
+        for family in Family::ALL {
+            nft.list(family)?;
+        }
+        for (_, table, chain) in &nft.chains {
+            // Kubelet's chains mean something in mangle only.
+            if table == "mangle" || !HINTS.contains(&chain.as_str()) {
+                nft.evidence.take(chain);
+            }
+        }
+        Ok(nft)
+    }
+
+    fn list(&mut self, family: Family) -> Result<(), WriteError> {
+        for _ in 0..ATTEMPTS {
+            let mut chains = Vec::new();
+            let result = nftables::chains(&mut self.socket, family, |chain| {
+                if TABLES.contains(&chain.table) {
+                    chains.push((family, chain.table.to_owned(), chain.name.to_owned()));
+                }
+            });
+            match result {
+                Ok(()) => {
+                    self.chains.extend(chains);
+                    return Ok(());
+                }
+                Err(Error::Interrupted) => {}
+                Err(error) => return Err(reading(&error)),
+            }
+        }
+        Err(reading(&Error::Interrupted))
+    }
+
+    /// True where there are at least so many rules. Stops to count there.
+    pub(super) fn has_rules(&mut self, enough: usize) -> Result<bool, WriteError> {
+        let mut count = 0;
+        for (family, table, name) in &self.chains {
+            if count >= enough {
+                break;
+            }
+            let id = ChainId {
+                family: *family,
+                table,
+                name,
+            };
+            match nftables::rules(&mut self.socket, id, |_| count += 1) {
+                // An estimate is enough.
+                Ok(()) | Err(Error::Interrupted) => {}
+                Err(error) => return Err(reading(&error)),
+            }
+        }
+        Ok(count >= enough)
+    }
+}
+
+/// iptables in legacy tables.
+#[derive(Debug, Default)]
+pub(super) struct Legacy {
+    pub(super) evidence: Evidence,
+    pub(super) rules: usize,
+    /// Why tables that exist, or may exist, were not read.
+    pub(super) unread: Option<WriteError>,
+}
+
+impl Legacy {
+    /// Reads what exists; makes no table.
+    pub(super) fn read() -> Result<Self, WriteError> {
+        let mut legacy = Self::default();
+        for family in Family::ALL {
+            match tables::present(family) {
+                Ok(tables) if tables.is_empty() => continue,
+                Ok(_) => {}
+                // Another user than root may well write nf_tables.
+                Err(error @ WriteError::Permission { .. }) => {
+                    legacy.unread = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let text = Tools::find(&[family], None).and_then(|tools| tools.save(family, None));
+            match text {
+                Ok(text) => legacy.take(&text),
+                Err(error) => legacy.unread = Some(error),
+            }
+        }
+        Ok(legacy)
+    }
+
+    fn take(&mut self, text: &str) {
+        for line in text.lines() {
+            if let Some(chain) = line.strip_prefix(':') {
+                self.evidence
+                    .take(chain.split(' ').next().unwrap_or_default());
+            }
+            self.rules += usize::from(line.starts_with('-'));
+        }
+    }
+}
+
+fn reading(error: &Error) -> WriteError {
+    WriteError::netlink("reading nf_tables chains", error)
+}

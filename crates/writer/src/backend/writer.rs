@@ -1,0 +1,80 @@
+//! A writer for either.
+
+use netlink_batch::Socket;
+use nfnetlink::Family;
+use viprule_dataplane::iptables::{Key, Object, Part};
+use viprule_dataplane::{Diff, Scope, State};
+
+use super::Backend;
+use crate::iptables::IptablesWriter;
+use crate::iptables_legacy::LegacyWriter;
+use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
+
+/// Writes iptables mode's chains, wherever this node has them.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a program")]
+pub enum HostWriter {
+    /// Over netlink.
+    Nft(IptablesWriter),
+    /// By the host's program.
+    Legacy(LegacyWriter),
+}
+
+impl HostWriter {
+    /// Opens the writer of this backend for these families. The error says what is missing.
+    pub fn open(backend: Backend, families: &[Family]) -> Result<Self, WriteError> {
+        match backend {
+            Backend::Nft => IptablesWriter::open(families).map(Self::Nft),
+            Backend::Legacy => LegacyWriter::open(families).map(Self::Legacy),
+        }
+    }
+
+    /// The socket that becomes readable when somebody else changes something. `None` where nobody
+    /// tells: then [`Writer::foreign_changes`] is to be asked from time to time.
+    pub fn notifications(&self) -> Option<&Socket> {
+        match self {
+            Self::Nft(writer) => Some(writer.notifications()),
+            Self::Legacy(_) => None,
+        }
+    }
+}
+
+impl Writer for HostWriter {
+    type Key = Key;
+    type Object = Object;
+
+    fn observe<V: From<Object>>(
+        &mut self,
+        scope: &Scope<Part>,
+    ) -> Result<State<Key, V>, WriteError> {
+        match self {
+            Self::Nft(writer) => writer.observe(scope),
+            Self::Legacy(writer) => writer.observe(scope),
+        }
+    }
+
+    fn stage<A>(
+        &mut self,
+        tag: Tag,
+        diff: &Diff<'_, Key, A, Object>,
+    ) -> Result<(), ApplyError<Part>> {
+        match self {
+            Self::Nft(writer) => writer.stage(tag, diff),
+            Self::Legacy(writer) => writer.stage(tag, diff),
+        }
+    }
+
+    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+        match self {
+            Self::Nft(writer) => writer.commit(),
+            Self::Legacy(writer) => writer.commit(),
+        }
+    }
+
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+        match self {
+            Self::Nft(writer) => writer.foreign_changes(),
+            Self::Legacy(writer) => writer.foreign_changes(),
+        }
+    }
+}
