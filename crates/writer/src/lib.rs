@@ -4,6 +4,7 @@
 //! and turns a [`Diff`] into messages in the order that the diff has.
 
 pub mod backend;
+pub mod conntrack;
 mod error;
 pub mod iptables;
 pub mod iptables_legacy;

@@ -1,0 +1,22 @@
+//! Ends UDP flows that lead to endpoints which are gone (contract 5.1).
+//!
+//! A UDP client that keeps its source port keeps its endpoint for as long as the kernel tracks the
+//! flow, whatever the rules say by then. The [`Cleaner`] deletes such flows on a thread of its own.
+//! It remembers where the flows of each UDP frontend may lead, so it knows which change leaves
+//! flows behind and looks at those frontends only.
+//!
+//! A flow is stale if it goes to one of our frontends and
+//!
+//! * leads elsewhere than to an endpoint that may keep its flows, and
+//! * its destination is translated, or an endpoint serves which it would find instead. Untranslated
+//!   flows in a conntrack zone are left alone: somebody else tracks them.
+//!
+//! So, other than with kube-proxy, flows to the last endpoint of a Service and flows of a deleted
+//! Service end as well once their endpoint is gone, and node ports count on the node's own
+//! addresses only.
+
+mod book;
+mod cleaner;
+mod sweep;
+
+pub use cleaner::{Cleaned, Cleaner};

@@ -1,0 +1,192 @@
+//! One look at the table.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use netlink_batch::{Error, Socket, socket::NETFILTER};
+use nfnetlink::Family;
+use nfnetlink::conntrack::{Deletions, Filter, Flow, dump};
+use viprule_service::model::Family as ServiceFamily;
+use viprule_service::plan::UdpDestination;
+
+use super::book::Book;
+use crate::WriteError;
+
+/// Up to so many destinations are asked for one by one. Each costs the kernel a walk over its
+/// table; one dump for all costs a copy of every UDP flow.
+const ONE_BY_ONE: usize = 4;
+/// Flows that are held at most, before they are deleted.
+const HELD: usize = 256;
+/// How often a look that the kernel interrupts is repeated.
+const ATTEMPTS: usize = 3;
+
+/// What a look did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) deleted: u64,
+    pub(super) seen: u64,
+    pub(super) dumps: u32,
+    /// The largest number of flows held at once.
+    pub(super) held: usize,
+}
+
+/// Sockets and buffers for looking.
+#[derive(Debug)]
+pub(super) struct Sweeper {
+    reading: Socket,
+    deleting: Socket,
+    held: Vec<Flow>,
+    deletions: Deletions,
+    /// False once the kernel has turned out not to filter.
+    kernel_filters: bool,
+}
+
+impl Sweeper {
+    /// Opens the sockets in the network namespace of the calling thread.
+    pub(super) fn open() -> Result<Self, WriteError> {
+        let open = || {
+            Socket::open(NETFILTER)
+                .map_err(|error| WriteError::netlink("opening a netlink socket", &error))
+        };
+        Ok(Self {
+            reading: open()?,
+            deleting: open()?,
+            held: Vec::with_capacity(HELD),
+            deletions: Deletions::new(),
+            kernel_filters: true,
+        })
+    }
+
+    /// Deletes the stale flows of one family to these destinations.
+    pub(super) fn sweep(
+        &mut self,
+        family: ServiceFamily,
+        among: &BTreeSet<UdpDestination>,
+        book: &Mutex<impl AsRef<Book>>,
+        counts: &mut Counts,
+    ) -> Result<(), Error> {
+        let family = match family {
+            ServiceFamily::Ipv4 => Family::Ipv4,
+            ServiceFamily::Ipv6 => Family::Ipv6,
+        };
+        if self.kernel_filters && among.len() <= ONE_BY_ONE {
+            let filters: Vec<Filter> = {
+                let book = book.lock().unwrap_or_else(PoisonError::into_inner);
+                let book = (*book).as_ref();
+                among.iter().map(|to| filter(family, to, book)).collect()
+            };
+            for filter in filters {
+                self.look(&filter, among, book, counts)?;
+            }
+        } else {
+            self.look(&Filter::udp(family), among, book, counts)?;
+        }
+        Ok(())
+    }
+
+    fn look(
+        &mut self,
+        filter: &Filter,
+        among: &BTreeSet<UdpDestination>,
+        book: &Mutex<impl AsRef<Book>>,
+        counts: &mut Counts,
+    ) -> Result<(), Error> {
+        let mut attempts = ATTEMPTS;
+        loop {
+            let result = self.look_once(filter, among, book, counts);
+            attempts -= 1;
+            match result {
+                // What was read was true, and the stale ones of it are gone.
+                Err(error) if error.is_stale() && attempts > 0 => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn look_once(
+        &mut self,
+        filter: &Filter,
+        among: &BTreeSet<UdpDestination>,
+        book: &Mutex<impl AsRef<Book>>,
+        counts: &mut Counts,
+    ) -> Result<(), Error> {
+        let Self {
+            reading,
+            deleting,
+            held,
+            deletions,
+            kernel_filters,
+        } = self;
+        held.clear();
+        let mut failed = None;
+        let mut end = |held: &mut Vec<Flow>, counts: &mut Counts| {
+            counts.held = counts.held.max(held.len());
+            match end(held, deletions, deleting, among, book) {
+                Ok(deleted) => counts.deleted += deleted,
+                Err(error) => failed = failed.take().or(Some(error)),
+            }
+        };
+        counts.dumps += 1;
+        let mut seen = 0;
+        let result = dump(reading, filter, |flow| {
+            seen += 1;
+            let stale = {
+                let book = book.lock().unwrap_or_else(PoisonError::into_inner);
+                (*book).as_ref().is_stale(flow, among)
+            };
+            if stale {
+                held.push(*flow);
+                if held.len() == HELD {
+                    end(held, counts);
+                }
+            }
+        });
+        end(held, counts);
+        counts.seen += result.as_ref().map_or(seen, |dumped| dumped.seen);
+        let dumped = result?;
+        *kernel_filters &= dumped.by_kernel;
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Deletes what is still stale of the flows held: the book may have moved on since they were read.
+fn end(
+    held: &mut Vec<Flow>,
+    deletions: &mut Deletions,
+    socket: &mut Socket,
+    among: &BTreeSet<UdpDestination>,
+    book: &Mutex<impl AsRef<Book>>,
+) -> Result<u64, Error> {
+    {
+        let book = book.lock().unwrap_or_else(PoisonError::into_inner);
+        for flow in held.drain(..) {
+            if (*book).as_ref().is_stale(&flow, among) {
+                deletions.push(&flow);
+            }
+        }
+    }
+    let deleted = deletions.send(socket)?;
+    if let Some((errno, _)) = deleted.refused {
+        return Err(Error::Refused {
+            errno,
+            text: None,
+            offset: None,
+        });
+    }
+    Ok(deleted.deleted.into())
+}
+
+/// What the kernel can be asked for about one destination.
+fn filter(family: Family, destination: &UdpDestination, book: &Book) -> Filter {
+    let (address, port) = match destination {
+        UdpDestination::Virtual(address) => (Some(address.ip()), address.port()),
+        // One dump for all of the node's addresses.
+        UdpDestination::NodePort { port, .. } => (None, *port),
+    };
+    Filter {
+        family,
+        address,
+        port: Some(port),
+        dnat_only: !book.serves(destination),
+    }
+}
