@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod conntrack;
 mod error;
+pub mod host;
 pub mod iptables;
 pub mod iptables_legacy;
 pub mod sysctl;
