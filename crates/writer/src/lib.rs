@@ -9,6 +9,7 @@ mod error;
 pub mod host;
 pub mod iptables;
 pub mod iptables_legacy;
+pub mod leavings;
 pub mod sysctl;
 
 pub use error::{ApplyError, Refusal, WriteError};
