@@ -10,7 +10,7 @@ use super::{FieldError, Warning, quoted};
 /// An IP address, leading zeros of IPv4 parts allowed and decimal (contract 1.4).
 ///
 /// IPv4-mapped IPv6 is the IPv4 address, as Kubernetes has it.
-fn parse_ip(text: &str) -> Option<IpAddr> {
+pub fn parse_ip(text: &str) -> Option<IpAddr> {
     let exact = text.parse().ok().map(|ip: IpAddr| ip.to_canonical());
     exact.or_else(|| parse_padded_ipv4(text).map(IpAddr::V4))
 }
@@ -34,7 +34,7 @@ fn parse_padded_ipv4(text: &str) -> Option<Ipv4Addr> {
 }
 
 /// A range, host bits zeroed; leading zeros as [`parse_ip`] has them.
-fn parse_range(text: &str) -> Option<IpNet> {
+pub fn parse_range(text: &str) -> Option<IpNet> {
     let (address, length) = text.split_once('/')?;
     if length.is_empty() || length.len() > 5 || !length.bytes().all(|c| c.is_ascii_digit()) {
         return None;

@@ -12,13 +12,15 @@ mod service;
 mod slice;
 
 pub use error::{Ignored, ObjectError, Outcome, Warning};
+pub use field::{parse_ip, parse_range};
 pub use interner::Interner;
 pub use node::node;
 pub use service::service;
+pub(crate) use service::service_id;
 pub use slice::endpoint_slice;
 
 pub(crate) use error::{FieldError, label, quoted};
-pub(crate) use slice::SERVICE_NAME_FIELD;
+pub(crate) use slice::{SERVICE_NAME_FIELD, slice_id};
 
 /// What became of an object that is not refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use viprule_service::model::{Family, Protocol, Service, ServiceId, ServicePort, ServiceType};
 
 use super::{Converted, FieldError, Ignored, ObjectError, Outcome, Warning, field, quoted};
@@ -24,6 +25,12 @@ pub fn service(object: &v1::Service) -> Result<Converted<Service>, ObjectError> 
     let outcome =
         convert(object, &mut warnings).map_err(|error| error.of("Service", &object.metadata))?;
     Ok(Converted { outcome, warnings })
+}
+
+/// The names of a Service that Kubernetes allows.
+pub(crate) fn service_id(metadata: &ObjectMeta) -> Option<ServiceId> {
+    let namespace = metadata.namespace.as_deref()?;
+    ServiceId::new(namespace, metadata.name.as_deref()?).ok()
 }
 
 fn convert(

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use k8s_openapi::api::discovery::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use viprule_service::model::{
     Conditions, Endpoint, EndpointSlice, Family, Hints, ServiceId, SliceId, SlicePort,
 };
@@ -31,6 +32,13 @@ pub fn endpoint_slice(
     let outcome = convert(object, names, &mut warnings)
         .map_err(|error| error.of("EndpointSlice", &object.metadata))?;
     Ok(Converted { outcome, warnings })
+}
+
+/// The names of a slice that belongs to a Service.
+pub(crate) fn slice_id(metadata: &ObjectMeta) -> Option<SliceId> {
+    let service = metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
+    let service = ServiceId::new(metadata.namespace.as_deref()?, service).ok()?;
+    SliceId::new(service, metadata.name.as_deref()?).ok()
 }
 
 fn convert(

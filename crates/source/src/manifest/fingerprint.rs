@@ -13,6 +13,9 @@ pub(super) fn fingerprint(event: &Event) -> u64 {
         Event::NodeApplied(object) => node(object, &mut hasher),
         Event::ServiceDeleted(_)
         | Event::SliceDeleted(_)
+        | Event::SliceMoved { .. }
+        | Event::ServicesRelisted(_)
+        | Event::SlicesRelisted(_)
         | Event::NodeDeleted
         | Event::LocalAddresses(_) => {}
     }

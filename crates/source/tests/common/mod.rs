@@ -99,6 +99,13 @@ fn event(event: &Event) -> String {
         Event::SliceDeleted(id) => format!("-{}:{}", id.service, id.name),
         Event::NodeApplied(node) => format!("+{} {:?}", node.name, node.addresses),
         Event::NodeDeleted => "-node".to_owned(),
+        Event::SliceMoved {
+            namespace,
+            name,
+            to,
+        } => format!("{namespace}/{name} -> {to:?}"),
+        Event::ServicesRelisted(ids) => format!("={ids:?}"),
+        Event::SlicesRelisted(ids) => format!("={ids:?}"),
         Event::LocalAddresses(addresses) => format!("{addresses:?}"),
     }
 }

@@ -1,0 +1,43 @@
+//! An API server: Services, EndpointSlices and this node's object as they change.
+//!
+//! [`Source`] watches three resources (contract 1.1), each on its own connection. Objects are
+//! read one by one as they arrive, converted and let go; what waits for the consumer is bounded.
+//! Nothing is remembered of what was told: after a relist the names of everything that exists
+//! are told ([`Event::ServicesRelisted`](viprule_service::model::Event::ServicesRelisted)), and
+//! the tracker knows what is missing.
+//!
+//! Lists are streamed (KEP-3157) where the server can, and read page by page where it refuses or
+//! begins and says nothing; then the next ten minutes' lists are read by pages at once.
+//!
+//! Whatever fails is tried again, after a wait that grows from a quarter of a second to five
+//! seconds with as much again at random, by listing everything: whoever answers after an outage may
+//! have been restored to an earlier state and have passed our version since. A watch that merely
+//! ends goes on where it was: load balancers close idle connections, and servers that shut down end
+//! their watches. Where it ended early, or in time and without a word, the server is first asked
+//! for its current version; if that is an earlier one, or the question fails, everything is listed.
+//!
+//! A peer that vanished is noticed by the kernel in about half a minute (TCP keepalive), a server
+//! that is there and says nothing at the time at which it was to end the watch, four to five
+//! minutes. [`Statuses`] tell all this at any time.
+
+mod access;
+mod error;
+mod events;
+mod list;
+mod object;
+mod present;
+mod problem;
+mod resource;
+mod server;
+mod source;
+mod status;
+mod watch;
+
+pub use access::Access;
+pub use error::{ConnectError, ServerError};
+pub use events::{Events, Regarding, Severity};
+pub use problem::Problem;
+pub use resource::Resource;
+pub use server::ApiServer;
+pub use source::{Batch, Listing, Source, Trigger, list_once};
+pub use status::{Phase, Statuses, WatchStatus};

@@ -1,0 +1,184 @@
+//! The way to the API server.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ConfigExt as _};
+use kube::{Client, Config};
+use tokio::time::Instant;
+use tower::{BoxError, ServiceBuilder};
+use tracing::{debug, warn};
+
+use super::access::{Access, config, unused_proxy};
+use super::error::{ConnectError, chain};
+
+/// Longest wait for a TCP connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// A connection without traffic is probed after this time, then at each interval. A peer that
+/// vanished is noticed after about half a minute, without a process that wakes up for it.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: u32 = 3;
+/// Longest time in which the peer may leave what was sent unacknowledged. Linux counts this instead
+/// of the probes where both are set, so it must be the sum of them.
+const ACKNOWLEDGE_LIMIT: Duration = Duration::from_secs(30);
+/// Shortest time between two looks at the configuration.
+const RENEW_INTERVAL: Duration = Duration::from_secs(5);
+
+/// An API server. Clones share their connections.
+///
+/// Tokens in files are read again as they rotate. Everything else (certificates, the kubeconfig
+/// itself, what its exec plugin says) is read again after the server could not be reached or did
+/// not accept who asks.
+#[derive(Clone)]
+pub struct ApiServer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    access: Access,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    client: Client,
+    url: String,
+    /// When it was last read again.
+    renewed: Option<Instant>,
+}
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ApiServer").field(&self.url()).finish()
+    }
+}
+
+impl ApiServer {
+    /// Reads the configuration. Connections are made when they are needed.
+    pub async fn new(access: Access) -> Result<Self, ConnectError> {
+        let current = open(&access).await?;
+        if let Some(variable) = unused_proxy(&current.url) {
+            warn!(
+                url = current.url,
+                "{variable} in the environment is not used: the API server is asked directly"
+            );
+        }
+        let current = Mutex::new(current);
+        Ok(Self {
+            inner: Arc::new(Inner { access, current }),
+        })
+    }
+
+    /// The server's URL.
+    fn url(&self) -> String {
+        self.current(|current| current.url.clone())
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.current(|current| current.client.clone())
+    }
+
+    fn current<T>(&self, look: impl FnOnce(&mut Current) -> T) -> T {
+        let current = self.inner.current.lock();
+        look(&mut current.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the configuration again. What can't be read is left as it was.
+    pub(super) async fn renew(&self) {
+        let due = self.current(|current| {
+            let due = current
+                .renewed
+                .is_none_or(|at| at.elapsed() >= RENEW_INTERVAL);
+            if due {
+                current.renewed = Some(Instant::now());
+            }
+            due
+        });
+        if !due {
+            return;
+        }
+        match open(&self.inner.access).await {
+            Ok(new) => self.current(|current| {
+                current.client = new.client;
+                current.url = new.url;
+            }),
+            Err(error) => warn!(%error, "the API server's configuration is kept as it was"),
+        }
+    }
+}
+
+async fn open(access: &Access) -> Result<Current, ConnectError> {
+    let config = config(access).await?;
+    let url = config.cluster_url.to_string();
+    debug!(url, "API server");
+    let runtime = tokio::runtime::Handle::current();
+    let build = move || {
+        // The client's own tasks need the runtime.
+        let _guard = runtime.enter();
+        client(config)
+    };
+    // An exec plugin is a program that is waited for.
+    let client = tokio::task::spawn_blocking(build)
+        .await
+        .map_err(|error| error.to_string())
+        .and_then(|client| client.map_err(|error| chain(&error)))
+        .map_err(|reason| access.error(reason))?;
+    Ok(Current {
+        client,
+        url,
+        renewed: None,
+    })
+}
+
+/// kube's own stack, over our connections.
+fn client(config: Config) -> Result<Client, kube::Error> {
+    let connector = config.rustls_https_connector_with_connector(connector())?;
+    let http = HttpClient::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace))
+}
+
+/// Connections that notice when the peer vanishes.
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_LIMIT));
+    connector.set_keepalive(Some(KEEPALIVE));
+    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    connector.set_keepalive_retries(Some(KEEPALIVE_PROBES));
+    connector.set_tcp_user_timeout(Some(ACKNOWLEDGE_LIMIT));
+    connector
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{getsockopt, sockopt};
+    use tokio::net::TcpListener;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_vanishes_is_noticed_in_half_a_minute() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let connection = connector().oneshot(url.parse().unwrap()).await.unwrap();
+        let socket = connection.inner();
+        let idle = getsockopt(socket, sockopt::TcpKeepIdle).unwrap();
+        let interval = getsockopt(socket, sockopt::TcpKeepInterval).unwrap();
+        let probes = getsockopt(socket, sockopt::TcpKeepCount).unwrap();
+        assert!(getsockopt(socket, sockopt::KeepAlive).unwrap());
+        assert_eq!((idle, interval, probes), (15, 5, 3));
+        let milliseconds = getsockopt(socket, sockopt::TcpUserTimeout).unwrap();
+        assert_eq!(milliseconds, 1000 * (idle + interval * probes));
+    }
+}

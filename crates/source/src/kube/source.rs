@@ -1,0 +1,171 @@
+//! All three watches as one source.
+
+use std::time::SystemTime;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use viprule_service::model::{Event, Family, ServiceId};
+
+use super::error::ServerError;
+use super::problem::Teller;
+use super::watch::{Told, Watch};
+use super::{ApiServer, Problem, Resource, Statuses};
+
+/// What may wait between the watches and the consumer, and the most of one batch. Watches stop
+/// reading when it is full; TCP and the server do the rest.
+const IN_FLIGHT: usize = 256;
+
+/// When a change of a Service's endpoints began, for the network programming latency
+/// (contract 7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// The Service.
+    pub service: ServiceId,
+    /// The changed slice's family.
+    pub family: Family,
+    /// The slice's annotation `endpoints.kubernetes.io/last-change-trigger-time`.
+    pub at: SystemTime,
+}
+
+/// What came in since somebody last asked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Events, in their order.
+    pub events: Vec<Event>,
+    /// One for each changed slice that says so, in the order of `events`; none for what lists
+    /// tell.
+    pub triggers: Vec<Trigger>,
+    /// Problems, each told once for each version of an object.
+    pub problems: Vec<Problem>,
+    /// How many problems were too many to tell.
+    pub suppressed: u64,
+    /// True once everything that existed at the start was told, up to this batch; stays true.
+    pub complete: bool,
+}
+
+/// Watches an API server, until it is dropped.
+#[derive(Debug)]
+pub struct Source {
+    told: mpsc::Receiver<Told>,
+    statuses: Statuses,
+    teller: Teller,
+    /// What is not listed yet.
+    awaited: Vec<Resource>,
+    /// Reused; empty between calls.
+    buffer: Vec<Told>,
+    _watches: JoinSet<()>,
+}
+
+impl Source {
+    /// Starts to watch, as the node of this name (contract 1.2). Needs a Tokio runtime.
+    pub fn start(server: &ApiServer, node: &str) -> Self {
+        let (out, told) = mpsc::channel(IN_FLIGHT);
+        let statuses = Statuses::new();
+        let mut watches = JoinSet::new();
+        for resource in Resource::ALL {
+            let cell = statuses.cell(resource);
+            let watch = Watch::new(server.clone(), resource, node.to_owned(), out.clone(), cell);
+            watches.spawn(watch.run());
+        }
+        Self {
+            told,
+            statuses,
+            teller: Teller::new(),
+            awaited: Resource::ALL.to_vec(),
+            buffer: Vec::new(),
+            _watches: watches,
+        }
+    }
+
+    /// What the watches are doing, for other threads too.
+    pub fn statuses(&self) -> Statuses {
+        self.statuses.clone()
+    }
+
+    /// Waits until something comes in and takes what is there, without waiting for more. `None`
+    /// only where the runtime ends. Nothing is lost where the future is dropped.
+    pub async fn next(&mut self) -> Option<Batch> {
+        if self.told.recv_many(&mut self.buffer, IN_FLIGHT).await == 0 {
+            return None;
+        }
+        let mut batch = Batch::default();
+        for told in self.buffer.drain(..) {
+            if let Told::Listed(resource) = told {
+                self.awaited.retain(|awaited| *awaited != resource);
+            } else {
+                batch.take(told, &mut self.teller);
+            }
+        }
+        batch.suppressed = self.teller.take_suppressed();
+        batch.complete = self.awaited.is_empty();
+        Some(batch)
+    }
+}
+
+impl Batch {
+    fn take(&mut self, told: Told, teller: &mut Teller) {
+        match told {
+            Told::Event(event, at) => {
+                if let (Event::SliceApplied(slice), Some(at)) = (&event, at) {
+                    self.triggers.push(Trigger {
+                        service: slice.id.service.clone(),
+                        family: slice.family,
+                        at,
+                    });
+                }
+                self.events.push(event);
+            }
+            Told::Problem(problem, version) => {
+                if teller.tell(&problem, version.as_deref()) {
+                    self.problems.push(problem);
+                }
+            }
+            Told::Listed(_) => {}
+        }
+    }
+}
+
+/// Everything that exists at one time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// What exists: the node, Services, slices.
+    pub events: Vec<Event>,
+    /// What is wrong with objects; refused ones have no event.
+    pub problems: Vec<Problem>,
+}
+
+/// Lists everything once, as the node of this name. The first error ends it.
+pub async fn list_once(server: &ApiServer, node: &str) -> Result<Listing, ServerError> {
+    let (out, mut told) = mpsc::channel(IN_FLIGHT);
+    let list = async move {
+        let statuses = Statuses::new();
+        for resource in Resource::ALL {
+            let cell = statuses.cell(resource);
+            let server = server.clone();
+            let mut watch = Watch::new(server, resource, node.to_owned(), out.clone(), cell);
+            watch.list_pages().await?;
+        }
+        Ok(())
+    };
+    let collect = async {
+        let mut listing = Listing::default();
+        while let Some(told) = told.recv().await {
+            match told {
+                Told::Event(event, _) if is_content(&event) => listing.events.push(event),
+                Told::Problem(problem, _) => listing.problems.push(problem),
+                Told::Event(..) | Told::Listed(_) => {}
+            }
+        }
+        listing
+    };
+    let (result, listing) = tokio::join!(list, collect);
+    result.map(|()| listing)
+}
+
+/// Who knew nothing before needs not hear what is gone.
+fn is_content(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::ServiceApplied(_) | Event::SliceApplied(_) | Event::NodeApplied(_)
+    )
+}

@@ -1,0 +1,331 @@
+//! One watch, for ever: list, follow, and again where that breaks.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::time::{Duration, SystemTime};
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use futures_util::{Stream, TryStreamExt as _};
+use kube::api::WatchEvent;
+use kube::core::Request;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+use viprule_service::model::Event;
+
+use super::error::{Cause, ServerError, Step};
+use super::object::{self, Change};
+use super::present::Present;
+use super::status::Cell;
+use super::{ApiServer, Phase, Problem, Resource};
+
+/// Longest wait for the beginning of an answer, and for more of a list.
+pub(super) const RESPONSE_LIMIT: Duration = Duration::from_secs(30);
+/// The server is asked to end a watch after so many seconds, and up to a quarter more, so that
+/// not all nodes come back at once.
+const WATCH_SECONDS: u32 = 240;
+/// How much later the end may arrive.
+const END_LIMIT: Duration = Duration::from_secs(10);
+/// How much sooner it may arrive: the server's clock began to run before ours.
+const EARLY: Duration = Duration::from_secs(5);
+/// A watch that ends sooner and told nothing is an error (as in client-go).
+const SHORTEST: Duration = Duration::from_secs(1);
+/// Waits between attempts, each with up to as much again at random.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What lasted so long was no failure to begin with: the next wait is the first again.
+const LONG: Duration = Duration::from_secs(20);
+
+/// What a watch tells.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// An event, and what caused it where the change is to be measured.
+    Event(Event, Option<SystemTime>),
+    /// A problem, with the object's version.
+    Problem(Problem, Option<Box<str>>),
+    /// Everything that exists was told.
+    Listed(Resource),
+}
+
+/// Nobody listens any more.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+#[derive(Debug)]
+pub(super) enum Failure {
+    Closed,
+    Server(ServerError),
+}
+
+impl From<Closed> for Failure {
+    fn from(Closed: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self::Server(error)
+    }
+}
+
+/// A watch of one resource.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) server: ApiServer,
+    pub(super) resource: Resource,
+    pub(super) node: String,
+    out: mpsc::Sender<Told>,
+    pub(super) status: Cell,
+    /// Where to go on; none before the first list and where the server lost track.
+    pub(super) version: Option<String>,
+    /// The server said nothing for the whole time of a watch, or ended it before its time: it may
+    /// lag behind.
+    pub(super) doubtful: bool,
+    /// Until then lists are read by pages without an attempt to stream them.
+    pub(super) pages_until: Option<Instant>,
+}
+
+/// The server's bookmark at the end of a streaming list has this annotation (KEP-3157).
+const INITIAL_END: &str = "k8s.io/initial-events-end";
+
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_WAIT)
+        .with_max_delay(LONGEST_WAIT)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+impl Watch {
+    pub(super) fn new(
+        server: ApiServer,
+        resource: Resource,
+        node: String,
+        out: mpsc::Sender<Told>,
+        status: Cell,
+    ) -> Self {
+        Self {
+            server,
+            resource,
+            node,
+            out,
+            status,
+            version: None,
+            doubtful: false,
+            pages_until: None,
+        }
+    }
+
+    /// Until nobody listens any more.
+    pub(super) async fn run(mut self) {
+        let mut waits = backoff();
+        loop {
+            let began = Instant::now();
+            let error = match self.attempt().await {
+                Ok(()) => continue,
+                Err(Failure::Closed) => return,
+                Err(Failure::Server(error)) => error,
+            };
+            if began.elapsed() > LONG {
+                waits = backoff();
+            }
+            // Whoever answers next may know less: a server whose etcd was restored takes a version
+            // that it has not reached, and soon has passed it with other changes.
+            self.version = None;
+            if error.cause.is_gone() {
+                info!(%error, "listing anew");
+            } else {
+                warn!(%error, "trying again");
+                self.status.failed(&error.to_string());
+            }
+            tokio::select! {
+                () = sleep(waits.next().unwrap_or(LONGEST_WAIT)) => {}
+                () = self.out.closed() => return,
+            }
+            if error.cause.may_be_stale_configuration() {
+                self.server.renew().await;
+            }
+        }
+    }
+
+    pub(super) fn error(&self, step: Step, cause: impl Into<Cause>) -> ServerError {
+        ServerError::new(step, self.resource, cause)
+    }
+
+    /// Lists where that is needed, or follows until the server ends the watch as asked.
+    async fn attempt(&mut self) -> Result<(), Failure> {
+        if self.version.is_none() {
+            return self.list().await;
+        }
+        if self.doubtful {
+            self.check().await?;
+            self.doubtful = false;
+        }
+        self.resume().await
+    }
+
+    pub(super) fn not_before(&self, step: Step, found: Option<&str>) -> Result<(), ServerError> {
+        // Versions are ordered numbers (KEP-5504); others can't be compared.
+        let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
+        match (number(found), number(self.version.as_deref())) {
+            (Some(found), Some(known)) if found < known => {
+                Err(self.error(step, Cause::WentBack { found, known }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn open(
+        &self,
+        step: Step,
+        seconds: u32,
+    ) -> Result<
+        impl Stream<Item = kube::Result<WatchEvent<Box<RawValue>>>> + Send + use<>,
+        ServerError,
+    > {
+        let initial = step == Step::StreamingList;
+        let parameters = self.resource.watch(&self.node, seconds, initial);
+        // An empty version asks for the newest state.
+        let version = self.version.as_deref().unwrap_or_default();
+        let request = Request::new(self.resource.path())
+            .watch(&parameters, version)
+            .map_err(|error| self.error(step, kube::Error::BuildRequest(error)))?;
+        let client = self.server.client();
+        match timeout(RESPONSE_LIMIT, client.request_events(request)).await {
+            Ok(Ok(events)) => Ok(events),
+            Ok(Err(error)) => Err(self.error(step, error)),
+            Err(_) => Err(self.error(step, Cause::Silent(RESPONSE_LIMIT))),
+        }
+    }
+
+    pub(super) async fn stream_list(&mut self) -> Result<(), Failure> {
+        let seconds = watch_seconds();
+        let events = self.open(Step::StreamingList, seconds).await?;
+        let present = Some(Present::none(self.resource));
+        self.follow(events, seconds, present).await
+    }
+
+    async fn resume(&mut self) -> Result<(), Failure> {
+        let seconds = watch_seconds();
+        let events = self.open(Step::Watch, seconds).await?;
+        self.follow(events, seconds, None).await
+    }
+
+    /// Follows until the server ends it. `present` holds what is named so far of a list.
+    async fn follow(
+        &mut self,
+        events: impl Stream<Item = kube::Result<WatchEvent<Box<RawValue>>>> + Send,
+        seconds: u32,
+        mut present: Option<Present>,
+    ) -> Result<(), Failure> {
+        let asked = Duration::from_secs(seconds.into());
+        let end = asked + END_LIMIT;
+        let began = Instant::now();
+        let mut silent = true;
+        let mut events = std::pin::pin!(events);
+        self.enter(present.is_some(), end);
+        loop {
+            let (step, limit) = match present {
+                Some(_) => (Step::StreamingList, RESPONSE_LIMIT),
+                None => (Step::Watch, end),
+            };
+            let next = match timeout(limit, events.try_next()).await {
+                Ok(next) => next.map_err(|error| self.error(step, error))?,
+                Err(_) => return Err(self.error(step, Cause::Silent(limit)).into()),
+            };
+            let Some(event) = next else {
+                if present.is_some() {
+                    return Err(self.error(step, Cause::Cut).into());
+                }
+                let lasted = began.elapsed();
+                if silent && lasted < SHORTEST {
+                    return Err(self.error(step, Cause::EndedAtOnce).into());
+                }
+                // kube tells a connection that was closed within the answer as an end, too.
+                let early = lasted + EARLY < asked;
+                if early {
+                    info!(
+                        resource = self.resource.plural(),
+                        "the watch ended early, asking whether it can go on"
+                    );
+                }
+                self.doubtful = silent || early;
+                return Ok(());
+            };
+            self.status.heard();
+            silent = false;
+            let (object, change) = match event {
+                WatchEvent::Added(object) => (object, Change::Exists),
+                WatchEvent::Modified(object) => (object, Change::Modified),
+                WatchEvent::Deleted(object) => (object, Change::Deleted),
+                WatchEvent::Bookmark(bookmark) => {
+                    let metadata = bookmark.metadata;
+                    if present.is_none() {
+                        self.not_before(step, Some(&metadata.resource_version))?;
+                        self.version = Some(metadata.resource_version);
+                    } else if metadata.annotations.contains_key(INITIAL_END) {
+                        if let Some(present) = present.take() {
+                            self.status.streamed();
+                            self.listed(present, metadata.resource_version).await?;
+                        }
+                        self.enter(false, end);
+                    }
+                    continue;
+                }
+                WatchEvent::Error(status) => return Err(self.error(step, *status).into()),
+            };
+            let version = self.tell(object.get(), change, present.as_mut()).await?;
+            if present.is_none() && version.is_some() {
+                self.version = version;
+            }
+        }
+    }
+
+    fn enter(&self, listing: bool, end: Duration) {
+        if listing {
+            self.status.enter(Phase::Listing, RESPONSE_LIMIT);
+        } else {
+            self.status.enter(Phase::Watching, end);
+        }
+    }
+
+    /// Tells what an object means; returns its version.
+    pub(super) async fn tell(
+        &self,
+        text: &str,
+        change: Change,
+        present: Option<&mut Present>,
+    ) -> Result<Option<String>, Closed> {
+        self.status.received();
+        let reading = object::read(self.resource, text, change);
+        // A list may repeat what was measured already.
+        let trigger = reading.trigger.filter(|_| present.is_none());
+        if let Some(present) = present {
+            present.note(reading.id, change != Change::Deleted);
+        }
+        for problem in reading.problems {
+            let version = reading.version.as_deref().map(Into::into);
+            self.send(Told::Problem(problem, version)).await?;
+        }
+        for event in reading.events {
+            let trigger = trigger.filter(|_| matches!(event, Event::SliceApplied(_)));
+            self.send(Told::Event(event, trigger)).await?;
+        }
+        Ok(reading.version)
+    }
+
+    pub(super) async fn send(&self, told: Told) -> Result<(), Closed> {
+        self.out.send(told).await.map_err(|_| Closed)
+    }
+}
+
+/// How long the next watch shall take.
+fn watch_seconds() -> u32 {
+    // The standard library's only source of chance.
+    let random = RandomState::new().build_hasher().finish();
+    let more = u64::from(WATCH_SECONDS / 4);
+    WATCH_SECONDS + u32::try_from(random % more).unwrap_or_default()
+}

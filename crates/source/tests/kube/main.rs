@@ -1,0 +1,12 @@
+//! The source against an API server that does as it is told.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+
+mod connecting;
+mod failing;
+mod listing;
+mod log;
+mod publishing;
+mod server;
+mod watching;
+mod world;

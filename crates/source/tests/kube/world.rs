@@ -1,0 +1,153 @@
+//! Objects, and what a source says about them.
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use viprule_service::model::{Event, ServiceId};
+use viprule_source::kube::{Access, ApiServer, Batch, Phase, Resource, Source, WatchStatus};
+
+use crate::server::{Answer, FakeServer, NODES, PATIENCE, SERVICES, SLICES};
+
+pub(crate) const NODE: &str = "node-a";
+
+pub(crate) fn service(name: &str, version: u32) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "shop", "resourceVersion": version.to_string()},
+        "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]},
+    })
+}
+
+/// A Service that is refused.
+pub(crate) fn odd_service(name: &str, version: u32) -> Value {
+    let mut object = service(name, version);
+    object["spec"]["type"] = "Odd".into();
+    object
+}
+
+pub(crate) fn slice(name: &str, service: &str, version: u32) -> Value {
+    json!({
+        "metadata": {
+            "name": name, "namespace": "shop", "resourceVersion": version.to_string(),
+            "labels": {"kubernetes.io/service-name": service},
+            "annotations": {
+                "endpoints.kubernetes.io/last-change-trigger-time": "2026-01-02T03:04:05Z",
+            },
+        },
+        "addressType": "IPv4", "ports": [{"name": "", "port": 8080}],
+        "endpoints": [{"addresses": ["10.0.0.1"]}],
+    })
+}
+
+pub(crate) fn node(version: u32) -> Value {
+    json!({
+        "metadata": {"name": NODE, "resourceVersion": version.to_string()},
+        "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]},
+    })
+}
+
+pub(crate) fn page(objects: &[Value], version: u32, next: &str) -> Value {
+    json!({
+        "kind": "List", "items": objects,
+        "metadata": {"resourceVersion": version.to_string(), "continue": next},
+    })
+}
+
+pub(crate) fn id(name: &str) -> ServiceId {
+    ServiceId::new("shop", name).unwrap()
+}
+
+pub(crate) async fn api(server: &FakeServer) -> ApiServer {
+    let access = Access {
+        kubeconfig: None,
+        master: Some(server.url()),
+    };
+    ApiServer::new(access).await.unwrap()
+}
+
+/// A source and all that it said.
+pub(crate) struct Ear {
+    pub(crate) source: Source,
+    pub(crate) heard: Batch,
+}
+
+impl Ear {
+    pub(crate) async fn start(server: &FakeServer) -> Self {
+        Self::of(&api(server).await)
+    }
+
+    pub(crate) fn of(api: &ApiServer) -> Self {
+        Self {
+            source: Source::start(api, NODE),
+            heard: Batch::default(),
+        }
+    }
+
+    /// A source whose lists are told, with one Service, one slice and the node; and the answers
+    /// to its watches of Services, slices and the node.
+    pub(crate) async fn settled(server: &mut FakeServer) -> (Self, [Answer; 3]) {
+        let mut ear = Self::start(server).await;
+        let answers = [
+            server.list(SERVICES, &[service("web", 5)], 10).await,
+            server.list(SLICES, &[slice("web-x", "web", 6)], 10).await,
+            server.list(NODES, &[node(7)], 10).await,
+        ];
+        ear.until(|heard| heard.complete).await;
+        ear.heard = Batch::default();
+        (ear, answers)
+    }
+
+    /// Listens until it heard something.
+    pub(crate) async fn until(&mut self, done: impl Fn(&Batch) -> bool) {
+        while !done(&self.heard) {
+            let batch = timeout(PATIENCE, self.source.next()).await;
+            let batch = batch.unwrap_or_else(|_| panic!("only heard {:?}", self.heard));
+            let batch = batch.unwrap();
+            self.heard.events.extend(batch.events);
+            self.heard.triggers.extend(batch.triggers);
+            self.heard.problems.extend(batch.problems);
+            self.heard.suppressed += batch.suppressed;
+            self.heard.complete = batch.complete;
+        }
+    }
+
+    pub(crate) async fn hear(&mut self, event: &Event) {
+        self.until(|heard| heard.events.contains(event)).await;
+    }
+
+    pub(crate) fn status(&self, resource: Resource) -> WatchStatus {
+        let all = self.source.statuses().read();
+        all.into_iter().find(|s| s.resource == resource).unwrap()
+    }
+
+    /// Waits for a status, while the source goes on.
+    pub(crate) async fn until_status(
+        &self,
+        resource: Resource,
+        done: impl Fn(&WatchStatus) -> bool,
+    ) -> WatchStatus {
+        let wait = async {
+            loop {
+                let status = self.status(resource);
+                if done(&status) {
+                    return status;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let found = timeout(PATIENCE, wait).await;
+        found.unwrap_or_else(|_| panic!("is still {:?}", self.status(resource)))
+    }
+}
+
+pub(crate) fn error(status: &WatchStatus) -> &str {
+    match &status.phase {
+        Phase::Failing { error } => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Lets time pass for everybody.
+pub(crate) async fn pass(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
