@@ -1,0 +1,165 @@
+//! The health check node ports of `externalTrafficPolicy: Local` load balancers (contract 6.2).
+
+mod answer;
+mod listeners;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use viprule_service::model::{Family, ServiceId};
+use viprule_service::plan::{NodePortTargets, ServicePlan};
+
+use self::listeners::Listeners;
+use super::{Clock, Moment, ProxyHealth};
+use crate::http::RETRY;
+
+/// What a Service's health check needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceCheck {
+    /// The TCP port, not 0.
+    pub port: u16,
+    /// Distinct addresses of local ready endpoints, for each family; `None` where the Service has
+    /// no cluster IP of the family or the family is not served, and nothing listens then.
+    pub local_endpoints: [Option<usize>; 2],
+}
+
+impl ServiceCheck {
+    /// What the plan asks for in these families, if it asks for a check.
+    pub fn of(plan: &ServicePlan, families: &[Family]) -> Option<Self> {
+        let check = plan.health_check?;
+        let local_endpoints = Family::ALL.map(|family| {
+            let has_cluster_ip = plan.ports.iter().any(|port| port.family == family);
+            let served = has_cluster_ip && families.contains(&family);
+            served.then_some(check.local_endpoints[family as usize])
+        });
+        Some(Self {
+            port: check.port,
+            local_endpoints,
+        })
+    }
+}
+
+/// A Service's health check can't be served on some address. Belongs into a Warning event about
+/// the Service, with [`ListenFailure::REASON`] and [`ListenFailure::ACTION`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenFailure {
+    /// The Service.
+    pub service: ServiceId,
+    /// The port.
+    pub port: u16,
+    /// The address, and what the kernel said.
+    pub problem: String,
+}
+
+impl ListenFailure {
+    /// The event's `reason`.
+    pub const REASON: &'static str = "FailedToStartServiceHealthcheck";
+    /// The event's `action`.
+    pub const ACTION: &'static str = "Listen";
+
+    /// The event's `note`, as kube-proxy words it.
+    pub fn note(&self, node: &str) -> String {
+        let Self {
+            service,
+            port,
+            problem,
+        } = self;
+        format!("node {node} failed to start healthcheck \"{service}\" on port {port}: {problem}")
+    }
+}
+
+/// How health checks are served.
+#[derive(Debug, Clone)]
+pub struct ServiceCheckOptions {
+    /// The proxy's health, on which answers depend. `None` where the proxy health server is
+    /// switched off: the proxy counts as healthy then.
+    pub health: Option<Arc<ProxyHealth>>,
+    /// Where failures to listen go, each once until it changes.
+    pub failures: mpsc::UnboundedSender<ListenFailure>,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// How long to wait before listening is tried again.
+    pub retry: Duration,
+}
+
+impl ServiceCheckOptions {
+    /// With the real clock, trying again every 5 s.
+    pub fn new(
+        health: Option<Arc<ProxyHealth>>,
+        failures: mpsc::UnboundedSender<ListenFailure>,
+    ) -> Self {
+        Self {
+            health,
+            failures,
+            clock: Moment::now,
+            retry: RETRY,
+        }
+    }
+}
+
+/// Owns the listeners of all health checks, in a task of its own. What it is told costs work for
+/// the Services named, or for the addresses that came and went.
+#[derive(Debug)]
+pub struct ServiceChecks {
+    orders: mpsc::UnboundedSender<Order>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Checks(Vec<(ServiceId, Option<ServiceCheck>)>),
+    Targets([NodePortTargets; 2]),
+}
+
+impl ServiceChecks {
+    /// Starts without any Service, listening on every address, as a task of the current runtime.
+    pub fn start(options: ServiceCheckOptions) -> Self {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let task = tokio::spawn(keep(options, inbox));
+        Self { orders, task }
+    }
+
+    /// Services whose check is new, changed, or gone (`None`); to be told after each successful
+    /// sync. Services that are not named stay as they are.
+    pub fn apply(&self, changes: Vec<(ServiceId, Option<ServiceCheck>)>) {
+        if !changes.is_empty() {
+            self.tell(Order::Checks(changes));
+        }
+    }
+
+    /// The node's addresses that take node port traffic, for each family: before the first
+    /// [`Self::apply`] where that is not every address, and whenever they change.
+    pub fn set_targets(&self, targets: [NodePortTargets; 2]) {
+        self.tell(Order::Targets(targets));
+    }
+
+    /// Closes every listener and waits for that.
+    pub async fn stop(self) {
+        drop(self.orders);
+        // It fails only where the runtime is going down, and the listeners with it.
+        let _ = self.task.await;
+    }
+
+    fn tell(&self, order: Order) {
+        // The task ends before this only with its runtime.
+        let _ = self.orders.send(order);
+    }
+}
+
+async fn keep(options: ServiceCheckOptions, mut inbox: mpsc::UnboundedReceiver<Order>) {
+    let retry = options.retry;
+    let mut listeners = Listeners::new(options);
+    loop {
+        tokio::select! {
+            order = inbox.recv() => match order {
+                Some(Order::Checks(changes)) => listeners.apply(changes).await,
+                Some(Order::Targets(targets)) => listeners.set_targets(targets).await,
+                None => break,
+            },
+            () = tokio::time::sleep(retry), if listeners.has_failures() => listeners.try_again(),
+        }
+    }
+    listeners.close_all().await;
+}

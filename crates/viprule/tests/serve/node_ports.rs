@@ -1,0 +1,237 @@
+//! Health check node ports beside what kube-proxy answered, and who listens when.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use viprule::health::{
+    ListenFailure, Moment, ProxyHealth, ServiceCheck, ServiceCheckOptions, ServiceChecks,
+};
+use viprule_service::model::{Family, ServiceId};
+use viprule_service::plan::NodePortTargets;
+
+use super::support::{Answer, address, eventually, get, in_namespace, is_closed};
+
+const GOLDEN: &str = include_str!("golden/healthcheck-nodeport.txt");
+const V4: &str = "127.0.0.1:32000";
+const V6: &str = "[::1]:32000";
+
+fn edge() -> ServiceId {
+    ServiceId::new("shop", "edge").unwrap()
+}
+
+fn other() -> ServiceId {
+    ServiceId::new("shop", "other").unwrap()
+}
+
+fn check(port: u16, v4: Option<usize>, v6: Option<usize>) -> ServiceCheck {
+    ServiceCheck {
+        port,
+        local_endpoints: [v4, v6],
+    }
+}
+
+struct World {
+    checks: ServiceChecks,
+    health: Arc<ProxyHealth>,
+    failures: mpsc::UnboundedReceiver<ListenFailure>,
+}
+
+impl World {
+    fn new() -> Self {
+        let health = Arc::new(ProxyHealth::new(Duration::from_secs(60)));
+        let (failures, heard) = mpsc::unbounded_channel();
+        let options = ServiceCheckOptions {
+            retry: Duration::from_millis(20),
+            ..ServiceCheckOptions::new(Some(health.clone()), failures)
+        };
+        Self {
+            checks: ServiceChecks::start(options),
+            health,
+            failures: heard,
+        }
+    }
+
+    /// What the node's addresses are, for IPv4; IPv6 ports are on every address.
+    fn set_ipv4(&self, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        let targets = [
+            NodePortTargets::Addresses(addresses),
+            NodePortTargets::Every,
+        ];
+        self.checks.set_targets(targets);
+    }
+}
+
+async fn opens(at: &str) {
+    let at: SocketAddr = address(at);
+    eventually("listening", || async { !is_closed(at).await }).await;
+}
+
+async fn closes(at: &str) {
+    let at: SocketAddr = address(at);
+    eventually("the end of listening", || is_closed(at)).await;
+}
+
+#[test]
+fn the_answer_is_kube_proxys_byte_for_byte() {
+    in_namespace(|| async {
+        let world = World::new();
+        let change = (edge(), Some(check(32_000, Some(1), None)));
+        world.checks.apply(vec![change]);
+        opens(V4).await;
+        let mut answer = get(address(V4), "/whatever").await;
+        let mut golden = Answer::parse(GOLDEN);
+        for answer in [&mut answer, &mut golden] {
+            assert!(answer.header("Date").is_some());
+            answer.headers.retain(|(name, _)| name != "Date");
+        }
+        assert_eq!(answer, golden);
+        assert!(is_closed(address(V6)).await, "it has no IPv6 cluster IP");
+    });
+}
+
+#[test]
+fn families_are_counted_on_their_own_and_counts_change_in_place() {
+    in_namespace(|| async {
+        let world = World::new();
+        let change = (edge(), Some(check(32_000, Some(2), Some(0))));
+        world.checks.apply(vec![change]);
+        opens(V6).await;
+        let weight = "X-Load-Balancing-Endpoint-Weight";
+        let answer = get(address(V4), "/").await;
+        assert_eq!((answer.status, answer.header(weight)), (200, Some("2")));
+        let answer = get(address(V6), "/").await;
+        assert_eq!((answer.status, answer.header(weight)), (503, Some("0")));
+        let change = (edge(), Some(check(32_000, Some(0), Some(3))));
+        world.checks.apply(vec![change]);
+        eventually("the new count", || async {
+            get(address(V6), "/").await.status == 200
+        })
+        .await;
+        assert_eq!(get(address(V4), "/").await.status, 503);
+    });
+}
+
+#[test]
+fn an_unhealthy_proxy_fails_every_check_and_the_node_none() {
+    in_namespace(|| async {
+        let world = World::new();
+        world.health.set_node_eligible(false);
+        let change = (edge(), Some(check(32_000, Some(1), None)));
+        world.checks.apply(vec![change]);
+        opens(V4).await;
+        assert_eq!(get(address(V4), "/").await.status, 200);
+        let long_ago = Moment::now().earlier(Duration::from_secs(61));
+        world.health.updated(Family::Ipv4, long_ago);
+        world.health.queued(Family::Ipv4, long_ago);
+        let answer = get(address(V4), "/").await;
+        assert_eq!(answer.status, 503);
+        assert!(answer.body.contains("\"serviceProxyHealthy\": false"));
+    });
+}
+
+#[test]
+fn without_a_proxy_health_server_the_proxy_counts_as_healthy() {
+    in_namespace(|| async {
+        let (failures, _heard) = mpsc::unbounded_channel();
+        let checks = ServiceChecks::start(ServiceCheckOptions::new(None, failures));
+        checks.apply(vec![(edge(), Some(check(32_000, Some(1), None)))]);
+        opens(V4).await;
+        let answer = get(address(V4), "/").await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.body.contains("\"serviceProxyHealthy\": true"));
+    });
+}
+
+#[test]
+fn listeners_follow_services() {
+    in_namespace(|| async {
+        let world = World::new();
+        let apply = |id: ServiceId, check| world.checks.apply(vec![(id, check)]);
+        apply(edge(), Some(check(32_000, Some(1), Some(1))));
+        apply(other(), Some(check(32_001, Some(1), Some(1))));
+        opens("[::1]:32001").await;
+        // Ports change hands in one go.
+        let swap = vec![
+            (edge(), Some(check(32_001, Some(1), Some(1)))),
+            (other(), Some(check(32_000, Some(1), None))),
+        ];
+        world.checks.apply(swap);
+        closes(V6).await;
+        opens(V4).await;
+        let body = get(address("127.0.0.1:32001"), "/").await.body;
+        assert!(body.contains("\"name\": \"edge\""), "{body}");
+        let body = get(address(V4), "/").await.body;
+        assert!(body.contains("\"name\": \"other\""), "{body}");
+        apply(edge(), None);
+        closes("127.0.0.1:32001").await;
+        closes("[::1]:32001").await;
+        assert!(!is_closed(address(V4)).await);
+        world.checks.stop().await;
+        assert!(is_closed(address(V4)).await);
+    });
+}
+
+#[test]
+fn listeners_follow_addresses() {
+    in_namespace(|| async {
+        let world = World::new();
+        let change = (edge(), Some(check(32_000, Some(1), Some(1))));
+        world.checks.apply(vec![change]);
+        opens("127.0.0.3:32000").await;
+        world.set_ipv4(&["127.0.0.1", "127.0.0.2"]);
+        closes("127.0.0.3:32000").await;
+        opens("127.0.0.2:32000").await;
+        opens(V4).await;
+        opens(V6).await;
+        world.set_ipv4(&["127.0.0.2", "127.0.0.3"]);
+        closes(V4).await;
+        opens("127.0.0.3:32000").await;
+        opens("127.0.0.2:32000").await;
+    });
+}
+
+#[test]
+fn a_failure_is_told_once_and_tried_again() {
+    in_namespace(|| async {
+        let mut world = World::new();
+        let taken = TcpListener::bind("127.0.0.2:32000").unwrap();
+        world.set_ipv4(&["127.0.0.1", "127.0.0.2"]);
+        let change = (edge(), Some(check(32_000, Some(1), None)));
+        world.checks.apply(vec![change]);
+        let failure = world.failures.recv().await.unwrap();
+        assert_eq!(
+            failure.note("node-0"),
+            "node node-0 failed to start healthcheck \"shop/edge\" on port 32000: \
+             listen tcp 127.0.0.2:32000: Address already in use (os error 98)"
+        );
+        // What can be served is.
+        assert_eq!(get(address(V4), "/").await.status, 200);
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert!(world.failures.try_recv().is_err(), "it was told already");
+        drop(taken);
+        eventually("another try", || async {
+            let at = address("127.0.0.2:32000");
+            !is_closed(at).await && get(at, "/").await.status == 200
+        })
+        .await;
+    });
+}
+
+#[test]
+fn an_address_that_is_not_there_yet_is_tried_again() {
+    in_namespace(|| async {
+        let mut world = World::new();
+        world.set_ipv4(&["127.0.0.1", "192.0.2.1"]);
+        let change = (edge(), Some(check(32_000, Some(1), None)));
+        world.checks.apply(vec![change]);
+        let failure = world.failures.recv().await.unwrap();
+        assert!(failure.problem.contains("192.0.2.1:32000"), "{failure:?}");
+        world.set_ipv4(&["127.0.0.1"]);
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert!(world.failures.try_recv().is_err(), "there is nothing wrong");
+        assert_eq!(get(address(V4), "/").await.status, 200);
+    });
+}
