@@ -1,0 +1,26 @@
+//! Settings that kube-proxy doesn't have.
+
+use super::fields::fields;
+
+/// Its `apiVersion`.
+pub(super) const API_VERSION: &str = "config.viprule.dev/v1alpha1";
+/// Its `kind`.
+pub(super) const KIND: &str = "VipruleConfiguration";
+
+fields! {
+    /// A document of its own, in the same file behind kube-proxy's, which reads only the first.
+    #[derive(Eq)]
+    pub struct OwnSettings {
+        /// [`KIND`].
+        pub kind: String = "kind",
+        /// [`API_VERSION`].
+        pub api_version: String = "apiVersion",
+        /// `auto`, `nft` or `legacy`; empty for `auto`.
+        pub iptables_backend: String = "iptablesBackend",
+        /// `ipv4` and `ipv6`, or one; empty for those that this kernel has.
+        pub ip_families: Vec<String> = "ipFamilies",
+        /// `error`, `warn`, `info`, `debug`, `trace`, or directives for parts of the program;
+        /// empty for what `logging.verbosity` says.
+        pub log_level: String = "logLevel",
+    }
+}

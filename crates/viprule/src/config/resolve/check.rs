@@ -1,0 +1,147 @@
+//! Problems on the way, under the names that the operator used.
+
+use crate::config::problem::Problem;
+
+/// Fields and the flags that fill them.
+const FLAGS: [(&str, &str); 34] = [
+    ("bindAddress", "bind-address"),
+    ("clientConnection.burst", "kube-api-burst"),
+    ("clusterCIDR", "cluster-cidr"),
+    ("configSyncPeriod", "config-sync-period"),
+    ("conntrack.maxPerCore", "conntrack-max-per-core"),
+    ("conntrack.min", "conntrack-min"),
+    (
+        "conntrack.tcpCloseWaitTimeout",
+        "conntrack-tcp-timeout-close-wait",
+    ),
+    (
+        "conntrack.tcpEstablishedTimeout",
+        "conntrack-tcp-timeout-established",
+    ),
+    ("conntrack.udpStreamTimeout", "conntrack-udp-timeout-stream"),
+    ("conntrack.udpTimeout", "conntrack-udp-timeout"),
+    ("detectLocal.bridgeInterface", "pod-bridge-interface"),
+    (
+        "detectLocal.interfaceNamePrefix",
+        "pod-interface-name-prefix",
+    ),
+    ("detectLocalMode", "detect-local-mode"),
+    ("healthzBindAddress", "healthz-bind-address"),
+    ("hostnameOverride", "hostname-override"),
+    ("ipFamilies", "ip-family"),
+    ("iptables.masqueradeBit", "iptables-masquerade-bit"),
+    ("iptables.minSyncPeriod", "iptables-min-sync-period"),
+    ("iptables.syncPeriod", "iptables-sync-period"),
+    ("iptablesBackend", "iptables-backend"),
+    ("ipvs.excludeCIDRs", "ipvs-exclude-cidrs"),
+    ("ipvs.minSyncPeriod", "ipvs-min-sync-period"),
+    ("ipvs.syncPeriod", "ipvs-sync-period"),
+    ("ipvs.tcpFinTimeout", "ipvs-tcpfin-timeout"),
+    ("ipvs.tcpTimeout", "ipvs-tcp-timeout"),
+    ("ipvs.udpTimeout", "ipvs-udp-timeout"),
+    ("logLevel", "log-level"),
+    ("logging.flushFrequency", "log-flush-frequency"),
+    ("logging.format", "logging-format"),
+    ("metricsBindAddress", "metrics-bind-address"),
+    ("mode", "mode"),
+    ("nodePortAddresses", "nodeport-addresses"),
+    ("oomScoreAdj", "oom-score-adj"),
+    (
+        "showHiddenMetricsForVersion",
+        "show-hidden-metrics-for-version",
+    ),
+];
+
+/// Where settings came from, which decides what they are called.
+#[derive(Debug, Clone)]
+pub(in crate::config) struct Names {
+    /// There is a file.
+    pub(in crate::config) file: bool,
+    /// The long names of all flags that were given.
+    pub(in crate::config) given: Vec<String>,
+}
+
+impl Names {
+    fn is_given(&self, flag: &str) -> bool {
+        self.given.iter().any(|name| name == flag)
+    }
+
+    /// What a field is called: the flag that filled it, or could have, or its path in the file.
+    pub(in crate::config) fn of(&self, field: &str) -> String {
+        let (base, _) = field.split_once('[').unwrap_or((field, ""));
+        if base == "hostnameOverride" && self.is_given("node") {
+            return "--node".to_owned();
+        }
+        if base.starts_with("featureGates.") && !self.file {
+            return format!("--feature-gates: {}", &base["featureGates.".len()..]);
+        }
+        let flag = FLAGS.iter().find(|(name, _)| *name == base);
+        // Beside a file, these flags alone count.
+        let beside = [
+            "hostnameOverride",
+            "ipFamilies",
+            "iptablesBackend",
+            "logLevel",
+        ];
+        match flag {
+            Some((_, flag)) if !self.file || (beside.contains(&base) && self.is_given(flag)) => {
+                format!("--{flag}")
+            }
+            _ => field.to_owned(),
+        }
+    }
+}
+
+/// Collects problems.
+pub(super) struct Check<'n> {
+    names: &'n Names,
+    problems: Vec<Problem>,
+}
+
+impl<'n> Check<'n> {
+    pub(super) const fn new(names: &'n Names) -> Self {
+        Self {
+            names,
+            problems: Vec::new(),
+        }
+    }
+
+    /// What the operator calls a field.
+    pub(super) fn name(&self, field: &str) -> String {
+        self.names.of(field)
+    }
+
+    /// Whether a flag was given.
+    pub(super) fn is_given(&self, flag: &str) -> bool {
+        self.names.is_given(flag)
+    }
+
+    pub(super) fn wrong(&mut self, field: &str, message: impl Into<String>) {
+        self.problems.push(Problem {
+            field: self.names.of(field),
+            line: None,
+            message: message.into(),
+        });
+    }
+
+    /// A value, or a problem where there is none.
+    pub(super) fn some<T>(
+        &mut self,
+        field: &str,
+        value: Option<T>,
+        message: impl FnOnce() -> String,
+    ) -> Option<T> {
+        if value.is_none() {
+            self.wrong(field, message());
+        }
+        value
+    }
+
+    pub(super) fn done(&mut self) -> Result<(), Vec<Problem>> {
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(std::mem::take(&mut self.problems))
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Networks, interfaces and marks.
+
+use ipnet::IpNet;
+use viprule_dataplane::iptables::DetectLocal;
+use viprule_service::plan::NodePortAddresses;
+use viprule_source::convert::{parse_ip, parse_range};
+
+use super::Check;
+use super::host::not_negative;
+use crate::config::proxy::KubeProxyConfiguration;
+
+/// Longest interface name, bytes (`IFNAMSIZ` less the NUL).
+const INTERFACE_LIMIT: usize = 15;
+
+/// `iptables.masqueradeBit`, which is checked in every mode, and that of nftables mode in it.
+pub(super) fn masquerade_bit(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) -> u8 {
+    let mut bit = |field: &str, value: Option<i32>| {
+        let value = value.unwrap_or(14);
+        let bit = u8::try_from(value).ok().filter(|bit| *bit <= 31);
+        bit.unwrap_or_else(|| {
+            check.wrong(field, format!("must be within 0 to 31, and {value} is not"));
+            0
+        })
+    };
+    let of_iptables = bit("iptables.masqueradeBit", proxy.iptables.masquerade_bit);
+    if proxy.mode == "nftables" {
+        return bit("nftables.masqueradeBit", proxy.nftables.masquerade_bit);
+    }
+    of_iptables
+}
+
+/// What IPVS mode alone takes, which is checked in it alone.
+pub(super) fn ipvs(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) {
+    if proxy.mode != "ipvs" {
+        return;
+    }
+    let ipvs = &proxy.ipvs;
+    not_negative("ipvs.tcpTimeout", ipvs.tcp_timeout, check);
+    not_negative("ipvs.tcpFinTimeout", ipvs.tcp_fin_timeout, check);
+    not_negative("ipvs.udpTimeout", ipvs.udp_timeout, check);
+    for (index, text) in ipvs.exclude_cidrs.iter().flatten().enumerate() {
+        network(&format!("ipvs.excludeCIDRs[{index}]"), text, check);
+    }
+}
+
+/// How local pods are recognised (contract 1.8).
+pub(super) fn detect_local(
+    proxy: &KubeProxyConfiguration,
+    check: &mut Check<'_>,
+) -> Option<DetectLocal> {
+    let detect = &proxy.detect_local;
+    match proxy.detect_local_mode.as_str() {
+        "ClusterCIDR" => cluster_cidr(&proxy.cluster_cidr, check).map(DetectLocal::ClusterCidr),
+        "NodeCIDR" => Some(DetectLocal::NodeCidr),
+        "BridgeInterface" => interface(
+            "detectLocal.bridgeInterface",
+            &detect.bridge_interface,
+            check,
+        )
+        .map(DetectLocal::BridgeInterface),
+        "InterfaceNamePrefix" => {
+            let prefix = &detect.interface_name_prefix;
+            interface("detectLocal.interfaceNamePrefix", prefix, check)
+                .map(DetectLocal::InterfaceNamePrefix)
+        }
+        other => {
+            check.wrong(
+                "detectLocalMode",
+                format!(
+                    "must be ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix or \
+                     empty for ClusterCIDR, not {other:?}"
+                ),
+            );
+            None
+        }
+    }
+}
+
+fn cluster_cidr(text: &str, check: &mut Check<'_>) -> Option<Vec<IpNet>> {
+    const FIELD: &str = "clusterCIDR";
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let texts = text.split(',').map(str::trim);
+    let networks: Vec<_> = texts.map(|text| network(FIELD, text, check)).collect();
+    let networks: Vec<IpNet> = networks.into_iter().collect::<Option<_>>()?;
+    let of_v4 = networks
+        .iter()
+        .filter(|net| matches!(net, IpNet::V4(_)))
+        .count();
+    if networks.len() > 2 || of_v4 > 1 || networks.len() - of_v4 > 1 {
+        check.wrong(FIELD, "takes one network, or one of each family");
+    }
+    Some(networks)
+}
+
+fn network(field: &str, text: &str, check: &mut Check<'_>) -> Option<IpNet> {
+    check.some(field, parse_range(text), || match parse_ip(text) {
+        Some(ip) => format!("{text} needs a prefix length, as {}", IpNet::from(ip)),
+        None => format!("{text:?} is not a network such as 10.244.0.0/16"),
+    })
+}
+
+fn interface(field: &'static str, name: &str, check: &mut Check<'_>) -> Option<String> {
+    if name.is_empty() {
+        let mode = check.name("detectLocalMode");
+        check.wrong(field, format!("is needed with this {mode}"));
+        return None;
+    }
+    if name.len() > INTERFACE_LIMIT || name.contains(|c: char| c == '/' || c.is_whitespace()) {
+        check.wrong(field, format!("{name:?} is not an interface name"));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// Networks, or the word `primary` alone.
+pub(super) fn node_port_addresses(
+    texts: &[String],
+    check: &mut Check<'_>,
+) -> Option<NodePortAddresses> {
+    match texts {
+        [] => return Some(NodePortAddresses::All),
+        [word] if word == "primary" => return Some(NodePortAddresses::Primary),
+        _ => {}
+    }
+    let networks: Vec<_> = texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| {
+            let field = format!("nodePortAddresses[{index}]");
+            if text == "primary" {
+                check.wrong(&field, "\"primary\" stands alone, without networks");
+                return None;
+            }
+            network(&field, text, check)
+        })
+        .collect();
+    let networks = networks.into_iter().collect::<Option<_>>()?;
+    Some(NodePortAddresses::Networks(networks))
+}

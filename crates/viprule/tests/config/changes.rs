@@ -1,0 +1,143 @@
+//! What another file means for an agent that runs.
+
+use viprule::config::{Changes, Effective};
+
+use crate::support::{OWN_HEAD, Place};
+
+fn adopt(old: &str, new: &str) -> (Effective, Changes) {
+    let place = Place::new(old);
+    let before = place.load("--hostname-override=a").unwrap();
+    place.write(new);
+    Changes::adopt(&before, place.load("--hostname-override=a").unwrap())
+}
+
+fn changes(new: &str) -> Changes {
+    adopt("", new).1
+}
+
+#[test]
+fn the_same_said_otherwise_is_no_change() {
+    assert!(changes("# a comment\nmode: iptables\n").is_empty());
+    // The flag wins.
+    assert!(!changes("hostnameOverride: b").plan);
+    assert_eq!(changes("hostnameOverride: b"), Changes::default());
+}
+
+#[test]
+fn each_field_concerns_its_part() {
+    let shown = Changes {
+        shown: true,
+        ..Changes::default()
+    };
+    assert_eq!(changes("portRange: 1-2"), shown);
+    let of = |field: &str| changes(field);
+    assert_eq!(
+        of("bindAddress: 10.0.0.1"),
+        Changes {
+            plan: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("featureGates: {AllowServiceExternalIPs: false}"),
+        Changes {
+            plan: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("clusterCIDR: 10.0.0.0/8"),
+        Changes {
+            dataplane: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("nodePortAddresses: [primary]"),
+        Changes {
+            dataplane: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("iptables: {syncPeriod: 9s}"),
+        Changes {
+            sync: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("logging: {verbosity: 4}"),
+        Changes {
+            log_level: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("conntrack: {min: 5}"),
+        Changes {
+            conntrack: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("oomScoreAdj: 5"),
+        Changes {
+            oom_score_adj: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("healthzBindAddress: 10.0.0.1"),
+        Changes {
+            health: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("metricsBindAddress: 10.0.0.1"),
+        Changes {
+            metrics: true,
+            ..shown.clone()
+        }
+    );
+    assert_eq!(
+        of("clientConnection: {kubeconfig: /x}"),
+        Changes {
+            source: true,
+            ..shown
+        }
+    );
+}
+
+#[test]
+fn what_takes_a_restart_is_named_and_stays() {
+    let own = format!("{OWN_HEAD}ipFamilies: [ipv4]\niptablesBackend: nft\n");
+    let fields = format!("logging: {{format: json}}\nclusterCIDR: 10.0.0.0/8\n{own}");
+    let (now, changes) = adopt("", &fields);
+    assert_eq!(
+        changes.restart,
+        ["logging.format", "ipFamilies", "iptablesBackend"]
+    );
+    assert!(changes.dataplane, "the rest is taken over");
+    assert_eq!(now.proxy.logging.format, "text");
+    assert_eq!(now.resolve().iptables.families.len(), 2);
+    assert!(!now.resolve().families_chosen);
+    assert_eq!(now.resolve().backend.to_string(), "auto");
+}
+
+#[test]
+fn the_mode_stays_with_all_that_it_decides() {
+    let place = Place::new("");
+    let before = place.load("").unwrap();
+    place.write("iptables: {masqueradeBit: 3, syncPeriod: 9s}\noomScoreAdj: 5\n");
+    let mut new = place.load("").unwrap();
+    // As a build with more modes would have it.
+    new.proxy.mode = "nftables".to_owned();
+    let (now, changes) = Changes::adopt(&before, new);
+    assert_eq!(changes.restart, ["mode"]);
+    assert_eq!(now.proxy.mode, "iptables");
+    assert_eq!(now.proxy.iptables, before.proxy.iptables);
+    assert_eq!((changes.sync, changes.dataplane), (false, false));
+    assert!(changes.oom_score_adj);
+}
