@@ -3,3 +3,8 @@
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod debug;
+pub mod health;
+pub mod http;
+pub mod log;
+pub mod metrics;

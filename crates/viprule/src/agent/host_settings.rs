@@ -1,7 +1,19 @@
-//! Kernel settings that rules rely on.
+//! Kernel settings that rules rely on, and those that the operator asks for.
 
 use viprule_dataplane::iptables::Options;
+use viprule_writer::host::{Host, HostSettings};
 use viprule_writer::{WriteError, sysctl};
+
+use crate::config::Resolved;
+
+/// What a setting that can't be made means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strictness {
+    /// It is told; Services work without it.
+    Told,
+    /// It is an error.
+    Fatal,
+}
 
 /// Lets packets with loopback destinations be routed, which node ports on 127.0.0.1 need
 /// (contract 2.11). Never taken back, as others may rely on it by then.
@@ -13,6 +25,33 @@ pub fn ensure(options: &Options) -> Result<(), WriteError> {
             value = 1,
             "set for node ports on loopback"
         );
+    }
+    Ok(())
+}
+
+/// Makes limits and timeouts of connection tracking and this process' OOM score what the
+/// configuration says (contract 5.2).
+pub(super) fn make(resolved: &Resolved, strictness: Strictness) -> anyhow::Result<()> {
+    let conntrack = &resolved.conntrack;
+    let outcome = Host::default().apply(&HostSettings {
+        max_per_core: conntrack.max_per_core,
+        min: Some(conntrack.min),
+        tcp_established: conntrack.tcp_established_timeout,
+        tcp_close_wait: conntrack.tcp_close_wait_timeout,
+        tcp_be_liberal: conntrack.tcp_be_liberal,
+        udp: conntrack.udp_timeout,
+        udp_stream: conntrack.udp_stream_timeout,
+        oom_score_adj: Some(resolved.oom_score_adj),
+    });
+    for change in &outcome.changed {
+        tracing::info!(from = change.from, to = change.to, "set {}", change.setting);
+    }
+    for problem in &outcome.problems {
+        anyhow::ensure!(
+            strictness == Strictness::Told || !problem.essential,
+            "{problem}"
+        );
+        tracing::warn!("{problem}");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The sync loop: when to write and when to look.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
@@ -9,96 +10,115 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant, MissedTickBehavior};
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::Iptables;
-use viprule_service::model::Event;
+use viprule_service::model::ServiceId;
 use viprule_service::tracker::Conflict;
-use viprule_writer::iptables::IptablesWriter;
+use viprule_writer::backend::HostWriter;
 use viprule_writer::{WriteError, Writer as _};
 
+use super::news::{Happened, NewSettings, News};
+use super::patience::Patience;
 use super::rival::Rival;
+use super::surroundings::Surroundings;
+use super::takeover::Takeover;
+use super::telemetry::{Cause, Pending, Telemetry, shares};
 use super::{Report, SyncError, Syncer};
+use crate::config::Resolved;
 
 /// How long to wait before trying again after an error, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
-/// What sources tell the sync loop.
-#[derive(Debug)]
-pub(super) enum News {
-    /// Something happened.
-    Events(Vec<Event>),
-    /// All that exists has been told: the first sync may begin.
-    Complete,
-}
-
 /// Owns the plans and the kernel.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    syncer: Syncer<Iptables, IptablesWriter>,
-    inbox: mpsc::UnboundedReceiver<News>,
-    conflicts: mpsc::UnboundedSender<Conflict>,
-    sync_period: Duration,
-    min_sync_period: Duration,
+    pub(super) syncer: Syncer<Iptables, HostWriter>,
+    pub(super) inbox: mpsc::Receiver<News>,
+    /// Conflicts between Services, to be told by whoever knows where the Services come from.
+    pub(super) conflicts: mpsc::UnboundedSender<Conflict>,
+    pub(super) telemetry: Telemetry,
+    pub(super) surroundings: Surroundings,
+    pub(super) takeover: Takeover,
+    pub(super) resolved: Resolved,
+    /// What the first sync waits for besides [`News::Complete`].
+    pub(super) patience: Patience,
+    pub(super) timing: Timing,
+    /// Everything has been told: from now on events ask for syncs.
+    pub(super) ready: bool,
+    /// News was taken that no sync has seen.
+    pub(super) owes: bool,
+    pub(super) pending: Pending,
+}
+
+/// When to do what next, and what was told.
+#[derive(Debug)]
+pub(super) struct Timing {
     /// No sync of changes before this.
     not_before: Instant,
     /// When everything is looked at again because an attempt failed. Nothing is done before.
     retry_at: Option<Instant>,
     backoff: Duration,
     rival: Rival,
+    /// Services that were told to be refused by the kernel.
+    refused: BTreeSet<ServiceId>,
 }
 
-impl Keeper {
-    /// Nothing is written before [`News::Complete`]. Conflicts between Services go to
-    /// `conflicts`, to be told by whoever knows where the Services come from.
-    pub(super) fn new(
-        syncer: Syncer<Iptables, IptablesWriter>,
-        inbox: mpsc::UnboundedReceiver<News>,
-        conflicts: mpsc::UnboundedSender<Conflict>,
-        sync_period: Duration,
-        min_sync_period: Duration,
-    ) -> Self {
+impl Timing {
+    pub(super) fn new() -> Self {
         Self {
-            syncer,
-            inbox,
-            conflicts,
-            sync_period,
-            min_sync_period,
             not_before: Instant::now(),
             retry_at: None,
             backoff: BACKOFF.0,
             rival: Rival::default(),
+            refused: BTreeSet::new(),
         }
     }
+}
 
+impl Keeper {
     /// Runs until told to stop, or until the sources or the kernel's permissions are gone.
+    /// Nothing is written before [`News::Complete`].
     pub(super) async fn keep(mut self, mut stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
+        self.telemetry.started();
         tokio::select! {
             _ = &mut stopped => return Ok(()),
-            complete = self.wait_for_everything() => if !complete { return Ok(()) },
+            complete = self.wait_for_everything() => if !complete? { return Ok(()) },
         }
+        self.check_fit()?;
         let notifications = self.syncer.writer().notifications();
-        let descriptor = readable(notifications.as_fd().try_clone_to_owned()?)?;
-        let mut timer = time::interval(self.sync_period);
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.look("first sync")?;
+        let descriptor = notifications
+            .map(|socket| readable(socket.as_fd().try_clone_to_owned()?))
+            .transpose()?;
+        let mut timer = timer(self.resolved.sync.period);
+        self.look(&Cause::Start)?;
         loop {
-            let (not_before, retry_at) = (self.not_before, self.retry_at);
-            let repair_at = self.rival.not_before();
-            let news = async {
-                time::sleep_until(not_before).await;
-                self.inbox.recv().await
-            };
+            let Timing {
+                not_before,
+                retry_at,
+                ..
+            } = self.timing;
+            let repair_at = self.timing.rival.not_before();
+            let owes = self.owes && retry_at.is_none();
             let foreign = async {
                 wait_for(repair_at).await;
-                descriptor.readable().await
+                match &descriptor {
+                    Some(descriptor) => descriptor.readable().await,
+                    None => std::future::pending().await,
+                }
             };
             let retry = wait_for(retry_at);
             tokio::select! {
                 biased;
                 _ = &mut stopped => return Ok(()),
-                () = retry, if retry_at.is_some() => self.look("retry")?,
-                news = news, if retry_at.is_none() => {
+                () = retry, if retry_at.is_some() => self.look(&Cause::Retry)?,
+                () = time::sleep_until(not_before), if owes => self.sync(&Cause::Change)?,
+                // Also while nothing can be written: it may be what helps, and nobody is kept
+                // waiting.
+                news = self.inbox.recv() => {
                     let Some(news) = news else { return Ok(()) };
+                    let period = self.resolved.sync.period;
                     self.take(news);
-                    self.sync()?;
+                    if self.resolved.sync.period != period {
+                        timer = self::timer(self.resolved.sync.period);
+                    }
                 }
                 ready = foreign, if retry_at.is_none() => {
                     ready?.clear_ready();
@@ -109,61 +129,126 @@ impl Keeper {
         }
     }
 
+    fn check_fit(&self) -> anyhow::Result<()> {
+        let families = &self.telemetry.families;
+        let tracker = self.syncer.tracker();
+        self.patience.check_fit(&self.resolved, tracker, families)
+    }
+
     /// False where the sources ended before.
-    async fn wait_for_everything(&mut self) -> bool {
-        while let Some(news) = self.inbox.recv().await {
-            match news {
-                News::Events(events) => {
-                    for event in events {
-                        self.syncer.apply(event);
+    async fn wait_for_everything(&mut self) -> anyhow::Result<bool> {
+        let mut complete = false;
+        loop {
+            let missing = self.patience.missing(self.syncer.tracker());
+            if complete && missing.is_none() {
+                self.ready = true;
+                return Ok(true);
+            }
+            tokio::select! {
+                news = self.inbox.recv() => match news {
+                    Some(News::Complete) => {
+                        complete = true;
+                        self.patience.begin(self.syncer.tracker());
                     }
+                    Some(news) => {
+                        self.take_one(news);
+                        if complete {
+                            // Settings may have changed what is waited for.
+                            self.patience.begin(self.syncer.tracker());
+                        }
+                    }
+                    None => return Ok(false),
+                },
+                () = self.patience.over(), if complete => {
+                    self.patience.give_up(self.syncer.tracker())?;
                 }
-                News::Complete => return true,
             }
         }
-        false
     }
 
     /// Takes this news and all that arrived while the kernel was busy.
     fn take(&mut self, first: News) {
+        self.owes = true;
         let mut next = Some(first);
         while let Some(news) = next {
-            if let News::Events(events) = news {
-                for event in events {
-                    self.syncer.apply(event);
-                }
-            }
+            self.take_one(news);
             next = self.inbox.try_recv().ok();
         }
     }
 
-    /// Looks at everything and puts it right.
-    fn look(&mut self, why: &'static str) -> Result<(), SyncError> {
-        let outcome = self.syncer.reconcile(Scope::Everything);
-        self.conclude(why, outcome)
+    fn take_one(&mut self, news: News) {
+        match news {
+            News::Events(happened) => {
+                let Happened {
+                    events,
+                    triggers,
+                    arrived,
+                } = happened;
+                self.telemetry
+                    .queued(&mut self.pending, &events, triggers, arrived);
+                if self.ready {
+                    self.telemetry.requested();
+                }
+                for event in events {
+                    self.syncer.apply(event);
+                }
+            }
+            News::Settings(settings) => {
+                if self.ready {
+                    self.telemetry.requested();
+                }
+                let NewSettings {
+                    resolved,
+                    dataplane,
+                } = *settings;
+                if let Some(retry_at) = &mut self.timing.retry_at {
+                    // They may be the cure.
+                    *retry_at = Instant::now();
+                }
+                self.patience.adapt(&dataplane);
+                self.syncer.configure(resolved.plan.clone(), dataplane);
+                self.resolved = resolved;
+                if self.ready
+                    && let Err(problem) = self.check_fit()
+                {
+                    tracing::error!("{problem:#}");
+                }
+            }
+            News::Complete => {}
+        }
     }
 
-    fn sync(&mut self) -> Result<(), SyncError> {
-        let outcome = self.syncer.sync();
-        self.conclude("changed", outcome)
+    /// Looks at everything and puts it right.
+    fn look(&mut self, cause: &Cause) -> Result<(), SyncError> {
+        self.attempt(cause, |syncer| syncer.reconcile(Scope::Everything))
+            .map(drop)
+    }
+
+    fn sync(&mut self, cause: &Cause) -> Result<(), SyncError> {
+        self.attempt(cause, Syncer::sync).map(drop)
     }
 
     /// Puts right what somebody else changed.
     fn repair(&mut self) -> Result<(), SyncError> {
         let changes = match self.syncer.writer().foreign_changes() {
             Ok(changes) => changes,
-            Err(error) => return self.conclude("repair", Err(error.into())),
+            Err(error) => {
+                let by = Cause::Foreign(Vec::new());
+                return self.attempt(&by, |_| Err(error.into())).map(drop);
+            }
         };
         if changes.scope.is_empty() {
             return Ok(());
         }
-        let outcome = self.syncer.reconcile(changes.scope);
-        if let Ok(report) = &outcome
-            && !report.is_empty()
-        {
-            let by = changes.by.join(", ");
+        let cause = Cause::Foreign(changes.by);
+        let repaired = self.attempt(&cause, |syncer| syncer.reconcile(changes.scope))?;
+        let Cause::Foreign(by) = cause else {
+            return Ok(());
+        };
+        if repaired {
+            let by = by.join(", ");
             tracing::warn!(by, "another program changed our rules");
-            if let Some(pause) = self.rival.repaired(Instant::now()) {
+            if let Some(pause) = self.timing.rival.repaired(Instant::now()) {
                 tracing::error!(
                     by,
                     ?pause,
@@ -172,36 +257,61 @@ impl Keeper {
                 );
             }
         }
-        self.conclude("repair", outcome)
+        Ok(())
     }
 
     /// The timer: nothing is read as long as the kernel says that nobody has changed anything.
     fn check(&mut self) -> Result<(), SyncError> {
         self.repair()?;
-        if self.syncer.has_refused() {
+        if self.timing.retry_at.is_none() && self.syncer.has_refused() {
             self.syncer.release_refused();
-            return self.sync();
+            return self.sync(&Cause::Period);
         }
         Ok(())
     }
 
-    /// Logs an outcome. Errors that time may heal are tried again.
-    fn conclude(
+    /// Syncs, and tells whoever wants to know. True where something was written. Errors that time
+    /// may heal are tried again.
+    fn attempt(
         &mut self,
-        what: &'static str,
-        outcome: Result<Report, SyncError>,
-    ) -> Result<(), SyncError> {
-        self.not_before = Instant::now() + self.min_sync_period;
-        self.retry_at = None;
+        cause: &Cause,
+        sync: impl FnOnce(&mut Syncer<Iptables, HostWriter>) -> Result<Report, SyncError>,
+    ) -> Result<bool, SyncError> {
+        let start = Instant::now();
+        self.surroundings.prepare(&self.syncer, cause);
+        let outcome = sync(&mut self.syncer);
+        let took = start.elapsed();
+        // Before health checks are opened: it says where.
+        self.surroundings.tell(&self.syncer, &self.telemetry);
+        let pending = &mut self.pending;
+        let adopted = self.syncer.found();
+        let ledger = self.syncer.ledger();
+        self.telemetry
+            .synced(cause, took, outcome.as_ref(), adopted, pending, ledger);
+        let quarantined = self.syncer.quarantined();
+        let told = &mut self.timing.refused;
+        if quarantined.keys().ne(told.iter()) {
+            let new = quarantined.iter().filter(|(id, _)| !told.contains(*id));
+            self.telemetry.quarantined(new, quarantined.len());
+            *told = quarantined.keys().cloned().collect();
+        }
         for conflict in self.syncer.take_conflicts() {
+            self.telemetry.metrics.claim_conflict();
             // Sources that have ended have nobody to tell.
             let _ = self.conflicts.send(conflict);
         }
+        self.timing.not_before = Instant::now() + self.resolved.sync.min;
+        self.timing.retry_at = None;
         match outcome {
             Ok(report) => {
-                self.backoff = BACKOFF.0;
-                log(what, &report);
-                Ok(())
+                self.timing.backoff = BACKOFF.0;
+                log(cause.as_str(), &report);
+                self.owes = false;
+                // What another proxy left may be all that a refused Service has.
+                if !self.syncer.has_refused() {
+                    self.takeover.complete(&self.telemetry);
+                }
+                Ok(!report.is_empty())
             }
             Err(
                 error
@@ -209,11 +319,12 @@ impl Keeper {
             ) => Err(error),
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                tracing::error!("{what} failed, trying again: {error:#}");
+                tracing::error!("{} failed, trying again: {error:#}", cause.as_str());
                 // What a failed sync has left is in nobody's books.
-                self.retry_at = Some(Instant::now() + self.backoff);
-                self.backoff = (self.backoff * 2).min(BACKOFF.1);
-                Ok(())
+                let backoff = self.timing.backoff;
+                self.timing.retry_at = Some(Instant::now() + backoff);
+                self.timing.backoff = (backoff * 2).min(BACKOFF.1);
+                Ok(false)
             }
         }
     }
@@ -226,6 +337,12 @@ async fn wait_for(time: Option<Instant>) {
     }
 }
 
+fn timer(period: Duration) -> time::Interval {
+    let mut timer = time::interval_at(Instant::now() + period, period);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}
+
 #[expect(
     deprecated,
     reason = "the other constructor is unsafe; an owned descriptor is sound here"
@@ -235,22 +352,9 @@ fn readable(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
 }
 
 fn log(what: &str, report: &Report) {
-    /// Shares named in one line.
-    const NAMED: usize = 5;
     if report.is_empty() {
         tracing::debug!("{what}: nothing to write");
         return;
-    }
-    let mut shares: Vec<&str> = report
-        .touched
-        .iter()
-        .take(NAMED)
-        .map(|touched| touched.share.as_str())
-        .collect();
-    let more = report.touched.len().saturating_sub(NAMED);
-    let more = format!("{more} more");
-    if report.touched.len() > NAMED {
-        shares.push(&more);
     }
     tracing::info!(
         created = report.created,
@@ -258,6 +362,6 @@ fn log(what: &str, report: &Report) {
         removed = report.removed,
         transactions = report.transactions,
         "{what}: {}",
-        shares.join(", ")
+        shares(report).join(", ")
     );
 }

@@ -1,16 +1,31 @@
 //! The node agent: what happens when, and what follows from it.
 
 mod books;
+mod flows;
 mod fragment;
+mod front;
+mod glimpse;
 pub mod host_settings;
+mod inputs;
 mod keeper;
+mod ledger;
+mod news;
+mod patience;
 mod report;
 mod rival;
 mod run;
+mod servers;
+mod surroundings;
 mod syncer;
+mod takeover;
+mod telemetry;
+mod watches;
 mod write;
 
 pub use fragment::FragmentId;
+pub use glimpse::Glimpse;
+pub use ledger::{Ledger, NoLocal, Totals};
 pub use report::{Report, Touched};
-pub use run::{RunOptions, run};
+pub use run::{prepare_host, run};
 pub use syncer::{SyncError, Syncer, desired};
+pub use takeover::remove_everything;

@@ -1,6 +1,7 @@
 //! What a sync did.
 
 use serde::Serialize;
+use viprule_dataplane::RuleCounts;
 
 /// What a sync did, for logs and for the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -15,8 +16,14 @@ pub struct Report {
     pub transactions: usize,
     /// Bytes sent.
     pub bytes: usize,
+    /// Rules written.
+    #[serde(skip)]
+    pub rules: RuleCounts,
     /// What was touched, by share of the state.
     pub touched: Vec<Touched>,
+    /// What an earlier proxy had left elsewhere and is gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leavings: Vec<String>,
     /// What the kernel refused, and why.
     pub refused: Vec<String>,
 }
@@ -38,7 +45,7 @@ pub struct Touched {
 impl Report {
     /// True where the kernel had it all.
     pub fn is_empty(&self) -> bool {
-        self.created + self.replaced + self.removed == 0
+        self.created + self.replaced + self.removed == 0 && self.leavings.is_empty()
     }
 
     pub(super) fn add(&mut self, touched: Touched) {
@@ -51,13 +58,15 @@ impl Report {
     }
 
     /// Adds what a later sync did. What is refused is what it says.
-    pub(super) fn join(&mut self, other: Self) {
+    pub(crate) fn join(&mut self, other: Self) {
         self.created += other.created;
         self.replaced += other.replaced;
         self.removed += other.removed;
         self.transactions += other.transactions;
         self.bytes += other.bytes;
+        self.rules += other.rules;
         self.touched.extend(other.touched);
+        self.leavings.extend(other.leavings);
         self.refused = other.refused;
     }
 }

@@ -9,10 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use viprule_dataplane::{Dataplane, Fingerprint, NodeEffect, ObjectKey as _, Scope, State};
 use viprule_service::model::{Event, ServiceId};
+use viprule_service::plan::{NodeFacts, PlanConfig, UdpDestination};
 use viprule_service::tracker::{Conflict, Tracker};
+use viprule_writer::conntrack::Cleaner;
 use viprule_writer::{PartOf, WriteError, Writer};
 
 use super::books::Books;
+use super::glimpse::Glimpse;
+use super::ledger::{Ledger, Note};
+use super::write::rules;
 use super::{FragmentId, Report};
 
 /// How often the kernel is looked at again in one sync because others keep changing our objects
@@ -57,9 +62,18 @@ pub struct Syncer<D: Dataplane, W> {
     pub(super) dataplane: D,
     pub(super) writer: W,
     pub(super) books: Books<D::Key>,
+    pub(super) ledger: Ledger,
+    /// Ends flows that lead to endpoints which are gone.
+    pub(super) cleaner: Option<Cleaner>,
+    /// How many objects of ours the first look found.
+    found: Option<usize>,
+    /// UDP frontends that it found, until all Services are known to be written.
+    found_udp: Vec<UdpDestination>,
     pub(super) quarantined: BTreeMap<ServiceId, String>,
     /// Objects that belong to no fragment and that the kernel won't let go, with its reasons.
     pub(super) stuck: BTreeMap<D::Key, String>,
+    /// Services that are gone and whose objects became nobody's, until those are removed.
+    pub(super) departed: BTreeSet<ServiceId>,
     /// Services that ask for what another one has, not told yet.
     conflicts: Vec<Conflict>,
     /// Fragments still to be written.
@@ -73,6 +87,7 @@ where
     D: Dataplane,
     W: Writer<Key = D::Key, Object = D::Object>,
     Fingerprint: From<D::Object>,
+    Glimpse: From<D::Object>,
 {
     /// A syncer that knows nothing of the kernel yet: [`Syncer::reconcile`] everything first.
     pub fn new(tracker: Tracker, dataplane: D, writer: W) -> Self {
@@ -81,12 +96,34 @@ where
             dataplane,
             writer,
             books: Books::new(),
+            ledger: Ledger::new(),
+            cleaner: None,
+            found: None,
+            found_udp: Vec::new(),
             quarantined: BTreeMap::new(),
             stuck: BTreeMap::new(),
+            departed: BTreeSet::new(),
             conflicts: Vec::new(),
             owed: BTreeSet::new(),
             removing: false,
         }
+    }
+
+    /// Lets a cleaner know of UDP Services' endpoints, so that it ends flows which lead to others.
+    #[must_use]
+    pub fn with_cleaner(mut self, cleaner: Cleaner) -> Self {
+        self.cleaner = Some(cleaner);
+        self
+    }
+
+    /// The cleaner, where there is one.
+    pub fn cleaner(&self) -> Option<&Cleaner> {
+        self.cleaner.as_ref()
+    }
+
+    /// How many objects of ours were in the kernel before the first sync.
+    pub fn found(&self) -> usize {
+        self.found.unwrap_or_default()
     }
 
     /// The facts that the plans are made of.
@@ -104,6 +141,11 @@ where
         &self.dataplane
     }
 
+    /// Facts about what was written.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
     /// Services that the kernel refused, with its reasons. What was there of them before stays.
     pub fn quarantined(&self) -> &BTreeMap<ServiceId, String> {
         &self.quarantined
@@ -112,6 +154,12 @@ where
     /// Takes an event. Nothing is written before the next [`Syncer::sync`].
     pub fn apply(&mut self, event: Event) {
         self.tracker.apply(event);
+    }
+
+    /// Takes new settings. Nothing is written before the next [`Syncer::sync`].
+    pub fn configure(&mut self, plan: PlanConfig, settings: D::Settings) {
+        self.tracker.configure(plan);
+        self.owe(|dataplane, facts| dataplane.configure(settings, facts));
     }
 
     /// Writes what the events since the last sync changed.
@@ -129,7 +177,13 @@ where
     pub fn reconcile(&mut self, scope: Scope<PartOf<W>>) -> Result<Report, SyncError> {
         self.stuck.clear();
         self.look(&scope)?;
-        self.write_owed()
+        let report = self.write_owed()?;
+        // Not before the cleaner knows all Services: what it does not know it would end.
+        let found = std::mem::take(&mut self.found_udp);
+        if let Some(cleaner) = &self.cleaner {
+            cleaner.removed(found);
+        }
+        Ok(report)
     }
 
     /// Conflicts between Services that came up since the last question.
@@ -172,22 +226,31 @@ where
             self.owed.insert(FragmentId::Service(service));
         }
         if changes.node {
-            let effect = self.dataplane.set_node(self.tracker.facts());
-            if effect >= NodeEffect::Foundation {
-                self.owed
-                    .extend([FragmentId::Foundation, FragmentId::Links]);
-            }
-            if effect >= NodeEffect::Everything {
-                self.quarantined.clear();
-                self.owed
-                    .extend(self.tracker.services().into_iter().map(FragmentId::Service));
-            }
+            self.owe(D::set_node);
+        }
+    }
+
+    /// Changes the dataplane, and owes what is rendered otherwise from then on.
+    fn owe(&mut self, change: impl FnOnce(&mut D, &NodeFacts) -> NodeEffect) {
+        let effect = change(&mut self.dataplane, self.tracker.facts());
+        if effect >= NodeEffect::Foundation {
+            self.owed
+                .extend([FragmentId::Foundation, FragmentId::Links]);
+        }
+        if effect >= NodeEffect::Everything {
+            self.quarantined.clear();
+            self.owed
+                .extend(self.tracker.services().into_iter().map(FragmentId::Service));
         }
     }
 
     /// Corrects the books by what the kernel has, and owes what may differ from the plans.
     pub(super) fn look(&mut self, scope: &Scope<PartOf<W>>) -> Result<(), SyncError> {
-        let seen = self.writer.observe::<Fingerprint>(scope)?;
+        let seen = if self.found.is_none() {
+            self.first_look(scope)?
+        } else {
+            self.writer.observe::<Fingerprint>(scope)?
+        };
         self.take_changes();
         let affected = self.books.correct(scope, seen);
         self.owed.extend(affected);
@@ -206,6 +269,18 @@ where
         Ok(())
     }
 
+    /// Looks at what others left.
+    fn first_look(
+        &mut self,
+        scope: &Scope<PartOf<W>>,
+    ) -> Result<State<D::Key, Fingerprint>, WriteError> {
+        let seen = self.writer.observe::<Glimpse>(scope)?;
+        self.found = Some(seen.len());
+        self.found_udp = seen.iter().filter_map(|(_, glimpse)| glimpse.udp).collect();
+        let prints = seen.into_iter().map(|(key, glimpse)| (key, glimpse.print));
+        Ok(prints.collect())
+    }
+
     /// Writes until nothing is owed that the kernel takes.
     fn write_owed(&mut self) -> Result<Report, SyncError> {
         let mut report = Report::default();
@@ -217,6 +292,7 @@ where
             }
             report.join(self.write(&pieces, &mut attempts)?);
         }
+        self.end_departed_flows();
         report.refused = self.refusal_lines();
         Ok(report)
     }
@@ -243,16 +319,23 @@ where
         services.chain(stuck).collect()
     }
 
-    pub(super) fn render(&self, id: &FragmentId) -> State<D::Key, D::Object> {
-        match id {
+    /// What a fragment shall be, and what to note about it once it is.
+    pub(super) fn render(&self, id: &FragmentId) -> (State<D::Key, D::Object>, Note) {
+        let count = |state: &State<_, _>| rules::<D>(state.iter().map(|(key, it)| (key, it)));
+        let state = match id {
             FragmentId::Foundation => self.dataplane.foundation(),
             FragmentId::Links => self.dataplane.links(),
-            FragmentId::Service(id) => self
-                .tracker
-                .plan(id)
-                .map(|plan| self.dataplane.service(&plan))
-                .unwrap_or_default(),
-        }
+            FragmentId::Service(id) => {
+                let Some(plan) = self.tracker.plan(id) else {
+                    return (State::default(), Note::Service(None));
+                };
+                let state = self.dataplane.service(&plan);
+                let facts = self.ledger.facts(&plan, count(&state));
+                return (state, Note::Service(Some(facts)));
+            }
+        };
+        let rules = count(&state);
+        (state, Note::Rules(rules))
     }
 }
 

@@ -1,8 +1,12 @@
 //! One transaction after the other, and what follows from the kernel's answers.
 
-use viprule_dataplane::{Content as _, Dataplane, Diff, Fingerprint, Scope, State, diff};
+use viprule_dataplane::{
+    Content as _, Dataplane, Diff, Fingerprint, RuleCounts, Scope, State, diff,
+};
 use viprule_writer::{ApplyError, PartOf, Refusal, Tag, Writer};
 
+use super::glimpse::Glimpse;
+use super::ledger::Note;
 use super::syncer::Piece;
 use super::{FragmentId, Report, SyncError, Syncer, Touched};
 
@@ -11,6 +15,7 @@ where
     D: Dataplane,
     W: Writer<Key = D::Key, Object = D::Object>,
     Fingerprint: From<D::Object>,
+    Glimpse: From<D::Object>,
 {
     /// Tries to write these pieces. Afterwards they are written, or set aside because the kernel
     /// refuses them, or still owed and an attempt was used up.
@@ -74,9 +79,14 @@ where
         match piece {
             Piece::Fragment(id @ FragmentId::Service(service)) => {
                 self.owed.remove(id);
-                if self.tracker().service(service).is_none() && self.books.disown(id) {
+                if self.tracker().service(service).is_none() {
                     // What is left of it is removed object by object.
-                    return Ok(true);
+                    self.ledger.enter(id, &Note::Service(None));
+                    self.departed.insert(service.clone());
+                    return Ok(self.books.disown(id));
+                }
+                if let Some(cleaner) = &self.cleaner {
+                    cleaner.withdraw(service);
                 }
                 let reason = reason.to_owned();
                 let before = self.quarantined.insert(service.clone(), reason.clone());
@@ -127,16 +137,17 @@ where
             let tag = Tag(u32::try_from(at).unwrap_or(u32::MAX));
             match piece {
                 Piece::Fragment(id) if self.owed.contains(id) => {
-                    let desired = self.render(id);
+                    let (desired, note) = self.render(id);
                     let held = self.books.held(id, &desired);
                     let digest = desired.fingerprints();
                     // A start on a kernel that has it all should cost no more than looking.
                     if held != digest {
                         let diff = diff(&held, &desired);
                         report.add(touched(id.to_string(), &diff));
+                        report.rules += rules::<D>(diff.writes.iter().map(|it| (it.key, it.new)));
                         self.writer.stage(tag, &diff)?;
                     }
-                    written.push((id.clone(), digest));
+                    written.push((id.clone(), digest, note));
                 }
                 Piece::Orphan(key) if !self.stuck.contains_key(key) => {
                     // Adopted by a fragment meanwhile, or gone.
@@ -157,11 +168,14 @@ where
             replaced: 0,
             removed: removed.len(),
         });
+        self.announce_flows(&written);
         let sent = self.writer.commit()?;
         report.transactions = sent.transactions;
         report.bytes = sent.bytes;
-        for (id, digest) in written {
+        for (id, digest, note) in written {
             self.owed.remove(&id);
+            self.ledger.enter(&id, &note);
+            self.update_flows(&id, note);
             self.books.settle(id, digest);
         }
         for key in removed {
@@ -170,6 +184,38 @@ where
         let orphans = self.books.orphans();
         self.stuck.retain(|key, _| orphans.contains_key(key));
         Ok(report)
+    }
+
+    /// Flows that the new rules make must not be taken for stale ones, however soon they come. What
+    /// could not be written is announced anew with the next attempt, or withdrawn with the Service.
+    fn announce_flows<T>(&self, written: &[(FragmentId, T, Note)]) {
+        let Some(cleaner) = &self.cleaner else { return };
+        for (id, _, note) in written {
+            if let (FragmentId::Service(id), Note::Service(Some(facts))) = (id, note)
+                && !facts.udp.is_empty()
+            {
+                cleaner.announce(id, facts.udp.clone());
+            }
+        }
+    }
+
+    fn update_flows(&self, id: &FragmentId, note: Note) {
+        if let (Some(cleaner), FragmentId::Service(id), Note::Service(facts)) =
+            (&self.cleaner, id, note)
+        {
+            cleaner.update(id, facts.map(|facts| facts.udp).unwrap_or_default());
+        }
+    }
+
+    /// Ends the flows of Services that are gone and were removed object by object: not before that
+    /// is done, or their rules would make new ones.
+    pub(super) fn end_departed_flows(&mut self) {
+        for service in std::mem::take(&mut self.departed) {
+            // One that came back is told of when it is written.
+            if self.tracker().service(&service).is_none() {
+                self.update_flows(&FragmentId::Service(service), Note::Service(None));
+            }
+        }
     }
 
     /// Empties what can't be removed. Returns true where that changed something.
@@ -200,6 +246,17 @@ where
             Err(_) => Ok(false),
         }
     }
+}
+
+/// How many rules these objects consist of.
+pub(super) fn rules<'a, D: Dataplane>(
+    objects: impl Iterator<Item = (&'a D::Key, &'a D::Object)>,
+) -> RuleCounts
+where
+    D::Key: 'a,
+    D::Object: 'a,
+{
+    objects.map(|(key, object)| D::rules(key, object)).sum()
 }
 
 fn touched<K, A, B>(share: String, diff: &Diff<'_, K, A, B>) -> Touched {

@@ -4,34 +4,35 @@ use std::fmt::Write as _;
 
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::Iptables;
-use viprule_writer::iptables::{IptablesWriter, probe};
+use viprule_writer::backend::{HostWriter, choose};
+use viprule_writer::iptables::probe;
 
-use super::{exit, input, node, print};
+use super::input::Place;
+use super::verb::VerbArgs;
+use super::{Given, exit, input, print};
 use crate::agent::{Report, Syncer, Touched, host_settings};
-use crate::config::{DataplaneArgs, InputArgs, Output, Resolved};
+use crate::config::Output;
 
 /// Make the kernel right once, and print what was changed
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    input: InputArgs,
-    #[command(flatten)]
-    dataplane: DataplaneArgs,
-    /// How to print it
-    #[arg(long, short, value_enum, default_value_t, help_heading = "Output")]
-    output: Output,
+    verb: VerbArgs,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let resolved = Resolved::new(&args.input, &args.dataplane)?;
-    let tracker = input::load(&args.input, resolved.plan.clone())?;
-    let settings = node::fit(&resolved, probe(true)?);
-    let writer = IptablesWriter::open(&settings.families)?;
+pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
+    let output = args.verb.output;
+    let effective = args.verb.settings(given)?;
+    let tracker = input::load(&effective, Place::Here)?;
+    let resolved = effective.resolve();
+    let settings = resolved.iptables_on(probe(true)?);
+    let backend = choose(resolved.backend.chosen())?.backend;
+    let writer = HostWriter::open(backend, &settings.families)?;
     let dataplane = Iptables::new(settings, tracker.facts());
     host_settings::ensure(dataplane.options())?;
     let mut syncer = Syncer::new(tracker, dataplane, writer);
     let report = syncer.reconcile(Scope::Everything)?;
-    match args.output {
+    match output {
         Output::Text => print::text(&describe(&report))?,
         Output::Json => print::json(&report)?,
     }
@@ -56,6 +57,9 @@ pub(super) fn describe(report: &Report) -> String {
             text,
             "{share}: {created} created, {replaced} replaced, {removed} removed"
         );
+    }
+    for leaving in &report.leavings {
+        let _ = writeln!(text, "removed {leaving}");
     }
     for refused in &report.refused {
         let _ = writeln!(text, "refused by the kernel: {refused}");

@@ -16,6 +16,9 @@ pub(super) struct Changes {
     mode: &'static str,
     in_sync: bool,
     chains: Vec<ChainChange>,
+    /// What an earlier proxy left elsewhere, to be removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    leavings: Vec<String>,
 }
 
 /// What differs in one chain.
@@ -90,7 +93,15 @@ impl Changes {
             mode: "iptables",
             in_sync: diff.is_empty(),
             chains,
+            leavings: Vec::new(),
         }
+    }
+
+    /// With what an earlier proxy left elsewhere.
+    pub(super) fn with_leavings(mut self, leavings: Vec<String>) -> Self {
+        self.in_sync &= leavings.is_empty();
+        self.leavings = leavings;
+        self
     }
 
     /// As a unified diff.
@@ -111,6 +122,12 @@ impl Changes {
             for Line { op, text: line } in lines {
                 let _ = writeln!(text, "{}{line}", op.sign());
             }
+        }
+        if !self.leavings.is_empty() {
+            let _ = writeln!(text, "@@ left by an earlier proxy @@");
+        }
+        for leaving in &self.leavings {
+            let _ = writeln!(text, "-{leaving}");
         }
         text
     }

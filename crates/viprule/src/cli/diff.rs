@@ -8,12 +8,15 @@ use nfnetlink::Family;
 use viprule_dataplane::iptables::{Desired, Iptables, Object, parse_save};
 use viprule_dataplane::{Scope, diff};
 use viprule_writer::Writer as _;
-use viprule_writer::iptables::{IptablesWriter, probe};
+use viprule_writer::backend::{HostWriter, choose};
+use viprule_writer::iptables::probe;
 
 use super::changes::Changes;
-use super::{exit, input, node, print};
+use super::input::Place;
+use super::verb::VerbArgs;
+use super::{Given, exit, input, print};
 use crate::agent::desired;
-use crate::config::{DataplaneArgs, InputArgs, Output, Resolved};
+use crate::config::Output;
 
 /// Print what the kernel has otherwise than it should, without changing it
 ///
@@ -22,41 +25,41 @@ use crate::config::{DataplaneArgs, InputArgs, Output, Resolved};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    input: InputArgs,
-    #[command(flatten)]
-    dataplane: DataplaneArgs,
+    verb: VerbArgs,
     /// Compare with what iptables-save or ip6tables-save printed into this file, in place of this
     /// kernel; may be given once for each family
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     against: Vec<PathBuf>,
-    /// How to print it
-    #[arg(long, short, value_enum, default_value_t, help_heading = "Output")]
-    output: Output,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let mut resolved = Resolved::new(&args.input, &args.dataplane)?;
-    let (observed, settings, from) = if args.against.is_empty() {
-        let settings = node::fit(&resolved, probe(false)?);
-        let observed = IptablesWriter::open(&settings.families)?.observe(&Scope::Everything)?;
-        (observed, settings, "kernel".to_owned())
+pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
+    let output = args.verb.output;
+    let effective = args.verb.settings(given)?;
+    let resolved = effective.resolve();
+    let (observed, settings, from, place) = if args.against.is_empty() {
+        let settings = resolved.iptables_on(probe(false)?);
+        let backend = choose(resolved.backend.chosen())?.backend;
+        let mut writer = HostWriter::open(backend, &settings.families)?;
+        let observed = writer.observe(&Scope::Everything)?;
+        (observed, settings, "kernel".to_owned(), Place::Here)
     } else {
         let saved = Saved::read(&args.against, &resolved.iptables.families)?;
-        resolved.iptables.families = saved.families;
-        resolved.iptables.nfacct = saved.nfacct;
+        let mut settings = resolved.iptables.clone();
+        settings.families = saved.families;
+        settings.nfacct = saved.nfacct;
         let names: Vec<_> = args
             .against
             .iter()
             .map(|path| path.display().to_string())
             .collect();
-        (saved.state, resolved.iptables.clone(), names.join(" "))
+        (saved.state, settings, names.join(" "), Place::Anywhere)
     };
-    let tracker = input::load(&args.input, resolved.plan)?;
+    let tracker = input::load(&effective, place)?;
     let dataplane = Iptables::new(settings, tracker.facts());
     let desired = desired(&dataplane, &tracker);
     let diff = diff(&observed, &desired);
     let changes = Changes::new(&diff);
-    match args.output {
+    match output {
         Output::Text => print::text(&changes.to_text(&from, "desired"))?,
         Output::Json => print::json(&changes)?,
     }

@@ -1,19 +1,43 @@
-//! One look at the manifests, for the verbs that end.
+//! One look at the input, for the verbs that end.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use viprule_service::model::Event;
-use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
+use viprule_source::kube::{Access, ApiServer, list_once};
 use viprule_source::manifest::{Manifests, Problem, Severity};
 
 use super::{node, print};
-use crate::config::InputArgs;
+use crate::config::{Effective, InputSource};
 
-/// Reads all manifests. Where something in them is bad, every problem is told and nothing else
+/// Whose addresses node ports answer on, where the input is a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// This machine's: the node is this one.
+    Here,
+    /// The Node object's, if there is one.
+    Anywhere,
+}
+
+/// Reads the input once. Where something in it is bad, every problem is told and nothing else
 /// happens.
-pub(super) fn load(args: &InputArgs, plan: PlanConfig) -> anyhow::Result<Tracker> {
-    let mut manifests = Manifests::new(args.manifests.clone(), Some(plan.node_name.clone()));
+pub(super) fn load(effective: &Effective, place: Place) -> anyhow::Result<Tracker> {
+    match &effective.input {
+        InputSource::Manifests(paths) => of_manifests(effective, paths),
+        InputSource::Cluster { kubeconfig, master } => {
+            let access = Access {
+                kubeconfig: kubeconfig.clone(),
+                master: master.clone(),
+            };
+            of_cluster(effective, access, place)
+        }
+    }
+}
+
+fn of_manifests(effective: &Effective, paths: &[PathBuf]) -> anyhow::Result<Tracker> {
+    let plan = effective.resolve().plan.clone();
+    let mut manifests = Manifests::new(paths.iter().cloned(), Some(plan.node_name.clone()));
     let load = manifests.load();
     refuse_errors(load.problems)?;
     let knows_node = load
@@ -31,6 +55,33 @@ pub(super) fn load(args: &InputArgs, plan: PlanConfig) -> anyhow::Result<Tracker
         .conflicts()
         .map(|conflict| manifests.conflict(&conflict));
     refuse_errors(conflicts)?;
+    Ok(tracker)
+}
+
+/// What a cluster holds was accepted by its API server: what we can't use of it is told, and the
+/// rest goes on, as in the agent.
+fn of_cluster(effective: &Effective, access: Access, place: Place) -> anyhow::Result<Tracker> {
+    let plan = effective.resolve().plan.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let listing = runtime.block_on(async {
+        let server = ApiServer::new(access).await?;
+        anyhow::Ok(list_once(&server, &plan.node_name).await?)
+    })?;
+    for problem in &listing.problems {
+        print::note(&format!("warning: {problem}"));
+    }
+    let mut tracker = Tracker::new(plan);
+    for event in listing.events {
+        tracker.apply(event);
+    }
+    if place == Place::Here || tracker.node().is_none() {
+        tracker.apply(Event::LocalAddresses(node::addresses()?));
+    }
+    for conflict in tracker.conflicts() {
+        print::note(&format!("warning: {conflict}"));
+    }
     Ok(tracker)
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one file for each verb.
 
 mod apply;
+mod argv;
 mod changes;
 mod cleanup;
 mod completions;
@@ -10,11 +11,13 @@ mod node;
 mod print;
 mod render;
 mod run;
+mod verb;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Exit codes, which scripts rely on.
 mod exit {
@@ -29,7 +32,8 @@ mod exit {
 /// Keeps this node's Service dataplane right: in place of kube-proxy, over netlink, writing only
 /// what differs.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(version, propagate_version = true, args_override_self = true, max_term_width = 100,
+          after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -41,36 +45,73 @@ Exit codes: 0 done or no differences, 1 differences (diff only), 2 error.
 Examples:
   viprule render --manifests cluster.yaml --node node-0   what this node's chains should be
   viprule diff --manifests cluster.yaml                   what the kernel has otherwise
-  viprule run --manifests /etc/viprule/manifests          keep the kernel right from now on";
+  viprule run --manifests /etc/viprule/manifests          keep the kernel right from now on
+  viprule run --config /var/lib/kube-proxy/config.conf    the same in place of kube-proxy";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Run(run::Args),
-    Render(render::Args),
-    Diff(diff::Args),
-    Apply(apply::Args),
+    Run(Box<run::Args>),
+    Render(Box<render::Args>),
+    Diff(Box<diff::Args>),
+    Apply(Box<apply::Args>),
     Cleanup(cleanup::Args),
     Completions(completions::Args),
 }
 
+/// The long names of the flags that were given on the command line.
+type Given = Vec<String>;
+
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
-        Verb::Run(args) => run::run(&args),
-        Verb::Render(args) => render::run(&args),
-        Verb::Diff(args) => diff::run(&args),
-        Verb::Apply(args) => apply::run(&args),
+    let line = argv::prepare(std::env::args_os());
+    // kube-proxy has one code for all errors (contract 9.4).
+    let failed = if line.as_kube_proxy { 1 } else { exit::ERROR };
+    let parsed = Cli::command()
+        .try_get_matches_from(line.words)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, given(&matches))));
+    let (cli, given) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Nobody to tell where the stream is closed.
+            let _ = error.print();
+            let fine = error.exit_code() == 0;
+            return ExitCode::from(if fine { exit::OK } else { failed });
+        }
+    };
+    let result = match cli.verb {
+        Verb::Run(args) => run::run(*args, given),
+        Verb::Render(args) => render::run(*args, given),
+        Verb::Diff(args) => diff::run(*args, given),
+        Verb::Apply(args) => apply::run(*args, given),
         Verb::Cleanup(args) => cleanup::run(&args),
         Verb::Completions(args) => completions::run(&args),
     };
     match result {
+        Ok(exit::ERROR) => ExitCode::from(failed),
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::from(exit::OK),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "viprule: {error:#}");
-            ExitCode::from(exit::ERROR)
+            ExitCode::from(failed)
         }
     }
+}
+
+/// Which flags of the verb were given. Every one is called as its argument, but for dashes.
+fn given(matches: &ArgMatches) -> Given {
+    let Some((_, matches)) = matches.subcommand() else {
+        return Given::new();
+    };
+    let ids = matches.ids().map(clap::Id::as_str);
+    let given = ids.filter(|id| {
+        // Groups of arguments are among the ids, and have no source.
+        matches.try_contains_id(id).unwrap_or(false)
+            && matches.value_source(id) == Some(ValueSource::CommandLine)
+    });
+    given
+        .filter(|id| !id.ends_with("Args"))
+        .map(|id| id.replace('_', "-"))
+        .collect()
 }
 
 /// Whoever reads our output has had enough of it.

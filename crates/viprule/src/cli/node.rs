@@ -3,12 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Context as _;
-use nfnetlink::Family;
-use viprule_dataplane::iptables::Settings;
 use viprule_source::addresses;
-use viprule_writer::iptables::Support;
-
-use crate::config::Resolved;
 
 /// The addresses on this machine's interfaces, sorted.
 pub(super) fn addresses() -> anyhow::Result<Vec<IpAddr>> {
@@ -18,15 +13,4 @@ pub(super) fn addresses() -> anyhow::Result<Vec<IpAddr>> {
     runtime
         .block_on(addresses::local_addresses())
         .context("reading this machine's interface addresses")
-}
-
-/// The settings as this kernel can have them.
-pub(super) fn fit(resolved: &Resolved, support: Support) -> Settings {
-    let mut settings = resolved.iptables.clone();
-    settings.nfacct = support.nfacct;
-    settings.drop_invalid = !support.be_liberal;
-    if !resolved.families_chosen && !support.ipv6 {
-        settings.families.retain(|family| *family != Family::Ipv6);
-    }
-    settings
 }

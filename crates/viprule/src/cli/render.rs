@@ -6,9 +6,11 @@ use serde::Serialize;
 use viprule_dataplane::iptables::{Desired, Iptables, print_save};
 
 use super::changes::family_name;
-use super::{exit, input, print};
+use super::input::Place;
+use super::verb::VerbArgs;
+use super::{Given, exit, input, print};
 use crate::agent::desired;
-use crate::config::{DataplaneArgs, InputArgs, Output, Resolved};
+use crate::config::Output;
 
 /// Print what the kernel should have, without looking at it
 ///
@@ -17,12 +19,7 @@ use crate::config::{DataplaneArgs, InputArgs, Output, Resolved};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    input: InputArgs,
-    #[command(flatten)]
-    dataplane: DataplaneArgs,
-    /// How to print it
-    #[arg(long, short, value_enum, default_value_t, help_heading = "Output")]
-    output: Output,
+    verb: VerbArgs,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,13 +37,15 @@ struct Rules {
     rules: Vec<String>,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let resolved = Resolved::new(&args.input, &args.dataplane)?;
-    let tracker = input::load(&args.input, resolved.plan)?;
-    let families = resolved.iptables.families.clone();
-    let dataplane = Iptables::new(resolved.iptables, tracker.facts());
+pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
+    let output = args.verb.output;
+    let effective = args.verb.settings(given)?;
+    let tracker = input::load(&effective, Place::Anywhere)?;
+    let settings = effective.resolve().iptables.clone();
+    let families = settings.families.clone();
+    let dataplane = Iptables::new(settings, tracker.facts());
     let state = desired(&dataplane, &tracker);
-    match args.output {
+    match output {
         Output::Text => {
             for family in families {
                 print::text(&print_save(family, &state))?;

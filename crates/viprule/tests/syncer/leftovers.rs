@@ -5,7 +5,7 @@ use viprule_service::model::Event;
 use viprule_testkit::fake::{Blame, Kernel};
 
 use crate::world::{
-    FILTER, FakeSyncer, NAT, assert_in_sync, fragment, id, restarted, service, slice, synced,
+    FILTER, FakeSyncer, NAT, assert_in_sync, balancing_chain, id, restarted, service, slice, synced,
 };
 
 /// A node that starts in front of a kernel with a Service that is gone by now.
@@ -17,13 +17,6 @@ fn with_leftovers() -> FakeSyncer {
     let mut syncer = restarted(syncer);
     syncer.writer().forget();
     syncer
-}
-
-fn balancing_chain(syncer: &FakeSyncer, name: &str) -> String {
-    let mut names = fragment(syncer, name)
-        .into_iter()
-        .map(|(key, _)| key.chain_name());
-    names.find(|name| name.starts_with("KUBE-SVC-")).unwrap()
 }
 
 #[test]

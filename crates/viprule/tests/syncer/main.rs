@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod contention;
+mod flows;
+mod ledger;
 mod leftovers;
 mod paths;
 mod quarantine;

@@ -131,6 +131,14 @@ pub(crate) fn service(name: &str) -> Event {
     })
 }
 
+/// The chain in which a Service chooses among its endpoints.
+pub(crate) fn balancing_chain(syncer: &FakeSyncer, name: &str) -> String {
+    let mut names = fragment(syncer, name)
+        .into_iter()
+        .map(|(key, _)| key.chain_name());
+    names.find(|name| name.starts_with("KUBE-SVC-")).unwrap()
+}
+
 /// Its endpoints, on port 8080.
 pub(crate) fn slice(name: &str, endpoints: &[&str]) -> Event {
     let endpoint = |address: &&str| Endpoint {

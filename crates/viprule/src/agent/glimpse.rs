@@ -1,0 +1,26 @@
+//! The first look at the kernel: what earlier runs, or another proxy, left there.
+
+use viprule_dataplane::iptables::{Object, udp_destination};
+use viprule_dataplane::{Content as _, Fingerprint};
+use viprule_service::plan::UdpDestination;
+
+/// An object's fingerprint, and the UDP frontend that it serves if it does. Rules of Services
+/// that went while nobody was running are the only evidence of the flows that led there.
+#[derive(Debug, Clone, Copy)]
+pub struct Glimpse {
+    pub(super) print: Fingerprint,
+    pub(super) udp: Option<UdpDestination>,
+}
+
+impl From<Object> for Glimpse {
+    fn from(object: Object) -> Self {
+        let udp = match &object {
+            Object::Rule(rule) => udp_destination(rule),
+            _ => None,
+        };
+        Self {
+            print: object.fingerprint(),
+            udp,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! An API server.
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+use viprule_service::model::{Event, Node};
+use viprule_source::addresses::{self, Addresses};
+use viprule_source::kube::{ApiServer, Batch, Source};
+
+use super::Context;
+use crate::agent::news::{Happened, News};
+use crate::agent::telemetry::Telemetry;
+use crate::agent::watches;
+
+/// Follows an API server. Ends only with an error, and none of those is the server's: what it
+/// told before stays in force while it is away.
+pub(in super::super) async fn cluster(
+    server: &ApiServer,
+    telemetry: &Telemetry,
+    cx: Context<'_>,
+) -> anyhow::Result<()> {
+    let mut source = Source::start(server, cx.node);
+    let watches = watches::tell(source.statuses(), telemetry.clone());
+    tokio::pin!(watches);
+    let mut addresses = Addresses::follow().context("following interface addresses")?;
+    let now = addresses::local_addresses()
+        .await
+        .context("reading interface addresses")?;
+    cx.events(vec![Event::LocalAddresses(now)]).await;
+    let mut complete = false;
+    let mut known = KnownNode::default();
+    loop {
+        tokio::select! {
+            batch = source.next() => {
+                let Some(mut batch) = batch else { return Ok(()) };
+                batch.events.iter_mut().for_each(|event| known.keep(event));
+                let all = batch.complete;
+                publish(batch, &cx).await;
+                if all && !complete {
+                    complete = true;
+                    cx.complete().await;
+                }
+            }
+            now = addresses.changed() => cx.events(vec![Event::LocalAddresses(now)]).await,
+            Some(conflict) = cx.conflicts.recv() => tracing::error!("{conflict}"),
+            () = &mut watches => {}
+        }
+    }
+}
+
+/// What the Node was, for the time that it has no object: it may be made anew, and until then
+/// Services go on as before (contract 1.3).
+#[derive(Debug, Default)]
+struct KnownNode(Option<Node>);
+
+impl KnownNode {
+    /// Takes note of the Node. Its end becomes a Node that load balancers should leave alone.
+    fn keep(&mut self, event: &mut Event) {
+        match (&mut self.0, &*event) {
+            (known, Event::NodeApplied(node)) => *known = Some(node.clone()),
+            (Some(known), Event::NodeDeleted) => {
+                tracing::warn!(
+                    node = known.name,
+                    "the Node's object is gone; what it said stays"
+                );
+                known.eligible_for_load_balancers = false;
+                *event = Event::NodeApplied(known.clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn publish(batch: Batch, cx: &Context<'_>) {
+    for problem in &batch.problems {
+        if problem.refused {
+            tracing::error!("{problem}; what it said before stays");
+        } else {
+            tracing::warn!("{problem}");
+        }
+    }
+    if batch.suppressed > 0 {
+        tracing::warn!("{} more problems with objects", batch.suppressed);
+    }
+    if !batch.events.is_empty() {
+        let happened = Happened {
+            events: batch.events,
+            triggers: batch.triggers,
+            arrived: Instant::now(),
+        };
+        // A closed channel means that the agent is about to end.
+        let _ = cx.news.send(News::Events(happened)).await;
+    }
+}

@@ -1,0 +1,108 @@
+//! What is served over HTTP, and where.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::mpsc;
+
+use crate::config::Effective;
+use crate::debug::{DebugEndpoint, Pages};
+use crate::health::{
+    HealthEndpoint, ListenFailure, Moment, ProxyHealth, ServiceCheckOptions, ServiceChecks,
+};
+use crate::http::{BindError, Server, ServerOptions};
+use crate::metrics::Metrics;
+
+/// The servers of an agent.
+#[derive(Debug)]
+pub(super) struct Servers {
+    health: Server,
+    debug: Server,
+    pub(super) checks: Arc<ServiceChecks>,
+    configz: Arc<RwLock<String>>,
+}
+
+impl Servers {
+    /// Starts them as tasks of the current runtime. Failures of health check node ports go to
+    /// `failures`.
+    pub(super) fn start(
+        effective: &Effective,
+        health: &Arc<ProxyHealth>,
+        metrics: &Arc<Metrics>,
+        failures: mpsc::UnboundedSender<ListenFailure>,
+    ) -> anyhow::Result<Self> {
+        let resolved = effective.resolve();
+        let options = |name| ServerOptions {
+            hard_fail: resolved.bind_hard_fail,
+            ..ServerOptions::new(name)
+        };
+        let configz = Arc::new(RwLock::new(configz(effective)?));
+        let shown = Arc::clone(&configz);
+        let pages = Pages {
+            mode: Box::new(|| "iptables".to_owned()),
+            config: Box::new(move || {
+                let shown = shown.read();
+                shown.unwrap_or_else(PoisonError::into_inner).clone()
+            }),
+            flags: flags(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let endpoint = HealthEndpoint::new(health.clone(), metrics.clone(), Moment::now);
+        let debug = DebugEndpoint::new(metrics.clone(), pages)?;
+        // Without a health server nobody could ask why (contract 12, 1).
+        let judged = resolved.health.is_some().then(|| health.clone());
+        let checks = ServiceChecks::start(ServiceCheckOptions::new(judged, failures));
+        Ok(Self {
+            health: Server::start(options("proxy health"), resolved.health, Arc::new(endpoint)),
+            debug: Server::start(options("metrics"), Some(resolved.metrics), Arc::new(debug)),
+            checks: Arc::new(checks),
+            configz,
+        })
+    }
+
+    /// Serves by another configuration from now on.
+    pub(super) fn configure(&self, effective: &Effective) -> anyhow::Result<()> {
+        let resolved = effective.resolve();
+        self.health.rebind(resolved.health);
+        self.debug.rebind(Some(resolved.metrics));
+        let text = configz(effective)?;
+        *self.configz.write().unwrap_or_else(PoisonError::into_inner) = text;
+        Ok(())
+    }
+
+    /// Resolves when an address can't be had and `bindAddressHardFail` is set: the Event's reason
+    /// (contract 9.4) and the error.
+    pub(super) async fn failed(&self) -> (&'static str, BindError) {
+        tokio::select! {
+            error = self.health.failed() => ("FailedToStartProxierHealthcheck", error),
+            error = self.debug.failed() => ("FailedToStartMetricServer", error),
+        }
+    }
+}
+
+/// The document of `/configz` (contract 7).
+fn configz(effective: &Effective) -> anyhow::Result<String> {
+    let document = serde_json::to_string(&effective.proxy)?;
+    Ok(format!("{{\"kubeproxy.config.k8s.io\":{document}}}"))
+}
+
+/// The flags of this process: names without dashes, and values.
+fn flags() -> Vec<(String, String)> {
+    let mut words = std::env::args().skip(1).peekable();
+    let mut flags = Vec::new();
+    while let Some(word) = words.next() {
+        let Some(flag) = word
+            .strip_prefix('-')
+            .map(|flag| flag.trim_start_matches('-'))
+        else {
+            continue;
+        };
+        let (name, value) = if let Some((name, value)) = flag.split_once('=') {
+            (name, value.to_owned())
+        } else {
+            let value = words.next_if(|next| !next.starts_with('-'));
+            (flag, value.unwrap_or_else(|| "true".to_owned()))
+        };
+        flags.push((name.to_owned(), value));
+    }
+    flags
+}

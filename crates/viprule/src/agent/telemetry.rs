@@ -1,0 +1,306 @@
+//! Tells whoever wants to know what the sync loop does: metrics, health, Kubernetes Events.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use viprule_service::model::{Event, Family, ServiceId};
+use viprule_source::kube::{Events, Regarding, Severity, Trigger};
+
+use super::ledger::Ledger;
+use super::{Report, SyncError};
+use crate::health::{Moment, ProxyHealth, ServiceChecks};
+use crate::metrics::{LocalPolicy, Metrics, Repair, SyncKind, Table, Writes};
+
+/// Services whose names fit into one note.
+const NAMED: usize = 5;
+
+/// Why the kernel was written, or looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The first sync.
+    Start,
+    /// Events came in.
+    Change,
+    /// Others changed our objects: these programs, where the kernel told.
+    Foreign(Vec<String>),
+    /// The timer found something to try again or to put right.
+    Period,
+    /// The attempt before failed.
+    Retry,
+}
+
+impl Cause {
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Start => "first sync",
+            Self::Change => "changed",
+            Self::Foreign(_) => "repair",
+            Self::Period => "timer",
+            Self::Retry => "retry",
+        }
+    }
+
+    const fn kind(&self) -> SyncKind {
+        match self {
+            Self::Start | Self::Retry => SyncKind::Full,
+            Self::Change | Self::Foreign(_) | Self::Period => SyncKind::Partial,
+        }
+    }
+}
+
+/// The listeners. What they are told costs the sync loop no I/O.
+#[derive(Debug, Clone)]
+pub(super) struct Telemetry {
+    pub(super) families: Vec<Family>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) health: Arc<ProxyHealth>,
+    pub(super) checks: Arc<ServiceChecks>,
+    pub(super) events: EventSink,
+}
+
+/// Where Kubernetes Events go: nowhere without a cluster.
+#[derive(Debug, Clone, Default)]
+pub(super) struct EventSink(Arc<RwLock<Option<Events>>>);
+
+impl EventSink {
+    /// From now on they go there.
+    pub(super) fn connect(&self, events: Events) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(events);
+    }
+
+    pub(super) fn publish(
+        &self,
+        regarding: Regarding,
+        severity: Severity,
+        reason: &'static str,
+        action: &'static str,
+        note: String,
+    ) {
+        let events = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(events) = &*events {
+            events.publish(regarding, severity, reason, action, note);
+        }
+    }
+}
+
+/// Changes that wait for a sync.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// When the oldest one arrived.
+    since: Option<Instant>,
+    triggers: Vec<Trigger>,
+}
+
+impl Telemetry {
+    /// Events arrived at `at` and wait for a sync.
+    pub(super) fn queued(
+        &self,
+        pending: &mut Pending,
+        events: &[Event],
+        triggers: Vec<Trigger>,
+        at: Instant,
+    ) {
+        let count = |of: fn(&Event) -> bool| events.iter().filter(|event| of(event)).count();
+        let slices =
+            count(|event| matches!(event, Event::SliceApplied(_) | Event::SliceDeleted(_)));
+        let services =
+            count(|event| matches!(event, Event::ServiceApplied(_) | Event::ServiceDeleted(_)));
+        self.metrics.endpoint_changes(slices);
+        self.metrics.service_changes(services, self.families.len());
+        for event in events {
+            if let Event::SliceDeleted(slice) = event {
+                // Nobody waits for what is gone (contract 7).
+                pending.triggers.retain(|it| it.service != slice.service);
+            }
+        }
+        pending.since.get_or_insert(at);
+        pending.triggers.extend(triggers);
+    }
+
+    /// A sync is asked for.
+    pub(super) fn requested(&self) {
+        let now = Moment::now();
+        for family in &self.families {
+            self.health.queued(*family, now);
+            self.metrics.sync_requested(*family, SystemTime::now());
+        }
+    }
+
+    /// The sync loop starts: from now on health is judged.
+    pub(super) fn started(&self) {
+        for family in &self.families {
+            self.metrics.sync_requested(*family, SystemTime::now());
+            self.health.updated(*family, Moment::now());
+        }
+    }
+
+    /// A sync ended.
+    pub(super) fn synced(
+        &self,
+        cause: &Cause,
+        took: Duration,
+        outcome: Result<&Report, &SyncError>,
+        found: usize,
+        pending: &mut Pending,
+        ledger: &mut Ledger,
+    ) {
+        for family in &self.families {
+            self.metrics.sync_attempted(*family, cause.kind(), took);
+        }
+        match outcome {
+            Ok(report) => {
+                self.succeeded(report, pending, ledger);
+                self.announce(cause, report, found);
+            }
+            Err(error) => {
+                for family in &self.families {
+                    self.metrics.sync_failed(*family, cause.kind());
+                }
+                if matches!(error, SyncError::Contended) {
+                    self.metrics.write_conflict();
+                }
+                // It is still to be done, however it was asked for.
+                self.requested();
+            }
+        }
+    }
+
+    fn succeeded(&self, report: &Report, pending: &mut Pending, ledger: &mut Ledger) {
+        let (now, time) = (Moment::now(), SystemTime::now());
+        for family in &self.families {
+            self.health.updated(*family, now);
+            self.metrics.sync_succeeded(*family, time);
+        }
+        self.metrics.changes_taken();
+        if let Some(since) = pending.since.take() {
+            self.metrics.event_in_kernel(since.elapsed());
+        }
+        for trigger in pending.triggers.drain(..) {
+            self.metrics
+                .network_programmed(trigger.family, trigger.at, time);
+        }
+        self.metrics.written(&Writes {
+            created: report.created,
+            replaced: report.replaced,
+            removed: report.removed,
+            transactions: report.transactions,
+            bytes: report.bytes,
+        });
+        let totals = *ledger.totals();
+        for family in &self.families {
+            let at = *family as usize;
+            let tables = [
+                (Table::Filter, totals.rules.filter, report.rules.filter),
+                (Table::Nat, totals.rules.nat, report.rules.nat),
+            ];
+            for (table, total, written) in tables {
+                self.metrics.rules(*family, table, total[at] as usize);
+                self.metrics
+                    .rules_written(*family, table, written[at] as usize);
+            }
+            let policies = [
+                (LocalPolicy::Internal, totals.no_local.internal),
+                (LocalPolicy::External, totals.no_local.external),
+            ];
+            for (policy, ports) in policies {
+                self.metrics.no_local_endpoints(*family, policy, ports[at]);
+            }
+        }
+        self.checks
+            .apply(ledger.take_checks().into_iter().collect());
+    }
+
+    /// These Services are refused by the kernel now, with its reasons, and were not before.
+    pub(super) fn quarantined<'a>(
+        &self,
+        new: impl Iterator<Item = (&'a ServiceId, &'a String)>,
+        total: usize,
+    ) {
+        const SUBJECT: &str = "quarantine";
+        self.metrics.quarantined(total);
+        for (service, reason) in new {
+            let note = format!("the kernel refuses its rules, what it had before stays: {reason}");
+            self.events.publish(
+                Regarding::Service(service.clone()),
+                Severity::Warning,
+                "ServiceQuarantined",
+                "SyncRules",
+                note.clone(),
+            );
+            let note = format!("service {service}: {note}");
+            self.publish(Severity::Warning, "ServiceQuarantined", "SyncRules", note);
+        }
+        if total == 0 {
+            self.health.clear(SUBJECT);
+        } else {
+            let message = format!("{total} Services are refused by the kernel");
+            self.health.warn(SUBJECT, &message, Moment::now());
+        }
+    }
+
+    /// An earlier proxy's leavings are gone.
+    pub(super) fn leavings_removed(&self, what: &str) {
+        let note = format!("removed what an earlier proxy left: {what}");
+        self.publish(Severity::Normal, "LeavingsRemoved", "TakeOver", note);
+    }
+
+    fn announce(&self, cause: &Cause, report: &Report, found: usize) {
+        // What was taken over as it is was taken over, too.
+        if report.is_empty() && *cause != Cause::Start {
+            return;
+        }
+        let objects = report.created + report.replaced + report.removed;
+        match cause {
+            Cause::Start => {
+                self.metrics
+                    .repaired(Repair::Start, report.replaced + report.removed);
+                if found > 0 {
+                    let note = format!(
+                        "found {found} objects of a service proxy: {} replaced, {} removed, {} created beside them",
+                        report.replaced, report.removed, report.created
+                    );
+                    self.publish(Severity::Normal, "TookOver", "TakeOver", note);
+                }
+            }
+            Cause::Foreign(by) => {
+                self.metrics.repaired(Repair::Notification, objects);
+                let by = if by.is_empty() {
+                    "another program".to_owned()
+                } else {
+                    by.join(", ")
+                };
+                let note = format!(
+                    "{by} changed our rules; put right: {}",
+                    shares(report).join(", ")
+                );
+                self.publish(Severity::Warning, "RulesRepaired", "RepairRules", note);
+            }
+            Cause::Period => self.metrics.repaired(Repair::Period, objects),
+            Cause::Retry => self.metrics.repaired(Repair::UnknownOutcome, objects),
+            Cause::Change => {}
+        }
+    }
+
+    /// Publishes an Event about this node.
+    pub(super) fn publish(
+        &self,
+        severity: Severity,
+        reason: &'static str,
+        action: &'static str,
+        note: String,
+    ) {
+        self.events
+            .publish(Regarding::Node, severity, reason, action, note);
+    }
+}
+
+/// What was touched, in a few words.
+pub(super) fn shares(report: &Report) -> Vec<String> {
+    let named = report.touched.iter().take(NAMED);
+    let mut shares: Vec<String> = named.map(|touched| touched.share.clone()).collect();
+    let more = report.touched.len().saturating_sub(NAMED);
+    if more > 0 {
+        shares.push(format!("{more} more"));
+    }
+    shares
+}
