@@ -63,6 +63,25 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// The API server refused or couldn't be asked.
+    #[error("{what}: {source}")]
+    Api {
+        /// The request and its object.
+        what: String,
+        /// What came back.
+        source: Box<kube::Error>,
+    },
+    /// A real component isn't there.
+    #[error(
+        "no {program} in {searched}; run `VIPRULE_COMPONENTS=$(scripts/components)` first and \
+         export it"
+    )]
+    NoComponent {
+        /// The missing program.
+        program: String,
+        /// Where it was looked for.
+        searched: String,
+    },
     /// The viprule program isn't there.
     #[error("no viprule binary in {searched}; run `cargo build -p viprule` or set VIPRULE_BIN")]
     NoBinary {
@@ -86,6 +105,15 @@ impl Error {
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
+    }
+
+    /// Same for requests to the API server.
+    pub(crate) fn api(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Api {
+            what,
+            source: Box::new(source),
+        }
     }
 
     /// Same for errors of the `nix` crate.

@@ -5,12 +5,17 @@
 //! namespace in which the tests are root: see [`netns::require_privileges`].
 
 pub mod agent;
+mod background;
 pub mod client;
+pub mod cluster;
 pub mod dump;
 mod error;
 pub mod fake;
+pub mod flows;
+pub mod kubelet;
 pub mod manifests;
 pub mod netns;
+pub mod programmed;
 pub mod sctp;
 pub mod semantics;
 pub mod server;
@@ -20,6 +25,8 @@ pub mod walker;
 mod wire;
 
 pub use error::{Error, Result};
+/// Kubernetes objects, for tests that ask [`cluster::Api`] for them.
+pub use k8s_openapi;
 pub use netns::Namespace;
 pub use topology::World;
 pub use wire::{Answer, Protocol};

@@ -271,11 +271,24 @@ async fn sample(
 }
 
 async fn ask(target: SocketAddr, source: Option<IpAddr>) -> std::result::Result<Answer, Failure> {
-    let mut stream = TcpStream::from_std(connecting(target, source)?.into())?;
+    exchange(&mut open(target, source).await?).await
+}
+
+/// A connection, its handshake done.
+pub(super) async fn open(
+    target: SocketAddr,
+    source: Option<IpAddr>,
+) -> std::result::Result<TcpStream, Failure> {
+    let stream = TcpStream::from_std(connecting(target, source)?.into())?;
     stream.writable().await?;
-    if let Some(error) = stream.take_error()? {
-        return Err(error.into());
+    match stream.take_error()? {
+        Some(error) => Err(error.into()),
+        None => Ok(stream),
     }
+}
+
+/// One request and its answer.
+pub(super) async fn exchange(stream: &mut TcpStream) -> std::result::Result<Answer, Failure> {
     stream.write_all(REQUEST).await?;
     let mut received = Vec::with_capacity(512);
     loop {

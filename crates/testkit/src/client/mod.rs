@@ -1,5 +1,6 @@
 //! Clients that tell who answered, and how it failed when nobody did.
 
+mod kept;
 mod load;
 mod outcome;
 mod sctp;
@@ -8,6 +9,7 @@ mod spread;
 mod tcp;
 mod udp;
 
+pub use kept::{KeptLoad, KeptReport, RunningKept};
 pub use load::{Load, LoadReport, LoadSample, RunningLoad};
 pub use outcome::{Attempt, Failure};
 pub use spread::{Spread, assert_uniform, assert_uniform_within};

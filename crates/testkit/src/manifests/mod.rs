@@ -26,7 +26,7 @@ fn metadata(name: &str) -> Value {
 
 /// Sets the value at a path such as `/spec/type`, making the maps on the way. A `~1` in a step
 /// stands for `/`, as in RFC 6901. Lists on the way aren't entered: the path's value replaces them.
-fn set(document: &mut Value, path: &str, value: Value) {
+pub(crate) fn set(document: &mut Value, path: &str, value: Value) {
     let mut place = document;
     for step in path.trim_start_matches('/').split('/') {
         if !place.is_object() {

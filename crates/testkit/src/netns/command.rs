@@ -4,6 +4,7 @@ use super::Namespace;
 use crate::error::{Error, Result};
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
@@ -13,6 +14,7 @@ pub struct NamespaceCommand<'a> {
     namespace: &'a Namespace,
     command: Command,
     input: Option<String>,
+    quiet: bool,
 }
 
 impl<'a> NamespaceCommand<'a> {
@@ -21,6 +23,7 @@ impl<'a> NamespaceCommand<'a> {
             namespace,
             command: Command::new(program),
             input: None,
+            quiet: false,
         }
     }
 
@@ -52,9 +55,31 @@ impl<'a> NamespaceCommand<'a> {
         self
     }
 
+    /// Throws the program's output away.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    /// Makes the program the leader of a process group of its own, so that its children can be
+    /// signalled with it.
+    #[must_use]
+    pub fn group_leader(mut self) -> Self {
+        self.command.process_group(0);
+        self
+    }
+
     /// Starts the program with its output piped and leaves it running. The caller waits for it.
     pub fn spawn(mut self) -> Result<Child> {
-        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stream = || {
+            if self.quiet {
+                Stdio::null()
+            } else {
+                Stdio::piped()
+            }
+        };
+        self.command.stdout(stream()).stderr(stream());
         self.start()
     }
 

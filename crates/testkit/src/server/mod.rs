@@ -145,7 +145,7 @@ impl Shared {
 }
 
 /// A bound, non-blocking socket.
-fn open(protocol: Protocol, address: SocketAddr) -> io::Result<Socket> {
+pub(crate) fn open(protocol: Protocol, address: SocketAddr) -> io::Result<Socket> {
     /// Cut to net.core.somaxconn by the kernel.
     const BACKLOG: i32 = 16_384;
     let domain = Domain::for_address(address);
@@ -169,16 +169,18 @@ fn open(protocol: Protocol, address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// The runtime of all servers of this process; it ends with the process.
-fn runtime() -> Result<&'static Runtime> {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    if let Some(runtime) = RUNTIME.get() {
-        return Ok(runtime);
-    }
-    let made = Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("test servers")
-        .enable_all()
-        .build()
-        .map_err(Error::io("starting the runtime of the test servers"))?;
-    Ok(RUNTIME.get_or_init(|| made))
+pub(crate) fn runtime() -> Result<&'static Runtime> {
+    static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+    // Made once: one too many could not be dropped by a thread that runs tasks.
+    let made = RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("test servers")
+            .enable_all()
+            .build()
+    });
+    made.as_ref().map_err(|error| Error::Io {
+        what: "starting the runtime of the test servers".to_owned(),
+        source: std::io::Error::new(error.kind(), error.to_string()),
+    })
 }

@@ -109,6 +109,8 @@ fn version() -> impl Strategy<Value = Vec<Event>> {
 enum Subject {
     Node,
     LocalAddresses,
+    /// About many objects; generated paths have none.
+    Many,
     Service(ServiceId),
     Slice(SliceId),
 }
@@ -121,13 +123,16 @@ fn subject(event: &Event) -> Subject {
         Event::ServiceDeleted(id) => Subject::Service(id.clone()),
         Event::SliceApplied(slice) => Subject::Slice(slice.id.clone()),
         Event::SliceDeleted(id) => Subject::Slice(id.clone()),
+        Event::SliceMoved { .. } | Event::ServicesRelisted(_) | Event::SlicesRelisted(_) => {
+            Subject::Many
+        }
     }
 }
 
 fn gone(subject: &Subject) -> Option<Event> {
     match subject {
         Subject::Node => Some(Event::NodeDeleted),
-        Subject::LocalAddresses => None,
+        Subject::LocalAddresses | Subject::Many => None,
         Subject::Service(id) => Some(Event::ServiceDeleted(id.clone())),
         Subject::Slice(id) => Some(Event::SliceDeleted(id.clone())),
     }

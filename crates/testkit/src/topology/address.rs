@@ -31,21 +31,26 @@ pub fn pod_ranges() -> [[IpNet; 2]; 3] {
     })
 }
 
-/// The node's own address on each of its pods' links: 10.244.0.1 or `fd00:10:244::1`.
+/// The address on its pods' links of the node under test: 10.244.0.1 or `fd00:10:244::1`.
 pub const fn pod_gateway(ipv6: bool) -> IpAddr {
-    if ipv6 {
-        IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, 1))
-    } else {
-        IpAddr::V4(Ipv4Addr::new(10, 244, 0, 1))
-    }
+    pod_gateways(0)[ipv6 as usize]
 }
 
 pub(super) fn is_pod_gateway(address: IpAddr) -> bool {
     address == pod_gateway(address.is_ipv6())
 }
 
+/// The node's own address on each of its pods' links, for node number `node`: 10.244.N.1 and
+/// `fd00:10:244:N::1`.
+pub const fn pod_gateways(node: u8) -> [IpAddr; 2] {
+    [
+        IpAddr::V4(Ipv4Addr::new(10, 244, node, 1)),
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x244, node as u16, 0, 0, 0, 1)),
+    ]
+}
+
 /// Both addresses of a machine. The IPv6 one repeats the decimal digits: .100 is `::100`.
-const fn machine(last: u8) -> [IpAddr; 2] {
+pub(crate) const fn machine(last: u8) -> [IpAddr; 2] {
     let digits = (last / 100) as u16 * 0x100 + (last / 10 % 10) as u16 * 0x10 + (last % 10) as u16;
     [
         IpAddr::V4(Ipv4Addr::new(192, 168, 77, last)),

@@ -1,7 +1,7 @@
 //! From a description to a world.
 
-use super::machine::{link_up, make_router, new_machine};
-use super::{Remote, World, address, host_route, parse};
+use super::pod::wait_reachable;
+use super::{Remote, World, address, host_route, link_up, make_router, new_machine, parse};
 use crate::error::{Error, Result};
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -72,7 +72,8 @@ impl WorldBuilder {
         let mut world = self.unwired()?;
         self.wire(&world)?;
         let remotes = address::remote_nodes();
-        world.wait_for(&[address::FABRIC, address::CLIENT, remotes[0], remotes[1]].concat())?;
+        let machines = [address::FABRIC, address::CLIENT, remotes[0], remotes[1]];
+        wait_reachable(&world.node, &machines.concat())?;
         world.add_pods(&pods)?;
         Ok(world)
     }
@@ -183,7 +184,7 @@ impl WorldBuilder {
 }
 
 /// A machine's NIC with its addresses and default routes.
-fn nic(own: [IpAddr; 2], gateway: [IpAddr; 2]) -> String {
+pub(crate) fn nic(own: [IpAddr; 2], gateway: [IpAddr; 2]) -> String {
     let mut batch = link_up("eth0");
     write_addresses(&mut batch, own, "eth0");
     write_via(&mut batch, "default", [gateway[0]; 2]);
@@ -191,7 +192,7 @@ fn nic(own: [IpAddr; 2], gateway: [IpAddr; 2]) -> String {
     batch
 }
 
-fn write_addresses(batch: &mut String, addresses: [IpAddr; 2], device: &str) {
+pub(crate) fn write_addresses(batch: &mut String, addresses: [IpAddr; 2], device: &str) {
     let [ipv4, ipv6] = addresses;
     let _ = writeln!(batch, "addr add {ipv4}/24 dev {device}");
     let _ = writeln!(batch, "addr add {ipv6}/64 dev {device} nodad");
@@ -209,7 +210,7 @@ fn write_pod_routes(batch: &mut String, nodes: &[usize]) {
 }
 
 /// A route to `destination` via the gateway of its own family.
-fn write_via(batch: &mut String, destination: &str, gateway: [IpAddr; 2]) {
+pub(crate) fn write_via(batch: &mut String, destination: &str, gateway: [IpAddr; 2]) {
     let gateway = gateway[usize::from(destination.contains(':'))];
     let destination = destination.trim_start_matches("-6 ");
     let _ = writeln!(batch, "route add {destination} via {gateway} dev eth0");

@@ -35,7 +35,7 @@ const WISHED: [(&str, &str); 3] = [
 ];
 
 /// A namespace with these settings.
-pub(super) fn new_machine(name: &str) -> Result<Namespace> {
+pub(crate) fn new_machine(name: &str) -> Result<Namespace> {
     let namespace = Namespace::new(name)?;
     namespace.set_sysctls(&NEEDED)?;
     for wish in WISHED {
@@ -55,7 +55,7 @@ fn absent(error: &io::Error) -> bool {
 }
 
 /// Makes a machine forward both families.
-pub(super) fn make_router(namespace: &Namespace) -> Result<()> {
+pub(crate) fn make_router(namespace: &Namespace) -> Result<()> {
     namespace.set_sysctls(&[
         ("net/ipv4/ip_forward", "1"),
         ("net/ipv6/conf/all/forwarding", "1"),
@@ -64,7 +64,7 @@ pub(super) fn make_router(namespace: &Namespace) -> Result<()> {
 }
 
 /// Lines for `ip -batch` that take a link into service.
-pub(super) fn link_up(device: &str) -> String {
+pub(crate) fn link_up(device: &str) -> String {
     // A lost question for a neighbour would cost a second; for these tables, 50 ms.
     format!(
         "link set {device} up\n\

@@ -16,19 +16,20 @@
 pub mod address;
 mod builder;
 mod machine;
+mod pod;
 
 pub use builder::WorldBuilder;
+pub(crate) use builder::{nic, write_addresses, write_via};
+pub(crate) use machine::{link_up, make_router, new_machine};
+pub(crate) use pod::{PodLink, wait_reachable};
 
-use crate::client::{Client, Failure};
+use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
 use crate::server::Server;
 use crate::wire::Protocol;
-use machine::{link_up, new_machine};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// A set of wired namespaces; gone on drop.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub struct World {
     node: Namespace,
     node_addresses: Vec<IpAddr>,
     remotes: [Remote; 2],
-    pods: Vec<Pod>,
+    pods: Vec<PodLink>,
     links: usize,
 }
 
@@ -48,13 +49,6 @@ pub struct World {
 struct Remote {
     namespace: Namespace,
     pods: Vec<IpAddr>,
-}
-
-/// A pod on the node under test.
-#[derive(Debug)]
-struct Pod {
-    namespace: Namespace,
-    addresses: Vec<IpAddr>,
 }
 
 impl World {
@@ -91,7 +85,7 @@ impl World {
             (own || remote.pods.contains(&address)).then_some(&remote.namespace)
         });
         remote
-            .or_else(|| self.find_pod(address).map(|pod| &pod.namespace))
+            .or_else(|| self.find_pod(address).map(PodLink::namespace))
             .ok_or_else(|| Error::NotInWorld {
                 what: format!("address {address}"),
             })
@@ -153,45 +147,15 @@ impl World {
     /// until they are dropped.
     pub fn remove_pod(&mut self, address: &str) -> Result<()> {
         let address = parse(address)?;
-        let index = self
-            .pods
-            .iter()
-            .position(|pod| pod.addresses.contains(&address));
+        let index = self.pods.iter().position(|pod| pod.has(address));
         let index = index.ok_or_else(|| Error::NotInWorld {
             what: format!("pod {address} on the node"),
         })?;
-        let pod = self.pods.remove(index);
-        pod.namespace.ip(["link del eth0"])
+        self.pods.remove(index).cut()
     }
 
-    /// Waits until the node reaches these addresses and they reach it. The kernel puts new links
-    /// into service in its own time, up to a second later if many come up at once.
-    fn wait_for(&self, addresses: &[IpAddr]) -> Result<()> {
-        /// Discard (RFC 863). Nothing listens in a new namespace: its refusal proves both ways.
-        const PORT: u16 = 9;
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let probe = Client::new(&self.node).timeout(Duration::from_millis(20));
-        for ip in addresses {
-            let start = Instant::now();
-            while probe.udp(SocketAddr::new(*ip, PORT))?.failure() != Some(&Failure::Refused) {
-                if start.elapsed() > PATIENCE {
-                    let what = format!("{ip} to be reachable from the node");
-                    return Err(Error::Deadline {
-                        what,
-                        waited: PATIENCE,
-                        context: String::new(),
-                    });
-                }
-                thread::sleep(Duration::from_millis(2));
-            }
-        }
-        Ok(())
-    }
-
-    fn find_pod(&self, address: IpAddr) -> Option<&Pod> {
-        self.pods
-            .iter()
-            .find(|pod| pod.addresses.contains(&address))
+    fn find_pod(&self, address: IpAddr) -> Option<&PodLink> {
+        self.pods.iter().find(|pod| pod.has(address))
     }
 
     /// Adds pods with as few programs as possible: one for each other node, one for this node, one
@@ -213,25 +177,15 @@ impl World {
                     self.remotes[remote].pods.push(*ip);
                 }
             } else {
-                let namespace = new_machine(&format!("pod {}", addresses[0]))?;
-                let link = format!("veth{}", self.links);
+                let device = format!("veth{}", self.links);
                 self.links += 1;
-                let path = namespace.path();
-                let _ = writeln!(
-                    on_node,
-                    "link add {link} type veth peer name eth0 netns {}",
-                    path.display()
-                );
-                on_node.push_str(&link_up(&link));
-                for ip in addresses {
-                    let gateway = address::pod_gateway(ip.is_ipv6());
-                    let _ = writeln!(on_node, "addr add {} dev {link}", host(gateway));
-                    let _ = writeln!(on_node, "route add {} dev {link}", host_route(*ip));
-                }
-                self.pods.push(Pod {
-                    namespace,
-                    addresses: addresses.clone(),
-                });
+                let pairs = addresses
+                    .iter()
+                    .map(|ip| (*ip, address::pod_gateway(ip.is_ipv6())))
+                    .collect();
+                let pod = PodLink::new(&format!("pod {}", addresses[0]), device, pairs)?;
+                on_node.push_str(&pod.node_batch());
+                self.pods.push(pod);
             }
         }
         for (remote, batch) in self.remotes.iter().zip(&on_remote) {
@@ -248,21 +202,7 @@ impl World {
                 pod.configure()?;
             }
         }
-        self.wait_for(&pods.concat())
-    }
-}
-
-impl Pod {
-    /// The pod's side of its link.
-    fn configure(&self) -> Result<()> {
-        let mut batch = link_up("eth0");
-        for ip in &self.addresses {
-            let gateway = address::pod_gateway(ip.is_ipv6());
-            let _ = writeln!(batch, "addr add {} dev eth0", host(*ip));
-            let _ = writeln!(batch, "route add {} dev eth0", host_route(gateway));
-            let _ = writeln!(batch, "route add default via {gateway} dev eth0");
-        }
-        self.namespace.ip([batch])
+        wait_reachable(&self.node, &pods.concat())
     }
 }
 

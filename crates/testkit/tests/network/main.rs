@@ -8,6 +8,8 @@ mod dump;
 mod load;
 mod manifests;
 mod netns;
+mod pod_server;
+mod probes;
 mod support;
 mod traffic;
 mod world;
