@@ -97,8 +97,14 @@ fn wrong_flags_are_told_and_end_with_2() {
 #[test]
 fn what_is_missing_is_told() {
     let place = Place::new();
+    // Nothing is changed by then, and there is no more to say.
     for verb in ["run", "render", "diff", "apply"] {
-        place.viprule(verb).says(&["--manifests <PATH>"]);
+        let answer = place.viprule(verb);
+        answer.says(&[
+            "no API server is configured",
+            "give --kubeconfig, --master or --manifests",
+        ]);
+        assert_eq!(answer.err.lines().count(), 1, "{}", answer.err);
     }
     place
         .viprule("")

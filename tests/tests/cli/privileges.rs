@@ -10,19 +10,32 @@ use crate::support::{Place, good};
 /// How to start the program as nobody; as root without the capability where this user namespace
 /// has no nobody.
 fn nobody() -> &'static str {
+    if has_nobody() {
+        "--reuid 65534 --regid 65534 --clear-groups"
+    } else {
+        "--bounding-set -net_admin --inh-caps -net_admin"
+    }
+}
+
+/// The same with the capability and no other.
+fn network_admin() -> &'static str {
+    if has_nobody() {
+        "--reuid 65534 --regid 65534 --clear-groups --inh-caps +net_admin --ambient-caps +net_admin \
+         --bounding-set -all,+net_admin --no-new-privs"
+    } else {
+        "--bounding-set -all,+net_admin --inh-caps -all --no-new-privs"
+    }
+}
+
+fn has_nobody() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap();
-    let has_nobody = map.lines().any(|line| {
+    map.lines().any(|line| {
         let numbers: Vec<u64> = line
             .split_whitespace()
             .map(|it| it.parse().unwrap())
             .collect();
         (numbers[0]..numbers[0] + numbers[2]).contains(&65534)
-    });
-    if has_nobody {
-        "--reuid 65534 --regid 65534 --clear-groups"
-    } else {
-        "--bounding-set -net_admin --inh-caps -net_admin"
-    }
+    })
 }
 
 /// A place whose files everybody may read, and the program in it.
@@ -64,4 +77,23 @@ fn other_verbs_name_the_capability_that_they_lack() {
         assert_eq!(answer.err.lines().count(), 1, "{}", answer.err);
     }
     assert_eq!(place.ruleset(), "");
+}
+
+#[test]
+fn one_capability_is_enough_for_any_user() {
+    let place = place();
+    place
+        .program("sysctl", "-w net.ipv4.conf.all.route_localnet=1")
+        .clean(0);
+    let viprule = |args: &str| {
+        let args = format!("{} {{}}/viprule {args}", network_admin());
+        place.program("setpriv", &args)
+    };
+    let input = "--node node-0 --manifests {}";
+    viprule(&format!("apply {input}")).clean(0);
+    assert!(place.ruleset().contains("KUBE-SVC-"));
+    assert_eq!(viprule(&format!("diff {input}")).code, 0);
+    let cleanup = viprule("cleanup");
+    assert_eq!(cleanup.code, 0, "{}", cleanup.err);
+    assert!(!place.ruleset().contains("KUBE-SVC-"));
 }

@@ -72,7 +72,7 @@ fn sighup_reads_again_and_sigterm_leaves_the_rules() {
     let (before, generation) = (place.dump(), place.generation());
     agent.signal(Signal::SIGHUP).unwrap();
     agent
-        .wait_for_line("SIGHUP: reading the manifests again", SOON)
+        .wait_for_line("SIGHUP: reading configuration and input again", SOON)
         .unwrap();
     place.write("b", 2, &["10.244.9.9"]);
     agent.signal(Signal::SIGHUP).unwrap();

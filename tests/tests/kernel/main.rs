@@ -7,6 +7,8 @@ mod apply;
 mod cleanup;
 mod contention;
 mod follow;
+mod former;
+mod legacy;
 mod parts;
 mod repair;
 mod size;

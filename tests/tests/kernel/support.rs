@@ -111,6 +111,14 @@ impl Place {
         Agent::start(&self.namespace, self.args("run", &args)).unwrap()
     }
 
+    /// Starts the agent where it finds no other programs than those in this folder.
+    pub(crate) fn start_with_path(&self, folder: &Path, more: &[&str]) -> Agent {
+        let path = format!("PATH={}", folder.display());
+        let program = viprule_binary().unwrap().display().to_string();
+        let args = [vec![path, program], self.args("run", more)].concat();
+        Agent::start_program(&self.namespace, Path::new("/usr/bin/env"), args).unwrap()
+    }
+
     /// Runs a program of the iptables family.
     pub(crate) fn tool(&self, line: &str) -> String {
         let words: Vec<&str> = line.split(' ').collect();
@@ -174,6 +182,39 @@ pub(crate) fn endpoints_of(name: &str, endpoints: &[&str]) -> EndpointSlice {
     let slice = slice(&format!("shop/{name}-1"), name).tcp("http", 8080);
     let add = |slice: EndpointSlice, ip: &&str| slice.ready(ip, "node-1");
     endpoints.iter().fold(slice, add)
+}
+
+/// The chains that Services share.
+const SHARED: [&str; 4] = [
+    "KUBE-SERVICES",
+    "KUBE-NODEPORTS",
+    "KUBE-EXTERNAL-SERVICES",
+    "KUBE-PROXY-FIREWALL",
+];
+
+/// Where a rule of a shared chain belongs: those that count come before those that take the same
+/// packets without counting, and what leads on to node ports comes last.
+fn rank(rule: &str) -> u8 {
+    match rule {
+        _ if rule.contains("--nfacct-name ") => 0,
+        _ if rule.ends_with("-j KUBE-NODEPORTS") => 2,
+        _ => 1,
+    }
+}
+
+/// The same rules, with one order where it is free: among rules of shared chains that take
+/// different packets. Those that have to be behind others stay behind them.
+pub(crate) fn ordered(mut dump: Dump) -> Dump {
+    let chains = dump.tables.values_mut().flat_map(|table| &mut table.chains);
+    for (_, chain) in chains.filter(|(name, _)| SHARED.contains(&name.as_str())) {
+        for part in chain
+            .rules
+            .chunk_by_mut(|one, next| rank(one) == rank(next))
+        {
+            part.sort();
+        }
+    }
+    dump
 }
 
 /// What a program printed.

@@ -13,6 +13,7 @@ mod affinity;
 mod change;
 mod detect_local;
 mod foreign;
+mod legacy;
 mod node_ports;
 mod protocols;
 mod refusal;

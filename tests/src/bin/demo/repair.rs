@@ -75,9 +75,10 @@ fn sabotage(
     let (ran, by, repair, repaired) = thread::scope(|scope| -> anyhow::Result<_> {
         // The repair may be done before the command has ended.
         let running = scope.spawn(|| stage.run_quietly(command).map(|ran| (ran, began.elapsed())));
-        let (number, by) = agent.wait_for_line_after(from, "another program", PATIENCE)?;
-        let (_, repair) = agent.wait_for_line_after(number, "repair:", PATIENCE)?;
+        let (_, repair) = agent.wait_for_line_after(from, "repair:", PATIENCE)?;
         let repaired = began.elapsed();
+        // Told before or after.
+        let (_, by) = agent.wait_for_line_after(from, "another program", PATIENCE)?;
         let ran = running
             .join()
             .map_err(|_| anyhow::anyhow!("running {command} panicked"))??;
@@ -85,8 +86,8 @@ fn sabotage(
     })?;
     let (ran, command_took) = ran;
     ran.succeeded()?;
-    log(&by);
     log(&repair);
+    log(&by);
     sleep(Duration::from_millis(500));
     let report = load.stop()?;
     let load_began = Instant::now().checked_sub(report.elapsed).unwrap_or(began);

@@ -49,6 +49,11 @@ impl Stage {
         self.manifests.write(name, text).unwrap();
     }
 
+    /// The folder of the manifests.
+    pub(crate) fn folder(&self) -> &Path {
+        self.manifests.path()
+    }
+
     /// Removes a manifest.
     pub(crate) fn remove(&self, name: &str) {
         self.manifests.remove(name).unwrap();
