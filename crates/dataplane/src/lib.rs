@@ -5,6 +5,7 @@
 //! what to write, whoever asks.
 
 pub mod diff;
+pub mod family;
 pub mod iptables;
 pub mod ownership;
 mod rules;

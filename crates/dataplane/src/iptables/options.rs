@@ -66,7 +66,8 @@ impl Default for Options {
     }
 }
 
-const fn index(family: Family) -> usize {
+/// Where values that differ by family have this one's.
+pub(super) const fn index(family: Family) -> usize {
     match family {
         Family::Ipv4 => 0,
         Family::Ipv6 => 1,

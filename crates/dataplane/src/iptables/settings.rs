@@ -7,7 +7,7 @@ use viprule_service::model;
 use viprule_service::plan::{NodeFacts, NodePortAddresses, ServicePlan};
 
 use super::key::{Key, Kind, Object, Table};
-use super::options::{Detector, Options};
+use super::options::{Detector, Options, index};
 use crate::{Dataplane, NodeEffect, RuleCounts, State};
 
 /// iptables mode's settings (contract 8).
@@ -176,10 +176,7 @@ impl Dataplane for Iptables {
         let mut counts = RuleCounts::default();
         let rules = u32::try_from(object.rules().len()).unwrap_or(u32::MAX);
         let Table { family, kind } = key.table();
-        let family = match family {
-            Family::Ipv4 => 0,
-            Family::Ipv6 => 1,
-        };
+        let family = index(family);
         match (key, kind) {
             (Key::Jump { .. }, _) | (_, Kind::Mangle) => {}
             (_, Kind::Filter) => counts.filter[family] = rules,

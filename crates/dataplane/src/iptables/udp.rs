@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use nfnetlink::xtables::{Match, NotOr, Rule, Target, protocol};
-use viprule_service::model::Family;
 use viprule_service::plan::UdpDestination;
 
+use crate::family::in_plans;
 use crate::ownership::Chain;
 
 /// The UDP frontend that an observed rule serves: exact evidence that tracked flows to it are ours,
@@ -31,10 +31,7 @@ pub fn udp_destination(rule: &Rule) -> Option<UdpDestination> {
     })?;
     match rule.dst {
         None => Some(UdpDestination::NodePort {
-            family: match rule.family {
-                nfnetlink::Family::Ipv4 => Family::Ipv4,
-                nfnetlink::Family::Ipv6 => Family::Ipv6,
-            },
+            family: in_plans(rule.family),
             port,
         }),
         Some(to) if !to.not && to.value.prefix_len() == to.value.max_prefix_len() => Some(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
+use viprule_dataplane::family::in_plans;
 use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_service::model;
 use viprule_service::tracker::{Conflict, Tracker};
@@ -154,12 +155,7 @@ impl KernelFacts {
 
     fn families(&self) -> Vec<model::Family> {
         let families = self.settings.families.iter();
-        families
-            .map(|family| match family {
-                nfnetlink::Family::Ipv4 => model::Family::Ipv4,
-                nfnetlink::Family::Ipv6 => model::Family::Ipv6,
-            })
-            .collect()
+        families.map(|family| in_plans(*family)).collect()
     }
 }
 

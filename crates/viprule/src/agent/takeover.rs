@@ -1,5 +1,6 @@
 //! What another proxy left in places that this one does not write.
 
+use viprule_dataplane::family::in_netfilter;
 use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_service::model::Family;
 use viprule_service::plan::{NodeFacts, PlanConfig};
@@ -81,10 +82,6 @@ impl Takeover {
 
 /// How many objects were removed.
 fn remove_chains(backend: Backend, family: Family) -> anyhow::Result<usize> {
-    let family = match family {
-        Family::Ipv4 => nfnetlink::Family::Ipv4,
-        Family::Ipv6 => nfnetlink::Family::Ipv6,
-    };
-    let writer = HostWriter::open(backend, &[family])?;
+    let writer = HostWriter::open(backend, &[in_netfilter(family)])?;
     Ok(remove_everything(writer)?.removed)
 }

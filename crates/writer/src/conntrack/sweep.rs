@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use netlink_batch::{Error, Socket, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::conntrack::{Deletions, Filter, Flow, dump};
+use viprule_dataplane::family::in_netfilter;
 use viprule_service::model::Family as ServiceFamily;
 use viprule_service::plan::UdpDestination;
 
@@ -65,10 +66,7 @@ impl Sweeper {
         book: &Mutex<impl AsRef<Book>>,
         counts: &mut Counts,
     ) -> Result<(), Error> {
-        let family = match family {
-            ServiceFamily::Ipv4 => Family::Ipv4,
-            ServiceFamily::Ipv6 => Family::Ipv6,
-        };
+        let family = in_netfilter(family);
         if self.kernel_filters && among.len() <= ONE_BY_ONE {
             let filters: Vec<Filter> = {
                 let book = book.lock().unwrap_or_else(PoisonError::into_inner);

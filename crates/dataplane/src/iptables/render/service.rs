@@ -9,6 +9,7 @@ use viprule_service::plan::{EndpointPlan, PortPlan, ServicePlan, Unreachable};
 
 use super::builder::{Draft, loopback};
 use super::foundation::keyed;
+use crate::family::in_netfilter;
 use crate::iptables::key::{Key, Kind, Object, Table};
 use crate::iptables::{Options, counter};
 use crate::ownership::{Chain, ChainHash};
@@ -18,10 +19,7 @@ use crate::state::State;
 pub fn service(plan: &ServicePlan, options: &Options) -> State<Key, Object> {
     let mut objects = Vec::new();
     for port in &plan.ports {
-        let family = match port.family {
-            model::Family::Ipv4 => Family::Ipv4,
-            model::Family::Ipv6 => Family::Ipv6,
-        };
+        let family = in_netfilter(port.family);
         if options.families.contains(&family) {
             PortRenderer::new(plan, port, family, options, &mut objects).render();
         }

@@ -1,0 +1,19 @@
+//! IP families as plans and as netfilter name them.
+
+use viprule_service::model;
+
+/// A plan's family in netfilter's messages.
+pub const fn in_netfilter(family: model::Family) -> nfnetlink::Family {
+    match family {
+        model::Family::Ipv4 => nfnetlink::Family::Ipv4,
+        model::Family::Ipv6 => nfnetlink::Family::Ipv6,
+    }
+}
+
+/// The same the other way round.
+pub const fn in_plans(family: nfnetlink::Family) -> model::Family {
+    match family {
+        nfnetlink::Family::Ipv4 => model::Family::Ipv4,
+        nfnetlink::Family::Ipv6 => model::Family::Ipv6,
+    }
+}
