@@ -20,6 +20,9 @@ pub struct Verdict<'a> {
     pub text: Option<&'a str>,
     /// Offset of the bad attribute in the judged message, bytes from its header on.
     pub offset: Option<u32>,
+    /// The judged message's payload, where the kernel sent it back: without `NETLINK_CAP_ACK`, and
+    /// from subsystems that write something into it. Empty otherwise.
+    pub judged: &'a [u8],
 }
 
 impl<'a> Verdict<'a> {
@@ -28,22 +31,25 @@ impl<'a> Verdict<'a> {
     pub fn read(message: &Message<'a>) -> Option<Self> {
         let (code, rest) = message.payload.split_first_chunk::<4>()?;
         let code = i32::from_ne_bytes(*code);
-        let (seq, extended) = match message.kind {
+        let (seq, sent_back, extended) = match message.kind {
             kind::ERROR => {
                 let (judged, rest) = rest.split_first_chunk::<HEADER_LEN>()?;
                 let len = u32::from_ne_bytes([judged[0], judged[1], judged[2], judged[3]]);
                 let seq = u32::from_ne_bytes([judged[8], judged[9], judged[10], judged[11]]);
                 // Without NETLINK_CAP_ACK the refused payload stands between header and attributes.
-                let skip = if message.flags & flags::CAPPED == 0 && code != 0 {
-                    (len as usize)
-                        .saturating_sub(HEADER_LEN)
-                        .next_multiple_of(4)
+                let sent_back = if message.flags & flags::CAPPED == 0 && code != 0 {
+                    (len as usize).saturating_sub(HEADER_LEN)
                 } else {
                     0
                 };
-                (seq, rest.get(skip..).unwrap_or_default())
+                let skip = sent_back.next_multiple_of(4);
+                (
+                    seq,
+                    rest.get(..sent_back).unwrap_or_default(),
+                    rest.get(skip..).unwrap_or_default(),
+                )
             }
-            kind::DONE => (message.seq, rest),
+            kind::DONE => (message.seq, Default::default(), rest),
             _ => return None,
         };
         let errno = (code != 0).then(|| Errno(code.saturating_abs()));
@@ -52,6 +58,7 @@ impl<'a> Verdict<'a> {
             errno,
             text: None,
             offset: None,
+            judged: sent_back,
         };
         if message.flags & flags::ACK_TLVS != 0 {
             for attr in Attrs::new(extended).map_while(Result::ok) {
@@ -91,7 +98,8 @@ mod tests {
                 seq: 5,
                 errno,
                 text: None,
-                offset: Some(28)
+                offset: Some(28),
+                judged: &[],
             }
         );
     }
@@ -113,7 +121,8 @@ mod tests {
                 seq: 2,
                 errno,
                 text,
-                offset: None
+                offset: None,
+                judged: &[],
             }
         );
     }
@@ -137,7 +146,8 @@ mod tests {
                 seq: 1,
                 errno,
                 text: None,
-                offset: Some(40)
+                offset: Some(40),
+                judged: &bytes[36..72],
             }
         );
     }
@@ -156,7 +166,8 @@ mod tests {
                 seq: 0,
                 errno: None,
                 text: None,
-                offset: None
+                offset: None,
+                judged: &[],
             }
         );
     }

@@ -37,6 +37,8 @@ pub struct Refusal<T> {
     pub text: Option<Box<str>>,
     /// Offset of the bad attribute in the message, bytes from its header on.
     pub offset: Option<u32>,
+    /// The message's payload, where the kernel sent it back, see [`Verdict::judged`]; else empty.
+    pub judged: Box<[u8]>,
 }
 
 impl<T> fmt::Display for Refusal<T> {
@@ -140,6 +142,7 @@ impl<T: Clone> Answers<T> {
             errno,
             text: verdict.text.map(Into::into),
             offset: verdict.offset,
+            judged: verdict.judged.into(),
         });
     }
 }
