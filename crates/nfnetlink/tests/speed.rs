@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::{accept, base, in_netns, jump, nat, uses};
 use nfnetlink::Family::Ipv4;
+use nfnetlink::ipset::{self, Changes, Entry, IpPort, Kind, Spec};
 use nfnetlink::nftables::{CommitError, Position, Transaction, generation, rules};
 use nfnetlink::xtables::{Match, NotOr, Rule};
 
@@ -131,4 +132,71 @@ fn a_failed_validation_does_not_slow_the_next_commit() {
             "{after:?} after {good:?}"
         );
     });
+}
+
+/// Beside the `ipset` program, on the same elements.
+#[test]
+#[ignore = "a measurement"]
+fn elements_of_sets_go_and_come_by_the_hundred() {
+    const ELEMENTS: u32 = 25_000;
+    let entry = |n: u32| {
+        Entry::IpPort(IpPort {
+            address: std::net::Ipv4Addr::from(0x0a00_0000 + n).into(),
+            protocol: 6,
+            port: 80,
+        })
+    };
+    let spec = Spec::Hash {
+        kind: Kind::HashIpPort,
+        family: Ipv4,
+        max_elements: Spec::DEFAULT_MAX_ELEMENTS,
+    };
+    in_netns(|socket| {
+        let (mut all, mut gone) = (Changes::new(), Changes::new());
+        for n in 0..ELEMENTS {
+            all.add("s", entry(n), n);
+            gone.remove("s", entry(n), n);
+        }
+        for round in ["cold", "warm"] {
+            ipset::create(socket, "s", &spec).unwrap();
+            println!("{round}, {ELEMENTS} elements of hash:ip,port");
+            let refused = timed("add", || all.send(socket).unwrap()).0;
+            let refused_again = timed("add again", || all.send(socket).unwrap()).0;
+            let listing = timed("list", || ipset::list(socket, "s").unwrap().unwrap()).0;
+            assert_eq!(listing.entries.len(), ELEMENTS as usize);
+            timed("grow", || {
+                ipset::grow(socket, "s", "twin", 200_000).unwrap();
+            });
+            timed("one more", || {
+                let mut one = Changes::new();
+                one.add("s", entry(ELEMENTS), 0);
+                one.send(socket).unwrap()
+            });
+            let left = timed("remove", || gone.send(socket).unwrap()).0;
+            assert!(refused.is_empty() && refused_again.is_empty() && left.is_empty());
+            ipset::destroy(socket, "s").unwrap();
+        }
+
+        ipset::create(socket, "s", &spec).unwrap();
+        timed("one at a time", || {
+            for n in 0..ELEMENTS {
+                let mut one = Changes::new();
+                one.add("s", entry(n), ());
+                assert!(one.send(socket).unwrap().is_empty());
+            }
+        });
+        let saved = timed("ipset save", || common::run("ipset", &["save"])).0;
+        ipset::destroy(socket, "s").unwrap();
+        let file = tempfile();
+        std::fs::write(&file, saved).unwrap();
+        timed("ipset restore", || {
+            common::run("ipset", &["restore", "-f", &file])
+        });
+        std::fs::remove_file(&file).unwrap();
+    });
+}
+
+fn tempfile() -> String {
+    let name = format!("nfnetlink-speed-{}", std::process::id());
+    std::env::temp_dir().join(name).to_str().unwrap().to_owned()
 }

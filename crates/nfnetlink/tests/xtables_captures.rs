@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use netlink_batch::Attrs;
+use netlink_batch::{AttrWriter, Attrs};
 use nfnetlink::Family;
-use nfnetlink::xtables::{Match, Rule, Target};
+use nfnetlink::ipset::{SetIndex, SetNames};
+use nfnetlink::xtables::{EncodeOptions, Match, Rule, Target};
 
 /// One captured rule: family, the text behind `-A CHAIN ` and the message's attributes.
 struct Capture {
@@ -16,6 +17,12 @@ struct Capture {
 impl Capture {
     fn decode(&self) -> Rule {
         Rule::decode(self.family, Attrs::new(&self.attributes))
+            .unwrap_or_else(|error| panic!("{}: {error}", self.text))
+    }
+
+    fn decode_with(&self, sets: &SetNames) -> Rule {
+        let name = |index| sets.name(index).map(str::to_owned);
+        Rule::decode_with(self.family, Attrs::new(&self.attributes), name)
             .unwrap_or_else(|error| panic!("{}: {error}", self.text))
     }
 }
@@ -61,12 +68,43 @@ fn unpack(mut hex: &str) -> Vec<u8> {
 }
 
 fn decodes_to_its_text(file: &'static str) {
+    decodes_with_sets(file, "");
+}
+
+/// `sets` is what `ipset` restored before the rules: it gives sets their numbers in order.
+fn decodes_with_sets(file: &'static str, sets: &str) {
+    let sets = numbered(sets);
     for capture in captures(file) {
         let parsed = Rule::parse(capture.family, capture.text).expect(capture.text);
-        let decoded = capture.decode();
+        let decoded = capture.decode_with(&sets);
         assert_eq!(decoded, parsed, "{}", capture.text);
         assert_eq!(decoded.to_string(), capture.text);
     }
+}
+
+fn numbered(sets: &str) -> SetNames {
+    let mut names = SetNames::new();
+    let creates = sets.lines().filter_map(|line| line.strip_prefix("create "));
+    for (index, create) in (0..).zip(creates) {
+        names.insert(create.split(' ').next().unwrap(), SetIndex(index));
+    }
+    names
+}
+
+/// Name, revision and data of the xt matches among a rule's attributes.
+fn xt_matches(attributes: &[u8]) -> Vec<[Vec<u8>; 3]> {
+    let list = Attrs::new(attributes).map(Result::unwrap);
+    let expressions = list
+        .filter(|attr| attr.kind == 4)
+        .flat_map(|attr| attr.nested());
+    let parts = |attrs: Attrs<'_>| -> Vec<Vec<u8>> {
+        attrs.map(|attr| attr.unwrap().payload.to_vec()).collect()
+    };
+    expressions
+        .map(|expression| parts(expression.unwrap().nested()))
+        .filter(|expression| expression[0] == b"match\0")
+        .map(|expression| parts(Attrs::new(&expression[1])).try_into().unwrap())
+        .collect()
 }
 
 #[test]
@@ -77,6 +115,86 @@ fn rules_of_a_kube_proxy_decode_to_their_text() {
 #[test]
 fn every_option_decodes_to_its_text() {
     decodes_to_its_text(include_str!("data/variants-1.8.9.capture"));
+}
+
+const ASK_SETS: &str = include_str!("data/ask.sets");
+
+#[test]
+fn rules_on_sets_bridges_and_ipvs_decode_to_their_text() {
+    decodes_with_sets(include_str!("data/ask-1.8.9.capture"), ASK_SETS);
+    decodes_with_sets(
+        include_str!("data/ipvs/golden-1.8.9.capture"),
+        include_str!("data/ipvs/ipset-save.txt"),
+    );
+}
+
+#[test]
+fn every_version_of_iptables_matches_alike_on_sets_bridges_and_ipvs() {
+    let sets = numbered(ASK_SETS);
+    let of_1_8_9 = captures(include_str!("data/ask-1.8.9.capture"));
+    for other in [
+        include_str!("data/ask-1.8.7.capture"),
+        include_str!("data/ask-1.8.11.capture"),
+    ] {
+        let other = captures(other);
+        assert_eq!(other.len(), of_1_8_9.len());
+        for (one, other) in of_1_8_9.iter().zip(&other) {
+            let (rule, same) = (one.decode_with(&sets), other.decode_with(&sets));
+            assert_eq!(same, rule, "{}", one.text);
+        }
+    }
+}
+
+#[test]
+fn rules_on_sets_bridges_and_ipvs_are_written_as_iptables_writes_them() {
+    let sets = numbered(ASK_SETS);
+    let options = EncodeOptions {
+        sets: Some(&sets),
+        ..EncodeOptions::default()
+    };
+    for capture in captures(include_str!("data/ask-1.8.9.capture")) {
+        let mut bytes = Vec::new();
+        let rule = Rule::parse(capture.family, capture.text).unwrap();
+        rule.encode_with(&mut AttrWriter::new(&mut bytes), options);
+        let expected = xt_matches(&capture.attributes);
+        assert!(!expected.is_empty());
+        assert_eq!(xt_matches(&bytes), expected, "{}", capture.text);
+    }
+}
+
+#[test]
+fn what_is_more_than_membership_is_no_rule_of_ours() {
+    let sets = numbered(ASK_SETS);
+    let captures = captures(include_str!("data/ask-foreign-1.8.9.capture"));
+    assert_eq!(captures.len(), 4);
+    for capture in captures {
+        let decoded = capture.decode_with(&sets);
+        assert!(
+            matches!(&*decoded.matches, [Match::Other { .. }]),
+            "{}: {decoded:?}",
+            capture.text
+        );
+    }
+}
+
+#[test]
+fn a_set_without_a_known_name_is_kept_as_it_is() {
+    let capture = &captures(include_str!("data/ask-1.8.9.capture"))[0];
+    let decoded = capture.decode();
+    assert_eq!(decoded.to_string(), "-m set [revision 4, 48 bytes]");
+    assert_eq!(decoded.sets().count(), 0);
+    let mut bytes = Vec::new();
+    decoded.encode(&mut AttrWriter::new(&mut bytes));
+    assert_eq!(xt_matches(&bytes), xt_matches(&capture.attributes));
+
+    let named = capture.decode_with(&numbered(ASK_SETS));
+    assert_eq!(named.sets().collect::<Vec<_>>(), ["A"]);
+    let error = SetNames::new().require(named.sets()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no IP set A, which a rule matches on; create the set first"
+    );
+    assert_eq!(numbered(ASK_SETS).require(named.sets()), Ok(()));
 }
 
 /// What iptables-save 1.8.9 shows where 1.8.7 wrote another rule: it keeps two `-m tcp` apart,

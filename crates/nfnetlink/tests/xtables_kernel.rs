@@ -9,9 +9,14 @@ use std::collections::BTreeSet;
 use common::{in_netns, run};
 use netlink_batch::Socket;
 use nfnetlink::Family;
+use nfnetlink::ipset::{self, SetNames, parse_save};
 use nfnetlink::nfacct;
 use nfnetlink::nftables::{BaseChain, ChainId, Hook, Position, Transaction, rules};
 use nfnetlink::xtables::{EncodeOptions, Rule, Target};
+
+/// Sets that the rules match on.
+const SETS: &str = include_str!("data/ask.sets");
+const GOLDEN_SETS: &str = include_str!("data/ipvs/ipset-save.txt");
 
 /// A line of iptables-save with the table it is in.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Debug, Clone)]
@@ -70,11 +75,22 @@ fn hook(table: &str, chain: &str) -> Option<BaseChain<'static>> {
     })
 }
 
-fn write(socket: &mut Socket, family: Family, lines: &[Line], options: EncodeOptions) {
+fn write(socket: &mut Socket, family: Family, lines: &[Line], options: EncodeOptions<'_>) {
     let rules: Vec<Rule> = lines
         .iter()
         .map(|line| Rule::parse(family, &line.text).expect(&line.text))
         .collect();
+    let mut sets = SetNames::new();
+    for name in rules.iter().flat_map(Rule::sets) {
+        sets.ask_index(socket, name).unwrap();
+    }
+    for rule in &rules {
+        sets.require(rule.sets()).unwrap();
+    }
+    let options = EncodeOptions {
+        sets: Some(&sets),
+        ..options
+    };
     let mut chains = BTreeSet::new();
     for (line, rule) in lines.iter().zip(&rules) {
         chains.insert((&*line.table, &*line.chain));
@@ -115,7 +131,7 @@ fn write(socket: &mut Socket, family: Family, lines: &[Line], options: EncodeOpt
     transaction.commit(socket).unwrap();
 }
 
-fn is_shown_as_written(family: Family, lines: Vec<Line>, options: EncodeOptions) {
+fn is_shown_as_written(family: Family, lines: Vec<Line>, options: EncodeOptions<'_>) {
     assert!(!lines.is_empty());
     in_netns(move |socket| {
         for name in [
@@ -125,6 +141,12 @@ fn is_shown_as_written(family: Family, lines: Vec<Line>, options: EncodeOptions)
             "word",
         ] {
             nfacct::ensure(socket, name).unwrap();
+        }
+        for set in [SETS, GOLDEN_SETS]
+            .into_iter()
+            .flat_map(|sets| parse_save(sets).unwrap())
+        {
+            ipset::create(socket, &set.name, &set.spec).unwrap();
         }
         write(socket, family, &lines, options);
 
@@ -148,9 +170,13 @@ fn is_shown_as_written(family: Family, lines: Vec<Line>, options: EncodeOptions)
                 table: &chain[0].table,
                 name: &chain[0].chain,
             };
-            let mut dumped = Vec::new();
+            let (mut dumped, mut sets, mut other) = (Vec::new(), SetNames::new(), common::open());
             rules(socket, id, |rule| {
-                dumped.push(Rule::decode(family, rule.attrs).unwrap());
+                let name = |index| {
+                    let name = sets.ask_name(&mut other, index).unwrap();
+                    name.map(str::to_owned)
+                };
+                dumped.push(Rule::decode_with(family, rule.attrs, name).unwrap());
             })
             .unwrap();
             let parsed: Vec<_> = chain
@@ -169,7 +195,11 @@ fn iptables_shows_the_rules_of_a_kube_proxy() {
             (Family::Ipv4, include_str!("data/iptables-save.txt")),
             (Family::Ipv6, include_str!("data/ip6tables-save.txt")),
         ] {
-            is_shown_as_written(family, lines(save), EncodeOptions { counters });
+            let options = EncodeOptions {
+                counters,
+                ..EncodeOptions::default()
+            };
+            is_shown_as_written(family, lines(save), options);
         }
     }
 }
@@ -189,11 +219,52 @@ fn iptables_shows_every_option() {
     );
 }
 
+#[test]
+fn iptables_shows_rules_on_sets_and_bridges() {
+    let needs_ipvs = |line: &Line| line.text.contains("-m ipvs");
+    let (mut v4, mut v6) = ipvs_lines();
+    v4.retain(|line| !needs_ipvs(line));
+    v6.retain(|line| !needs_ipvs(line));
+    assert_eq!((v4.len(), v6.len()), (49, 34));
+    is_shown_as_written(Family::Ipv4, v4, EncodeOptions::default());
+    is_shown_as_written(Family::Ipv6, v6, EncodeOptions::default());
+}
+
+#[test]
+#[ignore = "needs a kernel with xt_ipvs, as scripts/vm --needs nft has"]
+fn iptables_shows_rules_on_ipvs() {
+    let (v4, v6) = ipvs_lines();
+    is_shown_as_written(Family::Ipv4, v4, EncodeOptions::default());
+    is_shown_as_written(Family::Ipv6, v6, EncodeOptions::default());
+}
+
+/// Lines of every option and of kube-proxy's IPVS mode.
+fn ipvs_lines() -> (Vec<Line>, Vec<Line>) {
+    let with = |golden, asks| {
+        let mut all = lines(golden);
+        all.extend(lines(asks));
+        all
+    };
+    (
+        with(
+            include_str!("data/ipvs/iptables-save.txt"),
+            include_str!("data/ask.v4"),
+        ),
+        with(
+            include_str!("data/ipvs/ip6tables-save.txt"),
+            include_str!("data/ask.v6"),
+        ),
+    )
+}
+
 /// `iptables -C` and `-D` compare every byte that user space owns.
 #[test]
 fn iptables_finds_our_rules_by_their_text() {
     in_netns(|socket| {
         nfacct::ensure(socket, "localhost_nps_accepted_pkts").unwrap();
+        for set in parse_save(SETS).unwrap() {
+            ipset::create(socket, &set.name, &set.spec).unwrap();
+        }
         let line = |text: &str| Line {
             table: "nat".to_owned(),
             chain: "X".to_owned(),
@@ -208,6 +279,8 @@ fn iptables_finds_our_rules_by_their_text() {
             "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -m addrtype --dst-type LOCAL",
             "-m mark ! --mark 0x4000/0x4000 -j MARK --set-xmark 0x4000/0x0",
             "-p tcp -m tcp -j DNAT --to-destination 10.244.0.10:8080",
+            "-m set --match-set A src -m set ! --match-set B dst,dst,src -j ACCEPT",
+            "-m physdev ! --physdev-is-in --physdev-in eth0 --physdev-out br+ -j RETURN",
         ];
         let lines: Vec<_> = texts.iter().map(|text| line(text)).collect();
         write(socket, Family::Ipv4, &lines, EncodeOptions::default());

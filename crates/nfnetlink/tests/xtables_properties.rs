@@ -7,9 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_batch::{AttrWriter, Attrs};
 use nfnetlink::Family;
+use nfnetlink::ipset::{SetIndex, SetNames};
 use nfnetlink::xtables::{
-    AddrTypes, CtStates, DnatTo, EncodeOptions, Interface, Match, NotOr, PortRange, Recent,
-    RecentMode, Reject, Rule, Target,
+    AddrTypes, CtStates, Direction, Directions, DnatTo, EncodeOptions, Forwarding, Interface, Ipvs,
+    Match, NotOr, Physdev, PortRange, Recent, RecentMode, Reject, Rule, Target,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -84,8 +85,77 @@ fn recent() -> impl Strategy<Value = Recent> {
         })
 }
 
+fn set() -> impl Strategy<Value = Match> {
+    let direction = prop_oneof![Just(Direction::Src), Just(Direction::Dst)];
+    let dirs = vec(direction, 1..=Directions::MAX);
+    (any::<bool>(), 0..u16::MAX, dirs).prop_map(|(not, index, dirs)| Match::Set {
+        not,
+        name: set_name(SetIndex(index)),
+        dirs: Directions::new(&dirs).unwrap(),
+    })
+}
+
+fn physdev() -> impl Strategy<Value = Match> {
+    let port = || {
+        of(
+            not_or(interface().prop_filter("too long", |port| port.name.len() < 15))
+                .prop_map(Box::new),
+        )
+    };
+    let flag = || of(any::<bool>());
+    (flag(), port(), flag(), port(), flag())
+        .prop_map(|(is_in, input, is_out, output, is_bridged)| Physdev {
+            is_in,
+            input,
+            is_out,
+            output,
+            is_bridged,
+        })
+        .prop_filter("nothing asked", |physdev| !physdev.is_empty())
+        .prop_map(Match::Physdev)
+}
+
+fn ipvs(family: Family) -> impl Strategy<Value = Match> {
+    let port = || of(not_or(any::<u16>()));
+    let forwarding = proptest::sample::select(&Forwarding::ALL[..]);
+    let conditions = (
+        of(not_or(any::<u8>())),
+        of(not_or(net(family))),
+        port(),
+        of(any::<bool>()),
+        of(not_or(forwarding)),
+        port(),
+    );
+    let some = conditions.prop_map(
+        |(protocol, address, port, reply, forwarding, control_port)| Ipvs {
+            foreign: false,
+            protocol,
+            address,
+            port,
+            reply,
+            forwarding,
+            control_port,
+        },
+    );
+    let none = any::<bool>().prop_map(|foreign| Ipvs {
+        foreign,
+        ..Ipvs::default()
+    });
+    prop_oneof![4 => some, 1 => none].prop_map(Match::Ipvs)
+}
+
+/// Sets are called after their numbers here.
+#[allow(clippy::unnecessary_wraps, reason = "as decode_with takes it")]
+fn named(index: SetIndex) -> Option<String> {
+    Some(set_name(index))
+}
+
+fn set_name(index: SetIndex) -> String {
+    format!("s{}", index.0)
+}
+
 /// Any match but ports, which need the rule's protocol.
-fn one_match() -> impl Strategy<Value = Match> {
+fn one_match(family: Family) -> impl Strategy<Value = Match> {
     let addr_types = || not_or((1..0x1000_u16).prop_map(AddrTypes));
     prop_oneof![
         "[^\0]{0,60}".prop_map(Match::Comment),
@@ -105,6 +175,9 @@ fn one_match() -> impl Strategy<Value = Match> {
             .prop_map(|(not, probability)| Match::Random { not, probability }),
         recent().prop_map(Match::Recent),
         "[ -~]{1,31}".prop_map(Match::Nfacct),
+        set(),
+        physdev(),
+        ipvs(family),
     ]
 }
 
@@ -138,7 +211,7 @@ prop_compose! {
             proptest::sample::select(&[6, 17, 132][..]).prop_map(NotOr::is),
             not_or(1..=255_u8),
         ]),
-        mut matches in vec(one_match(), 0..4),
+        mut matches in vec(one_match(family), 0..4),
         ports in of((of(not_or(port_range())), of(not_or(port_range())), 0..4_usize)),
         target in target(family),
     ) -> Rule {
@@ -157,13 +230,26 @@ fn rule() -> impl Strategy<Value = Rule> {
 }
 
 fn encoded(rule: &Rule) -> Vec<u8> {
+    encoded_with(rule, true)
+}
+
+fn encoded_with(rule: &Rule, counters: bool) -> Vec<u8> {
+    let mut sets = SetNames::new();
+    for name in rule.sets() {
+        let index = name.strip_prefix('s').unwrap().parse().unwrap();
+        sets.insert(name, SetIndex(index));
+    }
+    let options = EncodeOptions {
+        counters,
+        sets: Some(&sets),
+    };
     let mut buffer = Vec::new();
-    rule.encode(&mut AttrWriter::new(&mut buffer));
+    rule.encode_with(&mut AttrWriter::new(&mut buffer), options);
     buffer
 }
 
 fn decoded(family: Family, bytes: &[u8]) -> Rule {
-    Rule::decode(family, Attrs::new(bytes)).expect("what we encode is well-formed")
+    Rule::decode_with(family, Attrs::new(bytes), named).expect("what we encode is well-formed")
 }
 
 proptest! {
@@ -182,8 +268,7 @@ proptest! {
 
     #[test]
     fn counters_are_no_part_of_a_rule(rule in rule()) {
-        let mut buffer = Vec::new();
-        rule.encode_with(&mut AttrWriter::new(&mut buffer), EncodeOptions { counters: false });
+        let buffer = encoded_with(&rule, false);
         prop_assert!(buffer.len() < encoded(&rule).len());
         prop_assert_eq!(decoded(rule.family, &buffer), rule);
     }
@@ -206,7 +291,7 @@ proptest! {
             bytes[at] = byte;
         }
         for family in Family::ALL {
-            if let Ok(found) = Rule::decode(family, Attrs::new(&bytes)) {
+            if let Ok(found) = Rule::decode_with(family, Attrs::new(&bytes), named) {
                 let _ = found.to_string();
                 let again = decoded(family, &encoded(&found));
                 prop_assert_eq!(again.target, found.target);
@@ -217,7 +302,7 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..600)) {
         for family in Family::ALL {
-            let _ = Rule::decode(family, Attrs::new(&bytes)).map(|rule| rule.to_string());
+            let _ = Rule::decode_with(family, Attrs::new(&bytes), named).map(|rule| rule.to_string());
         }
     }
 
@@ -240,7 +325,7 @@ proptest! {
             }
         });
         for family in Family::ALL {
-            let _ = Rule::decode(family, Attrs::new(&bytes)).map(|rule| rule.to_string());
+            let _ = Rule::decode_with(family, Attrs::new(&bytes), named).map(|rule| rule.to_string());
         }
     }
 
@@ -248,11 +333,17 @@ proptest! {
     fn random_xt_data_always_decodes(
         name in proptest::sample::select(&[
             "comment", "tcp", "udp", "sctp", "mark", "conntrack", "addrtype", "statistic",
-            "recent", "nfacct", "DNAT", "MARK", "MASQUERADE", "REJECT",
+            "recent", "nfacct", "set", "physdev", "ipvs", "DNAT", "MARK", "MASQUERADE", "REJECT",
         ][..]),
         target in any::<bool>(),
         revision in 0..4_u32,
-        info in prop_oneof![vec(any::<u8>(), 0..300), vec(0..2_u8, 0..300)],
+        info in prop_oneof![
+            vec(any::<u8>(), 0..300),
+            vec(0..2_u8, 0..300),
+            // Of the sizes of set, physdev and ipvs, mostly zero.
+            vec(prop_oneof![6 => Just(0), 1 => 0..3_u8, 1 => Just(0xff)], 40..=72),
+            vec(prop_oneof![1 => Just(0), 1 => any::<u8>()], 4..=8),
+        ],
     ) {
         let mut bytes = Vec::new();
         AttrWriter::new(&mut bytes).nest(4, |rule| {
@@ -290,6 +381,8 @@ proptest! {
             "--random-fully", "--dport", "--sport", "80:", ":80", "conntrack", "--ctstate",
             "NEW", "addrtype", "--src-type", "LOCAL", "recent", "--set", "--rcheck", "--name",
             "--seconds", "--reap", "REJECT",
+            "set", "--match-set", "s7", "src,dst", "physdev", "--physdev-is-in", "--physdev-out",
+            "ipvs", "--ipvs", "--vaddr", "--vport", "--vdir", "REPLY", "--vproto",
         ][..]), 0..12),
     ) {
         let text = words.join(" ");

@@ -17,6 +17,16 @@ fn what_iptables_save_prints_round_trips() {
     for (family, save, count) in [
         (Family::Ipv4, include_str!("data/iptables-save.txt"), 127),
         (Family::Ipv6, include_str!("data/ip6tables-save.txt"), 44),
+        (
+            Family::Ipv4,
+            include_str!("data/ipvs/iptables-save.txt"),
+            40,
+        ),
+        (
+            Family::Ipv6,
+            include_str!("data/ipvs/ip6tables-save.txt"),
+            31,
+        ),
     ] {
         let rules: Vec<_> = lines(save).collect();
         assert_eq!(rules.len(), count);
@@ -98,6 +108,38 @@ fn what_kube_proxy_writes_reads_like_what_iptables_save_prints() {
         Family::Ipv6,
         "-m tcp -p tcp -j DNAT --to-destination [fd00:10::1]:80",
         "-p tcp -m tcp -j DNAT --to-destination [fd00:10::1]:80",
+    );
+}
+
+#[test]
+fn sets_bridges_and_ipvs_read_like_what_iptables_save_prints() {
+    let v4 = |text, printed| reads(Family::Ipv4, text, printed);
+    v4(
+        r#"-m comment --comment "a b" -m set --match-set KUBE-CLUSTER-IP dst,dst ! -s 10.0.0.0/8 -j KUBE-MARK-MASQ"#,
+        r#"! -s 10.0.0.0/8 -m comment --comment "a b" -m set --match-set KUBE-CLUSTER-IP dst,dst -j KUBE-MARK-MASQ"#,
+    );
+    v4(
+        "-m set ! --match-set A src -m set --match-set B dst,dst,src",
+        "-m set ! --match-set A src -m set --match-set B dst,dst,src",
+    );
+    v4(
+        "-m physdev --physdev-is-bridged ! --physdev-out br+ --physdev-is-out --physdev-in eth0 --physdev-is-in",
+        "-m physdev --physdev-is-in --physdev-in eth0 --physdev-is-out ! --physdev-out br+ --physdev-is-bridged",
+    );
+    v4("-m ipvs --ipvs", "-m ipvs --ipvs");
+    v4("-m ipvs ! --ipvs", "-m ipvs ! --ipvs");
+    v4(
+        "-s 1.2.3.4 -m ipvs --vaddr 1.2.3.4 --vproto tcp --vport 80 -j DROP",
+        "-s 1.2.3.4/32 -m ipvs --vproto 6 --vaddr 1.2.3.4 --vport 80 -j DROP",
+    );
+    v4(
+        "-m ipvs --ipvs ! --vportctl 21 --vdir reply ! --vmethod gate ! --vaddr 10.1.2.3/8",
+        "-m ipvs ! --vaddr 10.0.0.0/8 --vdir REPLY ! --vmethod GATE ! --vportctl 21",
+    );
+    reads(
+        Family::Ipv6,
+        "-m ipvs --vaddr fd00:10::1 --vproto sctp --vdir ORIGINAL --vmethod MASQ",
+        "-m ipvs --vproto 132 --vaddr fd00:10::1 --vdir ORIGINAL --vmethod MASQ",
     );
 }
 
@@ -202,7 +244,70 @@ const BAD_LINES: &[(&str, &str)] = &[
     ("-m tcp --dport 80", "`-m tcp` needs `-p tcp`"),
     ("-m udp -p tcp", "`-m udp` needs `-p udp`"),
     ("-m sctp ! -p sctp", "`-m sctp` needs `-p sctp`"),
-    ("-m set --match-set x src", "`-m set` is not supported"),
+    ("-m socket", "`-m socket` is not supported"),
+    ("-m set", "`-m set` needs `--match-set`"),
+    (
+        "-m set --match-set x",
+        "`--match-set` needs a value behind it",
+    ),
+    (
+        "-m set --match-set x dest",
+        "`--match-set dest`: expected one to six of src and dst, as in dst,dst",
+    ),
+    (
+        "-m set --match-set x src,src,src,src,src,src,src",
+        "`--match-set src,src,src,src,src,src,src`: expected one to six of src and dst, as in dst,dst",
+    ),
+    (
+        "-m set --match-set KUBE-6-LOAD-BALANCER-SOURCE-CIDR dst",
+        "`--match-set KUBE-6-LOAD-BALANCER-SOURCE-CIDR`: the name is empty or too long",
+    ),
+    (
+        "-m set --match-set x src --match-set y src",
+        "`--match-set` is given twice, write two rules",
+    ),
+    (
+        "-m set --match-set x src --return-nomatch",
+        "\"--return-nomatch\" is no option that this program reads",
+    ),
+    (
+        "-m physdev",
+        "`-m physdev` needs `an option such as --physdev-is-in`",
+    ),
+    (
+        "--physdev-is-in",
+        "`--physdev-is-in` needs `-m physdev` before it",
+    ),
+    (
+        "-m physdev --physdev-is-in ! --physdev-is-in",
+        "`--physdev-is-in` is given twice, write two rules",
+    ),
+    ("-m ipvs", "`-m ipvs` needs `an option such as --vaddr`"),
+    ("--vport 80", "`--vport` needs `-m ipvs` before it"),
+    (
+        "-m ipvs ! --ipvs --vport 80",
+        "`--ipvs` cannot be inverted, remove the `!`",
+    ),
+    (
+        "-m ipvs --vproto 256",
+        "`--vproto 256`: expected tcp, udp, sctp or a number of 0 to 255",
+    ),
+    (
+        "-m ipvs --vaddr ::1",
+        "`--vaddr ::1`: expected an IPv4 address",
+    ),
+    (
+        "-m ipvs ! --vdir REPLY",
+        "`--vdir` cannot be inverted, remove the `!`",
+    ),
+    (
+        "-m ipvs --vdir BOTH",
+        "`--vdir BOTH`: expected ORIGINAL or REPLY",
+    ),
+    (
+        "-m ipvs --vmethod LOCAL",
+        "`--vmethod LOCAL`: expected GATE, IPIP or MASQ",
+    ),
     ("-m comment", "`-m comment` needs `--comment`"),
     ("--comment x", "`--comment` needs `-m comment` before it"),
     (

@@ -4,15 +4,17 @@
 //! and encoded to and decoded from `nf_tables` expressions. Every encoding of the same rule (that of
 //! iptables-nft 1.8.7, of 1.8.9, ours) decodes to the same `Rule`, so rules compare by meaning.
 
+mod ask;
 mod decode;
 mod encode;
 mod expr;
 mod layout;
-mod names;
+pub(crate) mod names;
 mod parse;
 mod rule;
-mod text;
+pub(crate) mod text;
 
+pub use ask::{Direction, Directions, Forwarding, Ipvs, Physdev};
 pub use decode::DecodeError;
 pub use encode::EncodeOptions;
 pub use parse::ParseError;

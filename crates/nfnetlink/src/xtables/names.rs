@@ -31,7 +31,7 @@ const PROTOCOLS: &[(u8, &str)] = &[
 ];
 
 /// The name of a protocol.
-pub(super) fn protocol(number: u8) -> Option<&'static str> {
+pub(crate) fn protocol(number: u8) -> Option<&'static str> {
     // Nearly every rule is about one of these two.
     match number {
         6 => return Some("tcp"),
@@ -45,7 +45,7 @@ pub(super) fn protocol(number: u8) -> Option<&'static str> {
 }
 
 /// The number of a protocol given by name or number; 0 for `all`.
-pub(super) fn protocol_number(word: &str) -> Option<u8> {
+pub(crate) fn protocol_number(word: &str) -> Option<u8> {
     if word.eq_ignore_ascii_case("all") {
         return Some(0);
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::{Directions, Ipvs, Physdev};
 use crate::Family;
 
 /// IP protocol numbers that Services use.
@@ -75,6 +76,14 @@ impl Rule {
         }
     }
 
+    /// Names of the IP sets that the rule matches on.
+    pub fn sets(&self) -> impl Iterator<Item = &str> {
+        self.matches.iter().filter_map(|one| match one {
+            Match::Set { name, .. } => Some(&**name),
+            _ => None,
+        })
+    }
+
     /// The rule in the one form that [`Rule::parse`] and [`Rule::decode`] give: no bits behind
     /// prefixes, and no conditions that let everything pass.
     ///
@@ -95,10 +104,18 @@ impl Rule {
         self.protocol
             .take_if(|protocol| !protocol.not && protocol.value == 0);
         for one in &mut self.matches {
-            if let Match::Ports { src, dst, .. } = one {
-                for ports in [src, dst] {
-                    *ports = ports.and_then(|ports| ports.value.condition(ports.not));
+            match one {
+                Match::Ports { src, dst, .. } => {
+                    for ports in [src, dst] {
+                        *ports = ports.and_then(|ports| ports.value.condition(ports.not));
+                    }
                 }
+                Match::Ipvs(ipvs) => {
+                    if let Some(address) = &mut ipvs.address {
+                        address.value = address.value.trunc();
+                    }
+                }
+                _ => {}
             }
         }
         self
@@ -186,6 +203,19 @@ pub enum Match {
     Recent(Recent),
     /// `-m nfacct --nfacct-name`; at most 31 bytes.
     Nfacct(String),
+    /// `-m set [!] --match-set NAME src,dst,…`.
+    Set {
+        /// True for `!`.
+        not: bool,
+        /// The set's name; at most [`crate::ipset::NAME_MAX`] bytes.
+        name: String,
+        /// What of the packet is looked up in it.
+        dirs: Directions,
+    },
+    /// `-m physdev`.
+    Physdev(Physdev),
+    /// `-m ipvs`.
+    Ipvs(Ipvs),
     /// An xt match that this crate has no type for, kept as it is.
     Other {
         /// The match's name.

@@ -135,6 +135,20 @@ impl Line<'_, '_> {
                 self.word("-m nfacct --nfacct-name ")?;
                 self.value(Quoted(name))
             }
+            Match::Set { not, name, dirs } => {
+                self.word("-m set")?;
+                self.option(*not, "--match-set")?;
+                write!(self.f, " {name} {dirs}")
+            }
+            // These two bring the space before each option.
+            Match::Physdev(physdev) => {
+                self.word("-m physdev")?;
+                write!(self.f, "{physdev}")
+            }
+            Match::Ipvs(ipvs) => {
+                self.word("-m ipvs")?;
+                write!(self.f, "{ipvs}")
+            }
             Match::Other {
                 name,
                 revision,
@@ -295,7 +309,7 @@ fn join<'n>(f: &mut Formatter<'_>, names: impl Iterator<Item = &'n str>) -> fmt:
 }
 
 /// An address as `inet_ntop` prints it, which has dots in `::1.2.3.4` where Rust has none.
-struct Address(IpAddr);
+pub(crate) struct Address(pub(crate) IpAddr);
 
 impl Display for Address {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

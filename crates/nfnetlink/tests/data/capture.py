@@ -4,6 +4,8 @@ attributes of the kernel's NFT_MSG_NEWRULE. Run it where nothing else writes:
 
     unshare -n python3 capture.py RULES.v4 RULES.v6 [NFACCT-NAME...] > CAPTURE
 
+Sets that the rules match on are to be made before (`ipset restore`).
+
 Each rule takes two lines, `ip|ip6 TABLE -A CHAIN ...` and the attributes in hex, where `(N)` is a
 run of N zero bytes.
 """

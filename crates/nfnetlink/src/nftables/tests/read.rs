@@ -120,6 +120,7 @@ fn refusal() {
         errno: Some(Errno::NOENT),
         text: None,
         offset: Some(40),
+        judged: &bytes[36..72],
     };
     assert_eq!(verdict, expected);
     // The kernel sent the judged message back, as nft does not set NETLINK_CAP_ACK.

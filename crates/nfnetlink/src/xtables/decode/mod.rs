@@ -15,6 +15,7 @@ use self::xt::text;
 use super::expr::*;
 use super::{Match, NotOr, PortRange, Rule, Target, protocol};
 use crate::Family;
+use crate::ipset::SetIndex;
 
 /// Why a dumped rule cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +36,22 @@ impl Rule {
     ///
     /// Well-formed messages always give a rule. Expressions and xt extensions without a type of
     /// their own become [`Match::Native`], [`Match::Other`] and [`Target::Other`].
+    ///
+    /// What matches on an IP set has the set's number in place of its name and becomes
+    /// [`Match::Other`]; [`Rule::decode_with`] tells names.
     pub fn decode(family: Family, rule_attrs: Attrs<'_>) -> Result<Self, DecodeError> {
+        Self::decode_with(family, rule_attrs, |_| None)
+    }
+
+    /// As [`Rule::decode`], with the names of sets. `set_name` is called for matches on sets only;
+    /// `None` leaves the match a [`Match::Other`].
+    pub fn decode_with(
+        family: Family,
+        rule_attrs: Attrs<'_>,
+        mut set_name: impl FnMut(SetIndex) -> Option<String>,
+    ) -> Result<Self, DecodeError> {
         let mut decoder = Decoder {
+            set_name: &mut set_name,
             rule: Self::new(family),
             load: None,
             pending: [None; 2],
@@ -88,7 +103,8 @@ struct Expression<'a> {
     data: &'a [u8],
 }
 
-struct Decoder<'a> {
+struct Decoder<'a, 's> {
+    set_name: &'s mut dyn FnMut(SetIndex) -> Option<String>,
     rule: Rule,
     /// What the register holds.
     load: Option<Load<'a>>,
@@ -100,7 +116,7 @@ struct Decoder<'a> {
     terminated: bool,
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> Decoder<'a, '_> {
     fn expressions(&mut self, list: Attrs<'a>) -> Result<(), DecodeError> {
         self.rule.matches.reserve(4);
         for (index, element) in list.enumerate() {
@@ -268,7 +284,11 @@ impl<'a> Decoder<'a> {
         let other = || (String::from_utf8_lossy(name).into_owned(), info.into());
         let family = self.rule.family;
         if one.name == b"match" {
-            let known = xt::xt_match(family, name, revision, info);
+            let known = if name == b"set" {
+                xt::xt_set(self.set_name, revision, info)
+            } else {
+                xt::xt_match(family, name, revision, info)
+            };
             self.rule.matches.push(known.unwrap_or_else(|| {
                 let (name, info) = other();
                 Match::Other {

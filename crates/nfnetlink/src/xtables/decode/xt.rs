@@ -7,11 +7,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::Family;
+use crate::ipset::SetIndex;
 #[allow(clippy::wildcard_imports, reason = "kernel constants")]
 use crate::xtables::layout::*;
 use crate::xtables::{
-    AddrTypes, CtStates, DnatTo, Match, NotOr, PortRange, Recent, RecentMode, Reject, Target,
-    names, protocol,
+    AddrTypes, CtStates, DnatTo, Ipvs, Match, NotOr, Physdev, PortRange, Recent, RecentMode,
+    Reject, Target, ask, names, protocol,
 };
 
 /// Reads an xt match.
@@ -34,8 +35,20 @@ pub(super) fn xt_match(family: Family, name: &[u8], revision: u32, info: &[u8]) 
         (b"nfacct", 0 | 1) => {
             text(info.get(..NFACCT_NAME_LEN)?).map(|name| Match::Nfacct(name.to_owned()))
         }
+        (b"physdev", 0) => Physdev::read(info).map(Match::Physdev),
+        (b"ipvs", 0) => Ipvs::read(family, info).map(Match::Ipvs),
         _ => None,
     }
+}
+
+/// Reads an xt match on a set.
+pub(super) fn xt_set(
+    set_name: &mut dyn FnMut(SetIndex) -> Option<String>,
+    revision: u32,
+    info: &[u8],
+) -> Option<Match> {
+    let (not, index, dirs) = ask::set::read(revision, info)?;
+    set_name(index).map(|name| Match::Set { not, name, dirs })
 }
 
 /// Reads an xt target.

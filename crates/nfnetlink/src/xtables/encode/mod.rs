@@ -17,17 +17,24 @@ use netlink_batch::attr::NESTED;
 use super::expr::*;
 use super::{Interface, Match, NotOr, Rule, Target};
 use crate::Family;
+use crate::ipset::SetNames;
 
-/// What [`Rule::encode_with`] may leave out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EncodeOptions {
+/// How [`Rule::encode_with`] writes.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodeOptions<'s> {
     /// True to count packets and bytes per rule, as iptables does; takes 16 bytes per CPU and rule.
     pub counters: bool,
+    /// The numbers of the sets that rules match on; [`SetNames::require`] says whether all of a
+    /// rule's are known.
+    pub sets: Option<&'s SetNames>,
 }
 
-impl Default for EncodeOptions {
+impl Default for EncodeOptions<'_> {
     fn default() -> Self {
-        Self { counters: true }
+        Self {
+            counters: true,
+            sets: None,
+        }
     }
 }
 
@@ -41,8 +48,9 @@ impl Rule {
     /// As [`Rule::encode`], with a choice of what to write.
     ///
     /// Texts longer than the kernel's fields are cut (comments at 255 bytes, `recent` names at
-    /// 199, nfacct names at 31).
-    pub fn encode_with(&self, attrs: &mut AttrWriter<'_>, options: EncodeOptions) {
+    /// 199, nfacct names at 31). A set that `options.sets` does not know becomes one that does not
+    /// exist: the kernel refuses the rule with ENOENT.
+    pub fn encode_with(&self, attrs: &mut AttrWriter<'_>, options: EncodeOptions<'_>) {
         attrs.nest(RULE_EXPRESSIONS, |list| {
             interface(list, META_IIFNAME, self.in_interface.as_ref());
             interface(list, META_OIFNAME, self.out_interface.as_ref());
@@ -58,7 +66,7 @@ impl Rule {
             for one in &self.matches {
                 match one {
                     Match::Native { name, data } => native(list, name, data),
-                    one => xt::xt_match(list, one),
+                    one => xt::xt_match(list, one, options.sets),
                 }
             }
             if options.counters {

@@ -4,6 +4,8 @@ use netlink_batch::AttrWriter;
 
 use super::{element, inet_addr};
 use crate::Family;
+use crate::ipset::{SetIndex, SetNames};
+use crate::xtables::ask;
 use crate::xtables::expr::{XT_INFO, XT_NAME, XT_REV};
 #[allow(clippy::wildcard_imports, reason = "kernel constants")]
 use crate::xtables::layout::*;
@@ -12,7 +14,7 @@ use crate::xtables::{
 };
 
 /// Appends an xt match.
-pub(super) fn xt_match(list: &mut AttrWriter<'_>, one: &Match) {
+pub(super) fn xt_match(list: &mut AttrWriter<'_>, one: &Match, sets: Option<&SetNames>) {
     let list = &mut Xt {
         list,
         kind: "match",
@@ -67,6 +69,17 @@ pub(super) fn xt_match(list: &mut AttrWriter<'_>, one: &Match) {
             revision,
             info,
         } => list.copy(name, *revision, info),
+        Match::Set { not, name, dirs } => {
+            let index = sets.and_then(|sets| sets.index(name));
+            let index = index.unwrap_or(SetIndex::INVALID);
+            list.put("set", 4, ask::set::LEN, |info| {
+                ask::set::put(info, *not, index, *dirs);
+            });
+        }
+        Match::Physdev(physdev) => {
+            list.put("physdev", 0, ask::physdev::LEN, |info| physdev.put(info));
+        }
+        Match::Ipvs(ipvs) => list.put("ipvs", 0, ask::ipvs::LEN, |info| ipvs.put(info)),
         Match::Native { .. } => {}
     }
 }

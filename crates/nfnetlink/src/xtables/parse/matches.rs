@@ -63,11 +63,9 @@ impl Parser<'_> {
                 Draft::needing("-m recent", RECENT_MODE, recent)
             }
             "nfacct" => Draft::needing("-m nfacct", "--nfacct-name", Match::Nfacct(String::new())),
-            name => {
-                return Err(ParseError::Match {
-                    name: name.to_owned(),
-                });
-            }
+            name => super::ask::load(name).ok_or_else(|| ParseError::Match {
+                name: name.to_owned(),
+            })?,
         };
         self.drafts.push(draft);
         Ok(())
@@ -125,13 +123,13 @@ impl Parser<'_> {
                 plain(option, not)?;
                 self.recent_option(option)?;
             }
-            _ => return Ok(false),
+            _ => return self.ask_option(option, not),
         }
         Ok(true)
     }
 
     /// The extension loaded last under this name.
-    fn draft(
+    pub(super) fn draft(
         &mut self,
         extension: &'static str,
         option: &str,
@@ -270,6 +268,11 @@ pub(super) fn check(rule: &Rule) -> Result<(), ParseError> {
                     _ => ("-m udp", "-p udp"),
                 };
                 return Err(ParseError::Incomplete { extension, option });
+            }
+            Match::Ipvs(ipvs) if ipvs.foreign && ipvs.has_properties() => {
+                return Err(ParseError::Inverted {
+                    option: "--ipvs".to_owned(),
+                });
             }
             Match::Recent(recent) if recent.reap && recent.seconds == 0 => {
                 return Err(ParseError::Incomplete {

@@ -1,6 +1,7 @@
 //! Rules from text: what `iptables-save` prints and what kube-proxy feeds to `iptables-restore`,
 //! options in any order.
 
+mod ask;
 mod error;
 mod matches;
 mod targets;

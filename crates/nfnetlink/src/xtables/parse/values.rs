@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net, ipv4_mask_to_prefix, ipv6_mask_to_prefix};
 
 use crate::Family;
-use crate::xtables::{AddrTypes, CtStates, DnatTo, Interface, PortRange, names};
+use crate::xtables::{
+    AddrTypes, CtStates, Direction, Directions, DnatTo, Interface, PortRange, names,
+};
 
 type Read<T> = Result<T, &'static str>;
 
@@ -68,10 +70,6 @@ const GAPS: &str = "masks with gaps are not supported, write one rule per prefix
 
 /// A port or `first:last`, either of which may be left out.
 pub(super) fn ports(word: &str) -> Read<PortRange> {
-    let port = |word: &str| {
-        word.parse()
-            .map_err(|_| "expected a port number of 0 to 65535")
-    };
     let range = match word.split_once(':') {
         None => PortRange::one(port(word)?),
         Some((first, last)) => PortRange {
@@ -88,6 +86,26 @@ pub(super) fn ports(word: &str) -> Read<PortRange> {
     } else {
         Ok(range)
     }
+}
+
+/// One port.
+pub(super) fn port(word: &str) -> Read<u16> {
+    word.parse()
+        .map_err(|_| "expected a port number of 0 to 65535")
+}
+
+/// `src` and `dst` separated by commas.
+pub(super) fn directions(word: &str) -> Read<Directions> {
+    const WHY: &str = "expected one to six of src and dst, as in dst,dst";
+    let mut found = Vec::with_capacity(Directions::MAX);
+    for word in word.split(',') {
+        found.push(match word {
+            "src" => Direction::Src,
+            "dst" => Direction::Dst,
+            _ => return Err(WHY),
+        });
+    }
+    Directions::new(&found).ok_or(WHY)
 }
 
 /// An interface name, `+` at its end for all that begin so.
