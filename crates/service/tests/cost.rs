@@ -51,6 +51,7 @@ fn service(number: u32) -> Event {
         internal_policy_local: false,
         external_policy_local: false,
         health_check_node_port: 0,
+        balancing: None,
     })
 }
 

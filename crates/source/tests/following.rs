@@ -139,3 +139,50 @@ fn an_overrun_is_survived() {
         assert_eq!(list.len(), 2 + 2000 + 1, "still following");
     });
 }
+
+/// A bridge stands in for the dummy: only the name counts.
+#[test]
+fn virtual_addresses_are_not_the_nodes() {
+    in_namespace(async || {
+        let next = async |addresses: &mut Addresses| {
+            let list = timeout(Duration::from_secs(5), addresses.changed()).await;
+            texts(&list.expect("a change is told"))
+        };
+        let silent = async |addresses: &mut Addresses| {
+            let told = timeout(Duration::from_millis(300), addresses.changed()).await;
+            assert!(told.is_err(), "the list is what it was");
+        };
+        ip("link set lo up");
+        let mut addresses = Addresses::follow().unwrap();
+        assert_eq!(next(&mut addresses).await, ["127.0.0.1", "::1"]);
+
+        for round in 0..2 {
+            ip("link add kube-ipvs0 type bridge");
+            ip("addr add 10.1.0.1/32 dev kube-ipvs0");
+            ip("addr add fd00:1::1/128 dev kube-ipvs0");
+            silent(&mut addresses).await;
+            ip("addr add 10.1.0.2/32 dev kube-ipvs0");
+            ip("addr del 10.1.0.1/32 dev kube-ipvs0");
+            // One that the node has too.
+            ip("addr add 192.0.2.1/32 dev kube-ipvs0");
+            ip(&format!("addr add 192.0.2.1{round}/32 dev lo"));
+            let own = format!("192.0.2.1{round}");
+            assert_eq!(next(&mut addresses).await, ["127.0.0.1", &own, "::1"]);
+            assert_eq!(
+                texts(&local_addresses().await.unwrap()),
+                ["127.0.0.1", &own, "::1"]
+            );
+            ip("addr add 192.0.2.1/32 dev lo");
+            assert_eq!(
+                next(&mut addresses).await,
+                ["127.0.0.1", "192.0.2.1", &own, "::1"]
+            );
+            // The next round's link has another index.
+            ip("link del kube-ipvs0");
+            silent(&mut addresses).await;
+            ip(&format!("addr del {own}/32 dev lo"));
+            ip("addr del 192.0.2.1/32 dev lo");
+            assert_eq!(next(&mut addresses).await, ["127.0.0.1", "::1"]);
+        }
+    });
+}

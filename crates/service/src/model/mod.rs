@@ -1,5 +1,6 @@
 //! Facts that come from Kubernetes, validated and without what a Service dataplane ignores.
 
+mod balancing;
 mod names;
 mod node;
 mod service;
@@ -7,7 +8,8 @@ mod slice;
 
 use std::collections::BTreeSet;
 
-pub use names::{Family, NameError, Protocol, ServiceId, ServicePortName, SliceId};
+pub use balancing::{Balancing, SchedulerFlags, SchedulerName, WeightKey};
+pub use names::{Family, NameError, Protocol, ServiceId, ServicePortName, SliceId, is_node_name};
 pub use node::Node;
 pub use service::{Service, ServicePort, ServiceType};
 pub use slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};

@@ -105,6 +105,11 @@ const LABEL_LIMIT: usize = 63;
 /// Longest EndpointSlice or node name (RFC 1123 subdomain), characters.
 const SUBDOMAIN_LIMIT: usize = 253;
 
+/// True for a name that a node can have.
+pub fn is_node_name(name: &str) -> bool {
+    check(name, SUBDOMAIN_LIMIT).is_ok()
+}
+
 /// Namespace and name of a Service. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Family, Protocol, ServiceId};
+use super::{Balancing, Family, Protocol, ServiceId};
 
 /// `spec.type` as far as policies depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +43,8 @@ pub struct Service {
     pub external_policy_local: bool,
     /// `spec.healthCheckNodePort`, 0 for none.
     pub health_check_node_port: u16,
+    /// What its annotations ask of IPVS mode; most ask nothing.
+    pub balancing: Option<Box<Balancing>>,
 }
 
 impl Service {

@@ -28,6 +28,8 @@ pub(crate) use frontends::claims;
 pub use node_ports::{NodePortAddresses, NodePortTargets};
 pub use planner::plan_service;
 pub(crate) use planner::{Lost, plan_without};
-pub use service_plan::{EndpointPlan, HealthCheck, PortPlan, ServicePlan, Unreachable};
+pub use service_plan::{
+    EndpointPlan, HealthCheck, PortPlan, SchedulerWish, ServicePlan, Unreachable,
+};
 pub(crate) use topology::depends_on_zone;
 pub use udp_flows::{UdpDestination, UdpFlows, UdpFrontend};

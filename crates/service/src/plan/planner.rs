@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Frontend, NodeFacts, PlanConfig, PortPlan, ServicePlan, backends, endpoints, frontends, health,
-    source_ranges, traffic_policy, udp_flows,
+    Frontend, NodeFacts, PlanConfig, PortPlan, SchedulerWish, ServicePlan, backends, endpoints,
+    frontends, health, source_ranges, traffic_policy, udp_flows,
 };
-use crate::model::{EndpointSlice, Family, Service, ServicePort};
+use crate::model::{Balancing, EndpointSlice, Family, Service, ServicePort};
 
 /// The frontends that a Service asked for and another one has, each with the index of the port
 /// that asked.
@@ -53,6 +53,15 @@ pub(crate) fn plan_without(
         service: service.id.clone(),
         ports,
         health_check,
+        scheduler: service.balancing.as_deref().map(scheduler).map(Box::new),
+    }
+}
+
+fn scheduler(balancing: &Balancing) -> SchedulerWish {
+    SchedulerWish {
+        name: balancing.scheduler.clone(),
+        flags: balancing.flags,
+        weighted: !balancing.weights.is_empty(),
     }
 }
 
@@ -113,7 +122,8 @@ impl Planner<'_> {
 
         let uses = traffic_policy::uses(service, externally_accessible);
         let backends = backends::merge(slices, family, &port.name, protocol);
-        let (endpoints, has_endpoints) = endpoints::select(&backends, uses, config, facts);
+        let balancing = service.balancing.as_deref();
+        let selection = endpoints::select(&backends, uses, balancing, config, facts);
         let source_ranges = source_ranges::of_family(&service.source_ranges, family);
         Some(PortPlan {
             family,
@@ -133,8 +143,9 @@ impl Planner<'_> {
             internal_local: service.internal_policy_local,
             external_local: traffic_policy::external_local(service),
             health_check_node_port: health::node_port(service),
-            endpoints,
-            has_endpoints,
+            endpoints: selection.endpoints,
+            idle_local_endpoints: selection.idle_local,
+            has_endpoints: selection.has_endpoints,
             udp_flows: udp_flows::of(protocol, &backends),
         })
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::UdpFlows;
-use crate::model::{Family, Protocol, ServiceId, ServicePortName};
+use crate::model::{Family, Protocol, SchedulerFlags, SchedulerName, ServiceId, ServicePortName};
 
 /// Everything that one Service asks of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,19 @@ pub struct ServicePlan {
     pub ports: Vec<PortPlan>,
     /// The health check of `externalTrafficPolicy: Local` load balancers, if it has one.
     pub health_check: Option<HealthCheck>,
+    /// What it asks of whoever balances its connections, if anything.
+    pub scheduler: Option<Box<SchedulerWish>>,
+}
+
+/// How a Service wants its connections balanced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchedulerWish {
+    /// The scheduler.
+    pub name: Option<SchedulerName>,
+    /// Its flags.
+    pub flags: Option<SchedulerFlags>,
+    /// True where endpoints have weights.
+    pub weighted: bool,
 }
 
 /// One port of a Service in one IP family.
@@ -55,6 +68,9 @@ pub struct PortPlan {
     pub health_check_node_port: u16,
     /// Every endpoint that some packet may reach, sorted by the text of its address (contract 1.6).
     pub endpoints: Vec<EndpointPlan>,
+    /// Endpoints on this node that no packet from a frontend may reach, ready or not, in the same
+    /// order.
+    pub idle_local_endpoints: Box<[SocketAddr]>,
     /// True where an endpoint is usable somewhere, here or on another node (contract 1.7,
     /// `hasEndpoints`).
     pub has_endpoints: bool,
@@ -131,6 +147,8 @@ pub struct EndpointPlan {
     pub in_cluster_set: bool,
     /// Takes traffic under the Local policy.
     pub in_local_set: bool,
+    /// Its share of new connections where the dataplane has weights, 1 to 65,535.
+    pub weight: u16,
 }
 
 /// A health check that a cloud load balancer asks this node for (contract 6.2).

@@ -5,7 +5,9 @@ use super::testing::{
     NODE, NOT_READY, READY, SERVING, STOPPED, config, endpoint, facts, ip, service, slice,
 };
 use super::*;
-use crate::model::{Endpoint, EndpointSlice, Family, Hints, Service, ServiceType};
+use crate::model::{
+    Balancing, Endpoint, EndpointSlice, Family, Hints, Service, ServiceType, WeightKey,
+};
 
 fn load_balancer() -> Service {
     let mut service = service("a");
@@ -307,4 +309,50 @@ fn endpoints_follow_the_text_of_their_addresses() {
     sorted.sort();
     assert_eq!(texts, sorted);
     assert_eq!(texts[0], "10.0.0.100:8080");
+}
+
+#[test]
+fn local_endpoints_that_take_no_traffic_are_named_apart() {
+    let mut slices = golden(&[A, C, D, E], READY);
+    let endpoints = std::mem::take(&mut slices[0].endpoints).into_vec();
+    let more = endpoint("10.0.0.9", NOT_READY, NODE);
+    let elsewhere = endpoint("10.0.0.8", NOT_READY, "other");
+    slices[0].endpoints = endpoints.into_iter().chain([more, elsewhere]).collect();
+    let plan = port(&service("a"), &slices);
+    assert_eq!(sets(&plan), (vec![A, E], vec![]));
+    let idle: Vec<String> = plan
+        .idle_local_endpoints
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(idle, ["10.0.0.3:8080", "10.0.0.4:8080", "10.0.0.9:8080"]);
+}
+
+#[test]
+fn endpoints_have_the_weights_that_the_service_gives_them() {
+    let slices = golden(&[A, B, E], READY);
+    let weights = |service: &Service| -> Vec<u16> {
+        let plan = port(service, &slices);
+        plan.endpoints
+            .iter()
+            .map(|endpoint| endpoint.weight)
+            .collect()
+    };
+    let mut service = service("a");
+    assert_eq!(weights(&service), [1, 1, 1]);
+    let plan = plan_service(&service, &slices, &config(), &facts());
+    assert_eq!(plan.scheduler, None);
+
+    let keys = [
+        (WeightKey::Address(ip("10.0.0.2")), 7),
+        (WeightKey::Node("other".into()), 9),
+    ];
+    service.balancing = Some(Box::new(Balancing {
+        weights: keys.into(),
+        ..Balancing::default()
+    }));
+    assert_eq!(weights(&service), [1, 7, 9]);
+    let plan = plan_service(&service, &slices, &config(), &facts());
+    let wish = plan.scheduler.unwrap();
+    assert!(wish.weighted && wish.name.is_none() && wish.flags.is_none());
 }

@@ -130,6 +130,11 @@ fn check_port(
     );
     let union: Set = cluster.union(&local).copied().collect();
     prop_assert_eq!(port.endpoints.len(), union.len());
+    let idle: Set = where_(&all, is_local).difference(&union).copied().collect();
+    prop_assert_eq!(
+        addresses(&mut port.idle_local_endpoints.iter().copied()),
+        idle
+    );
     let anywhere = all.values().any(|e| is_ready(e) || is_dying_well(e));
     prop_assert_eq!(
         port.has_endpoints,

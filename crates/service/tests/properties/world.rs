@@ -109,6 +109,7 @@ pub(crate) fn service(name: &'static str) -> impl Strategy<Value = Service> {
             external_policy_local: policies.1,
             affinity_seconds: policies.2,
             health_check_node_port: policies.3,
+            balancing: None,
         },
     )
 }

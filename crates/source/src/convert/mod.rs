@@ -4,6 +4,7 @@
 //! object either becomes a model object, or is ignored with a reason, or is refused with an
 //! [`ObjectError`] that names the field.
 
+mod balancing;
 mod error;
 mod field;
 mod interner;

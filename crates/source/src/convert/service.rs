@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use viprule_service::model::{Family, Protocol, Service, ServiceId, ServicePort, ServiceType};
 
+use super::balancing::balancing;
 use super::{Converted, FieldError, Ignored, ObjectError, Outcome, Warning, field, quoted};
 
 /// Label of Services that another proxy serves; any value (KEP-2447).
@@ -75,6 +76,7 @@ fn convert(
             kind == ServiceType::LoadBalancer && external_policy_local,
             warnings,
         )?,
+        balancing: balancing(metadata, warnings),
     }))
 }
 

@@ -37,6 +37,7 @@ fn service(object: &Service, hasher: &mut impl Hasher) {
         internal_policy_local,
         external_policy_local,
         health_check_node_port,
+        balancing,
     } = object;
     (
         id,
@@ -54,7 +55,7 @@ fn service(object: &Service, hasher: &mut impl Hasher) {
         external_policy_local,
     )
         .hash(hasher);
-    health_check_node_port.hash(hasher);
+    (health_check_node_port, balancing).hash(hasher);
 }
 
 fn slice(object: &EndpointSlice, hasher: &mut impl Hasher) {
