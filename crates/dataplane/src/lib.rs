@@ -7,6 +7,7 @@
 pub mod diff;
 pub mod family;
 pub mod iptables;
+pub mod ipvs;
 pub mod ownership;
 mod rules;
 pub mod state;
@@ -15,12 +16,12 @@ pub use diff::{Diff, Write, diff};
 pub use rules::RuleCounts;
 pub use state::{Content, Fingerprint, ObjectKey, Scope, State};
 
-use viprule_service::plan::{NodeFacts, ServicePlan};
+use viprule_service::plan::{NodeFacts, ServicePlan, UdpDestination};
 
 /// How one kernel facility expresses plans.
 ///
 /// The desired state is the foundation, one fragment for each Service, and the links. Fragments
-/// share no keys. Written in this order and removed in the reverse order, what a packet meets is
+/// share no keys but common ones ([`ObjectKey::is_common`]). Written in this order and removed in the reverse order, what a packet meets is
 /// complete at every step.
 pub trait Dataplane {
     /// What identifies an object.
@@ -29,6 +30,10 @@ pub trait Dataplane {
     type Object: Content;
     /// What an operator sets.
     type Settings;
+
+    /// True where a transaction takes effect as a whole; false where each object does as it is
+    /// written. The links are then rendered and written when all Services are.
+    const ATOMIC: bool = true;
 
     /// Takes new facts of this node and tells what has to be rendered again because of them.
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect;
@@ -48,6 +53,34 @@ pub trait Dataplane {
     /// What to leave of an object of ours that shall go and that the kernel won't let go; `None`
     /// where there is nothing less than the whole.
     fn hollow(&self, key: &Self::Key) -> Option<Self::Object>;
+
+    /// Of a fragment's objects in the kernel, these were there `before` and those are `after`;
+    /// objects in neither are as they were. Tells what has to be rendered again because of that.
+    /// Only told where [`Self::ATOMIC`] is false.
+    fn settled(
+        &mut self,
+        _before: &State<Self::Key, Fingerprint>,
+        _after: &State<Self::Key, Fingerprint>,
+    ) -> NodeEffect {
+        NodeEffect::Nothing
+    }
+
+    /// True for an object of ours that stays though nobody wants it, because an operator says so.
+    fn spares(&self, _key: &Self::Key) -> bool {
+        false
+    }
+
+    /// What a plan asks for and this dataplane refuses to do, each as a sentence for whoever made
+    /// the Service.
+    fn objections(&self, _plan: &ServicePlan) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The UDP frontend that an object under this key serves: evidence of flows that led there,
+    /// also where its Service went while nobody watched.
+    fn udp_frontend(_key: &Self::Key) -> Option<UdpDestination> {
+        None
+    }
 
     /// How many rules an object consists of, for metrics; nothing where the kernel facility has
     /// none.

@@ -4,10 +4,13 @@
 //! kube-proxy contract (2.1). Leaking an object of ours is a bounded nuisance; deleting somebody
 //! else's is not, so a name that only resembles ours is foreign.
 //!
-//! What kube-proxy leaves behind in other modes counts as ours: chains here, the rest in
+//! What one mode leaves behind counts as ours in the others: chains and sets here, the rest in
 //! [`leavings`].
 
 pub mod leavings;
+mod sets;
+
+pub use sets::{Set, SetName};
 
 use std::fmt;
 
@@ -63,8 +66,7 @@ impl fmt::Debug for ChainHash {
     }
 }
 
-/// A chain that kube-proxy's iptables mode owns, and so do we; or one that only its IPVS mode
-/// makes.
+/// A chain that kube-proxy's iptables mode or IPVS mode owns, and so do we.
 ///
 /// In the order in which they refer to each other: a chain jumps to smaller ones only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,8 +85,17 @@ pub enum Chain {
     External(ChainHash),
     /// `KUBE-FW-…`: a Service port's source ranges.
     FirewallOf(ChainHash),
-    /// A chain that kube-proxy's IPVS mode left. It is removed and never made.
-    Former(Former),
+    /// `KUBE-NODE-PORT`, of IPVS mode: marks node port traffic; lets health checks in.
+    NodePort,
+    /// `KUBE-LOAD-BALANCER`, of IPVS mode: marks traffic to load balancers' addresses.
+    LoadBalancer,
+    /// `KUBE-SOURCE-RANGES-FIREWALL`, of IPVS mode: lets source ranges through.
+    SourceRanges,
+    /// `KUBE-IPVS-FILTER`, of IPVS mode: keeps the host's own ports off virtual addresses.
+    IpvsFilter,
+    /// `KUBE-IPVS-OUT-FILTER`, of IPVS mode: keeps the node itself off load balancers' addresses
+    /// whose source ranges leave it out.
+    IpvsOutFilter,
     /// `KUBE-NODEPORTS`.
     Nodeports,
     /// `KUBE-POSTROUTING`.
@@ -101,32 +112,23 @@ pub enum Chain {
     Firewall,
 }
 
-/// The chains that only kube-proxy's IPVS mode makes (contract 3.6).
+/// Whose chains stand in netfilter: two modes give some names different rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Former {
-    /// `KUBE-NODE-PORT`.
-    NodePort,
-    /// `KUBE-LOAD-BALANCER`.
-    LoadBalancer,
-    /// `KUBE-SOURCE-RANGES-FIREWALL`.
-    SourceRanges,
-    /// `KUBE-IPVS-FILTER`.
-    IpvsFilter,
-    /// `KUBE-IPVS-OUT-FILTER`.
-    IpvsOutFilter,
+pub enum Layout {
+    /// iptables mode's (contract 2).
+    Iptables,
+    /// IPVS mode's (contract 3.6).
+    Ipvs,
 }
 
 const FIXED: [(Chain, &str); 14] = [
     (Chain::Canary, "KUBE-PROXY-CANARY"),
     (Chain::MarkMasq, "KUBE-MARK-MASQ"),
-    (Chain::Former(Former::NodePort), "KUBE-NODE-PORT"),
-    (Chain::Former(Former::LoadBalancer), "KUBE-LOAD-BALANCER"),
-    (
-        Chain::Former(Former::SourceRanges),
-        "KUBE-SOURCE-RANGES-FIREWALL",
-    ),
-    (Chain::Former(Former::IpvsFilter), "KUBE-IPVS-FILTER"),
-    (Chain::Former(Former::IpvsOutFilter), "KUBE-IPVS-OUT-FILTER"),
+    (Chain::NodePort, "KUBE-NODE-PORT"),
+    (Chain::LoadBalancer, "KUBE-LOAD-BALANCER"),
+    (Chain::SourceRanges, "KUBE-SOURCE-RANGES-FIREWALL"),
+    (Chain::IpvsFilter, "KUBE-IPVS-FILTER"),
+    (Chain::IpvsOutFilter, "KUBE-IPVS-OUT-FILTER"),
     (Chain::Nodeports, "KUBE-NODEPORTS"),
     (Chain::Postrouting, "KUBE-POSTROUTING"),
     (Chain::Forward, "KUBE-FORWARD"),
@@ -167,15 +169,18 @@ impl Chain {
 
     /// True for chains whose rules are keyed one by one, since each belongs to another Service;
     /// false for chains that are written as a whole.
-    pub const fn is_shared(self) -> bool {
-        matches!(
-            self,
-            Self::Nodeports
-                | Self::ProxyFirewall
-                | Self::ExternalServices
-                | Self::Services
-                | Self::Firewall
-        )
+    pub const fn is_shared(self, layout: Layout) -> bool {
+        match layout {
+            Layout::Iptables => matches!(
+                self,
+                Self::Nodeports
+                    | Self::ProxyFirewall
+                    | Self::ExternalServices
+                    | Self::Services
+                    | Self::Firewall
+            ),
+            Layout::Ipvs => matches!(self, Self::IpvsOutFilter | Self::Firewall),
+        }
     }
 
     /// False for the chain that kubelet uses as well.

@@ -11,7 +11,7 @@ use foldhash::quality::FixedState;
 ///
 /// The order of keys is the order of creation: an object refers only to objects with smaller
 /// keys. So references can't form a loop, and removal runs backwards.
-pub trait ObjectKey: Ord + Clone + fmt::Display {
+pub trait ObjectKey: Ord + Clone + Hash + fmt::Display {
     /// A piece of the kernel's state that is observed as a whole, such as one chain.
     type Part: Ord + Clone;
 
@@ -20,6 +20,12 @@ pub trait ObjectKey: Ord + Clone + fmt::Display {
 
     /// False for objects that others share with us: made where missing, never removed.
     fn is_removable(&self) -> bool;
+
+    /// True for objects that several fragments may want. Such an object goes with the last of
+    /// them.
+    fn is_common(&self) -> bool {
+        false
+    }
 }
 
 /// How much of the kernel's state is meant.

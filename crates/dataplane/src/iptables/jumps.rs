@@ -1,10 +1,10 @@
-//! Our rules in built-in chains (contract 2.3).
+//! Our rules in built-in chains (contract 2.3, 3.6).
 
 use nfnetlink::Family;
 use nfnetlink::xtables::{CtStates, Match, NotOr, Rule, Target};
 
 use super::key::{BaseChain, Key, Kind, Object, Table};
-use crate::ownership::{Chain, Former};
+use crate::ownership::{Chain, Layout};
 use crate::state::State;
 
 /// One rule that leads from a built-in chain to one of ours.
@@ -20,7 +20,7 @@ pub struct Jump {
     pub rule: Rule,
 }
 
-/// The first rank of rules that only kube-proxy's IPVS mode makes.
+/// The first rank of rules that only the other mode makes.
 pub(super) const FORMER: u8 = 128;
 
 /// Rank of the jumps to `KUBE-FIREWALL`, which kubelet needs too.
@@ -78,84 +78,111 @@ const ROWS: [Row; 14] = {
 const IPVS_FIREWALL: &str = "kube-proxy firewall rules";
 const IPVS_ACCESS: &str = "kubernetes ipvs access filter";
 
-/// What only kube-proxy's IPVS mode makes (contract 3.6).
-const FORMER_ROWS: [Row; 5] = {
-    use BaseChain::{Forward, Input, Output};
-    use Kind::Filter;
-    let [filter, out_filter, node_port] = [
-        Chain::Former(Former::IpvsFilter),
-        Chain::Former(Former::IpvsOutFilter),
-        Chain::Former(Former::NodePort),
-    ];
+/// The same of IPVS mode (contract 3.6), none for new connections only.
+const IPVS_ROWS: [Row; 9] = {
+    use BaseChain::{Forward, Input, Output, Postrouting, Prerouting};
+    use Kind::{Filter, Nat};
+    let forwarding = "kubernetes forwarding rules";
     [
-        Row(Filter, Input, FORMER, false, IPVS_ACCESS, filter),
+        Row(Filter, Input, 1, false, IPVS_ACCESS, Chain::IpvsFilter),
+        Row(Filter, Input, 2, false, IPVS_FIREWALL, Chain::ProxyFirewall),
         Row(
             Filter,
             Input,
-            FORMER + 1,
-            false,
-            IPVS_FIREWALL,
-            Chain::ProxyFirewall,
-        ),
-        Row(
-            Filter,
-            Input,
-            FORMER + 2,
+            3,
             false,
             "kubernetes health check rules",
-            node_port,
+            Chain::NodePort,
         ),
         Row(
             Filter,
             Forward,
-            FORMER,
+            1,
             false,
             IPVS_FIREWALL,
             Chain::ProxyFirewall,
         ),
-        Row(Filter, Output, FORMER, false, IPVS_ACCESS, out_filter),
+        Row(Filter, Forward, 2, false, forwarding, Chain::Forward),
+        Row(Filter, Output, 1, false, IPVS_ACCESS, Chain::IpvsOutFilter),
+        Row(Nat, Prerouting, 1, false, PORTALS, Chain::Services),
+        Row(Nat, Output, 1, false, PORTALS, Chain::Services),
+        Row(
+            Nat,
+            Postrouting,
+            1,
+            false,
+            "kubernetes postrouting rules",
+            Chain::Postrouting,
+        ),
     ]
 };
 
 /// Every such rule of a family, in the order in which they stand.
-pub fn jumps(family: Family) -> impl Iterator<Item = Jump> {
-    of_rows(&ROWS, family)
+pub fn jumps(layout: Layout, family: Family) -> impl Iterator<Item = Jump> {
+    rows(layout).iter().map(move |row| row.jump(family))
 }
 
-/// Rules in built-in chains that only kube-proxy's IPVS mode makes. They are removed, never made.
-pub(super) fn former_jumps(family: Family) -> impl Iterator<Item = Jump> {
-    of_rows(&FORMER_ROWS, family)
+/// Those, and behind them the ones that only the other mode makes.
+pub fn known_jumps(layout: Layout, family: Family) -> impl Iterator<Item = Jump> {
+    jumps(layout, family).chain(former_jumps(layout, family))
 }
 
-fn of_rows(rows: &'static [Row], family: Family) -> impl Iterator<Item = Jump> {
-    rows.iter()
-        .map(move |Row(kind, base, rank, new_only, comment, target)| {
-            let mut rule = Rule::new(family);
-            if *new_only {
-                rule.matches
-                    .push(Match::Conntrack(NotOr::is(CtStates::NEW)));
-            }
-            if !comment.is_empty() {
-                rule.matches.push(Match::Comment((*comment).to_owned()));
-            }
-            rule.target = Target::Jump(target.to_string());
-            Jump {
-                table: Table {
-                    family,
-                    kind: *kind,
-                },
-                base: *base,
-                rank: *rank,
-                rule,
-            }
+/// Rules in built-in chains that only the other mode makes. They are removed, never made. The rules
+/// that lead to kubelet's chain are not among them: whose they are can't be told.
+fn former_jumps(layout: Layout, family: Family) -> impl Iterator<Item = Jump> {
+    let (ours, other) = match layout {
+        Layout::Iptables => (&ROWS[..], &IPVS_ROWS[..]),
+        Layout::Ipvs => (&IPVS_ROWS[..], &ROWS[..]),
+    };
+    let same = |a: &Jump, b: &Jump| (a.table, a.base, &a.rule) == (b.table, b.base, &b.rule);
+    other
+        .iter()
+        .map(move |row| row.jump(family))
+        .filter(move |jump| {
+            jump.rank != TO_FIREWALL && !ours.iter().any(|row| same(&row.jump(family), jump))
+        })
+        .map(|jump| Jump {
+            rank: FORMER + jump.rank,
+            ..jump
         })
 }
 
+const fn rows(layout: Layout) -> &'static [Row] {
+    match layout {
+        Layout::Iptables => &ROWS,
+        Layout::Ipvs => &IPVS_ROWS,
+    }
+}
+
+impl Row {
+    fn jump(&self, family: Family) -> Jump {
+        let Self(kind, base, rank, new_only, comment, target) = self;
+        let mut rule = Rule::new(family);
+        if *new_only {
+            rule.matches
+                .push(Match::Conntrack(NotOr::is(CtStates::NEW)));
+        }
+        if !comment.is_empty() {
+            rule.matches.push(Match::Comment((*comment).to_owned()));
+        }
+        rule.target = Target::Jump(target.to_string());
+        Jump {
+            table: Table {
+                family,
+                kind: *kind,
+            },
+            base: *base,
+            rank: *rank,
+            rule,
+        }
+    }
+}
+
 /// The same as a state.
-pub(super) fn state(families: &[Family]) -> State<Key, Object> {
+pub(crate) fn state(layout: Layout, families: &[Family]) -> State<Key, Object> {
     families
         .iter()
-        .flat_map(|family| jumps(*family))
+        .flat_map(|family| jumps(layout, *family))
         .map(
             |Jump {
                  table,

@@ -141,7 +141,7 @@ impl Key {
     /// `copy` of a rule that stands where it must not.
     pub const MISPLACED: u8 = u8::MAX;
 
-    /// True for rules in built-in chains that only another mode of kube-proxy makes. They may stand
+    /// True for rules in built-in chains that only the other mode makes. They may stand
     /// anywhere, so ours are not placed by them.
     pub const fn is_former_jump(&self) -> bool {
         matches!(self, Self::Jump { rank, .. } if *rank >= super::jumps::FORMER)

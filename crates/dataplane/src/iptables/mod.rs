@@ -1,21 +1,23 @@
 //! iptables mode: the chains and rules of kube-proxy's iptables proxier, name for name and line
 //! for line (contract 2).
 
-mod jumps;
+pub(crate) mod jumps;
 mod key;
 mod observe;
 mod options;
-mod render;
+pub(crate) mod render;
 mod save;
 mod settings;
 mod udp;
 
-pub use jumps::{Jump, jumps};
+pub use jumps::{Jump, jumps, known_jumps};
 pub use key::{BaseChain, Key, Kind, Object, Part, Place, Table};
 pub use observe::Observation;
+pub(crate) use options::index;
 pub use options::{Detector, Options};
 pub use render::{foundation, links, place_of, service};
-pub use save::{SaveError, parse_save, print_save};
+pub use save::{SaveError, parse_save, parse_save_of, print_save};
+pub(crate) use settings::rule_counts;
 pub use settings::{DetectLocal, Iptables, Settings};
 pub use udp::udp_destination;
 

@@ -6,10 +6,10 @@ use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
 
 use super::Place;
-use super::jumps::{Jump, former_jumps, jumps};
+use super::jumps::{Jump, known_jumps};
 use super::key::{BaseChain, Key, Kind, Object, Table};
 use super::render::place_of;
-use crate::ownership::Chain;
+use crate::ownership::{Chain, Layout};
 use crate::state::{Fingerprint, State};
 
 /// Collects observed chains and rules into a state, leaving out what is foreign.
@@ -17,20 +17,22 @@ use crate::state::{Fingerprint, State};
 /// `V` is [`Object`], or [`Fingerprint`] where contents need not be kept.
 #[derive(Debug)]
 pub struct Observation<V> {
+    layout: Layout,
     objects: Vec<(Key, V)>,
     copies: HashMap<Key, u8>,
     jumps: Vec<Jump>,
 }
 
 impl<V: From<Object>> Observation<V> {
-    /// Nothing observed yet.
-    pub fn new() -> Self {
+    /// Nothing observed yet. What only the other mode makes counts as left over.
+    pub fn new(layout: Layout) -> Self {
         Self {
+            layout,
             objects: Vec::new(),
             copies: HashMap::new(),
             jumps: Family::ALL
                 .into_iter()
-                .flat_map(|family| jumps(family).chain(former_jumps(family)))
+                .flat_map(|family| known_jumps(layout, family))
                 .collect(),
         }
     }
@@ -39,7 +41,7 @@ impl<V: From<Object>> Observation<V> {
     /// one: `None` where the chain is written as a whole.
     pub fn chain(&mut self, table: Table, chain: Chain, rules: Vec<Rule>) -> Option<Vec<Key>> {
         let key = Key::Chain { table, chain };
-        if !chain.is_shared() {
+        if !chain.is_shared(self.layout) {
             self.objects.push((key, Object::Rules(rules).into()));
             return None;
         }
@@ -103,11 +105,5 @@ impl<V: From<Object>> Observation<V> {
         let copy = *seen;
         *seen = seen.saturating_add(1).min(Key::MISPLACED - 1);
         copy
-    }
-}
-
-impl<V: From<Object>> Default for Observation<V> {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -67,7 +67,7 @@ impl Default for Options {
 }
 
 /// Where values that differ by family have this one's.
-pub(super) const fn index(family: Family) -> usize {
+pub(crate) const fn index(family: Family) -> usize {
     match family {
         Family::Ipv4 => 0,
         Family::Ipv6 => 1,

@@ -10,7 +10,7 @@ use super::key::{BaseChain, Key, Kind, Object, Table};
 use super::observe::Observation;
 use super::render::place_of;
 use super::{Desired, Place};
-use crate::ownership::Chain;
+use crate::ownership::{Chain, Layout};
 use crate::state::State;
 
 /// A line of a saved dump that can't be read.
@@ -32,9 +32,19 @@ pub enum SaveError {
     },
 }
 
-/// Reads what `iptables-save` (or `ip6tables-save`) printed. Foreign chains are passed over.
+/// Reads what `iptables-save` (or `ip6tables-save`) printed of iptables mode. Foreign chains are
+/// passed over.
 pub fn parse_save<V: From<Object>>(family: Family, text: &str) -> Result<State<Key, V>, SaveError> {
-    let mut observation = Observation::new();
+    parse_save_of(Layout::Iptables, family, text)
+}
+
+/// The same of any mode.
+pub fn parse_save_of<V: From<Object>>(
+    layout: Layout,
+    family: Family,
+    text: &str,
+) -> Result<State<Key, V>, SaveError> {
+    let mut observation = Observation::new(layout);
     let mut table = None;
     let mut chains: BTreeMap<(Table, Chain), Vec<Rule>> = BTreeMap::new();
     for (line, text) in text
@@ -97,18 +107,15 @@ pub fn print_save(family: Family, state: &Desired) -> String {
 
 fn print_table(text: &mut String, table: Table, state: &Desired) {
     let mut bases: BTreeMap<BaseChain, Vec<&Rule>> = BTreeMap::new();
-    let mut chains: BTreeMap<String, (Vec<&Rule>, Vec<&Rule>)> = BTreeMap::new();
+    let mut chains: BTreeMap<String, [Vec<&Rule>; 3]> = BTreeMap::new();
     for (key, object) in state.iter().filter(|(key, _)| key.table() == table) {
         match (key, object) {
             (Key::Chain { .. }, _) => {
-                chains
-                    .entry(key.chain_name())
-                    .or_default()
-                    .0
-                    .extend(object.rules());
+                let [whole, ..] = chains.entry(key.chain_name()).or_default();
+                whole.extend(object.rules());
             }
             (Key::Rule { chain, .. }, Object::Rule(rule)) => {
-                let (head, end) = chains.entry(key.chain_name()).or_default();
+                let [_, head, end] = chains.entry(key.chain_name()).or_default();
                 match place_of(table, *chain, rule) {
                     Place::Head => head.push(rule),
                     Place::End => end.push(rule),
@@ -133,13 +140,11 @@ fn print_table(text: &mut String, table: Table, state: &Desired) {
             print_rule(text, base.name(), rule);
         }
     }
-    for (name, (head, end)) in &mut chains {
+    for (name, [whole, head, end]) in &mut chains {
         // Rules of Services have no order of their own: print them so that a reader finds them.
-        if Chain::parse(name).is_some_and(Chain::is_shared) {
-            head.sort_by_cached_key(ToString::to_string);
-            end.sort_by_cached_key(ToString::to_string);
-        }
-        for rule in head.iter().chain(end.iter()) {
+        head.sort_by_cached_key(ToString::to_string);
+        end.sort_by_cached_key(ToString::to_string);
+        for rule in whole.iter().chain(head.iter()).chain(end.iter()) {
             print_rule(text, name, rule);
         }
     }

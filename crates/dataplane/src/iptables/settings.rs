@@ -8,6 +8,7 @@ use viprule_service::plan::{NodeFacts, NodePortAddresses, ServicePlan};
 
 use super::key::{Key, Kind, Object, Table};
 use super::options::{Detector, Options, index};
+use crate::ownership::Layout;
 use crate::{Dataplane, NodeEffect, RuleCounts, State};
 
 /// iptables mode's settings (contract 8).
@@ -61,7 +62,7 @@ pub enum DetectLocal {
 }
 
 impl DetectLocal {
-    fn detector(&self, family: model::Family, facts: &NodeFacts) -> Option<Detector> {
+    pub(crate) fn detector(&self, family: model::Family, facts: &NodeFacts) -> Option<Detector> {
         let first = |networks: &[IpNet]| {
             let network = networks
                 .iter()
@@ -166,22 +167,29 @@ impl Dataplane for Iptables {
     /// A chain without rules: a rule of somebody else may lead there for all we know.
     fn hollow(&self, key: &Key) -> Option<Object> {
         match key {
-            Key::Chain { chain, .. } if !chain.is_shared() => Some(Object::Rules(Vec::new())),
+            Key::Chain { chain, .. } if !chain.is_shared(Layout::Iptables) => {
+                Some(Object::Rules(Vec::new()))
+            }
             _ => None,
         }
     }
 
     /// kube-proxy counts no jumps from built-in chains.
     fn rules(key: &Key, object: &Object) -> RuleCounts {
-        let mut counts = RuleCounts::default();
-        let rules = u32::try_from(object.rules().len()).unwrap_or(u32::MAX);
-        let Table { family, kind } = key.table();
-        let family = index(family);
-        match (key, kind) {
-            (Key::Jump { .. }, _) | (_, Kind::Mangle) => {}
-            (_, Kind::Filter) => counts.filter[family] = rules,
-            (_, Kind::Nat) => counts.nat[family] = rules,
-        }
-        counts
+        rule_counts(key, object)
     }
+}
+
+/// Counts an object's rules, less those in built-in chains.
+pub(crate) fn rule_counts(key: &Key, object: &Object) -> RuleCounts {
+    let mut counts = RuleCounts::default();
+    let rules = u32::try_from(object.rules().len()).unwrap_or(u32::MAX);
+    let Table { family, kind } = key.table();
+    let family = index(family);
+    match (key, kind) {
+        (Key::Jump { .. }, _) | (_, Kind::Mangle) => {}
+        (_, Kind::Filter) => counts.filter[family] = rules,
+        (_, Kind::Nat) => counts.nat[family] = rules,
+    }
+    counts
 }

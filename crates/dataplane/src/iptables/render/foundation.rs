@@ -7,7 +7,7 @@ use viprule_service::plan::NodePortTargets;
 use super::builder::{Draft, loopback};
 use crate::iptables::key::{Key, Kind, Object, Place, Table};
 use crate::iptables::{Options, counter, jumps};
-use crate::ownership::Chain;
+use crate::ownership::{Chain, Layout};
 use crate::state::{Fingerprint, State};
 
 /// Comment of the rules that must stay behind all others in nat `KUBE-SERVICES`.
@@ -25,7 +25,7 @@ pub fn foundation(options: &Options) -> State<Key, Object> {
 
 /// The rules that make everything else reachable: last to be written, first to go.
 pub fn links(options: &Options) -> State<Key, Object> {
-    jumps::state(&options.families)
+    jumps::state(Layout::Iptables, &options.families)
 }
 
 /// Where a rule of a shared chain goes.
@@ -47,7 +47,7 @@ pub(in crate::iptables) fn is_node_ports_last(rule: &Rule) -> bool {
 }
 
 /// A rule with a key of its own.
-pub(super) fn keyed(table: Table, chain: Chain, rule: Rule) -> (Key, Object) {
+pub(crate) fn keyed(table: Table, chain: Chain, rule: Rule) -> (Key, Object) {
     let key = Key::Rule {
         table,
         chain,
@@ -74,15 +74,8 @@ fn of_family(family: Family, options: &Options) -> Vec<(Key, Object)> {
         whole(nat, Chain::Canary, vec![]),
         shared(nat, Chain::Services),
         shared(nat, Chain::Nodeports),
-        whole(nat, Chain::Postrouting, postrouting(family, mark)),
-        whole(
-            nat,
-            Chain::MarkMasq,
-            vec![Draft::new(family).then(Target::Mark {
-                value: mark,
-                mask: mark,
-            })],
-        ),
+        whole(nat, Chain::Postrouting, postrouting(family, mark).into()),
+        whole(nat, Chain::MarkMasq, vec![mark_masquerade(family, mark)]),
     ];
     if options.localhost(family) {
         objects.push(keyed(filter, Chain::Firewall, no_foreign_loopback(family)));
@@ -93,6 +86,14 @@ fn of_family(family: Family, options: &Options) -> Vec<(Key, Object)> {
             .map(|rule| keyed(nat, Chain::Services, rule)),
     );
     objects
+}
+
+/// Marks a packet that is to be masqueraded.
+pub(crate) fn mark_masquerade(family: Family, mark: u32) -> Rule {
+    Draft::new(family).then(Target::Mark {
+        value: mark,
+        mask: mark,
+    })
 }
 
 fn no_foreign_loopback(family: Family) -> Rule {
@@ -108,7 +109,6 @@ fn no_foreign_loopback(family: Family) -> Rule {
 }
 
 fn forward(family: Family, options: &Options) -> Vec<Rule> {
-    let mark = options.masquerade_mark;
     let mut rules = Vec::new();
     if options.drop_invalid {
         let mut invalid = Draft::new(family).with(Match::Conntrack(NotOr::is(CtStates::INVALID)));
@@ -117,7 +117,13 @@ fn forward(family: Family, options: &Options) -> Vec<Rule> {
         }
         rules.push(invalid.then(Target::Drop));
     }
-    rules.push(
+    rules.extend(forward_ours(family, options.masquerade_mark));
+    rules
+}
+
+/// Lets through what is masqueraded, and what belongs to connections that were let through.
+pub(crate) fn forward_ours(family: Family, mark: u32) -> [Rule; 2] {
+    [
         Draft::new(family)
             .comment("kubernetes forwarding rules".to_owned())
             .with(Match::Mark {
@@ -126,20 +132,18 @@ fn forward(family: Family, options: &Options) -> Vec<Rule> {
                 mask: mark,
             })
             .then(Target::Accept),
-    );
-    rules.push(
         Draft::new(family)
             .comment("kubernetes forwarding conntrack rule".to_owned())
             .with(Match::Conntrack(NotOr::is(
                 CtStates::RELATED.or(CtStates::ESTABLISHED),
             )))
             .then(Target::Accept),
-    );
-    rules
+    ]
 }
 
-fn postrouting(family: Family, mark: u32) -> Vec<Rule> {
-    vec![
+/// Masquerades marked packets.
+pub(crate) fn postrouting(family: Family, mark: u32) -> [Rule; 3] {
+    [
         Draft::new(family)
             .with(Match::Mark {
                 not: true,

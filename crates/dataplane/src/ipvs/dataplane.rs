@@ -1,0 +1,153 @@
+//! IPVS mode on one node.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipvs_netlink::{Protocol, ServerId};
+use viprule_service::plan::{NodeFacts, ServicePlan, UdpDestination};
+
+use super::occupancy::Occupancy;
+use super::settings::{Options, Settings};
+use super::{Key, Object, render};
+use crate::iptables::{self, rule_counts};
+use crate::ownership::Layout;
+use crate::{Dataplane, Fingerprint, NodeEffect, RuleCounts, State};
+
+/// IPVS mode on one node.
+#[derive(Debug, Clone)]
+pub struct Ipvs {
+    settings: Settings,
+    options: Options,
+    occupancy: Occupancy,
+}
+
+impl Ipvs {
+    /// The dataplane of these settings on a node.
+    pub fn new(settings: Settings, facts: &NodeFacts) -> Self {
+        let options = Options::resolve(&settings, facts);
+        Self {
+            settings,
+            options,
+            occupancy: Occupancy::default(),
+        }
+    }
+
+    /// Cluster IPs that are the node's own addresses: bound to the link, they would take the
+    /// node's traffic.
+    fn refused(&self, plan: &ServicePlan) -> Vec<IpAddr> {
+        let mut refused = Vec::new();
+        for ip in plan.ports.iter().map(|port| port.cluster_ip) {
+            if self.options.is_own(ip) && !refused.contains(&ip) {
+                refused.push(ip);
+            }
+        }
+        refused
+    }
+}
+
+impl Dataplane for Ipvs {
+    type Key = Key;
+    type Object = Object;
+    type Settings = Settings;
+
+    const ATOMIC: bool = false;
+
+    fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect {
+        let options = Options::resolve(&self.settings, facts);
+        let effect = if options == self.options {
+            NodeEffect::Nothing
+        } else if options.services_see_no_difference(&self.options) {
+            NodeEffect::Foundation
+        } else {
+            NodeEffect::Everything
+        };
+        self.options = options;
+        effect
+    }
+
+    fn configure(&mut self, settings: Settings, facts: &NodeFacts) -> NodeEffect {
+        self.settings = settings;
+        self.set_node(facts)
+    }
+
+    fn foundation(&self) -> State<Key, Object> {
+        render::foundation(&self.options)
+    }
+
+    fn service(&self, plan: &ServicePlan) -> State<Key, Object> {
+        render::service(plan, &self.options)
+    }
+
+    fn links(&self) -> State<Key, Object> {
+        render::links(&self.options, &self.occupancy)
+    }
+
+    /// A chain without rules: a rule of somebody else may lead there for all we know.
+    fn hollow(&self, key: &Key) -> Option<Object> {
+        match key {
+            Key::Netfilter(iptables::Key::Chain { chain, .. })
+                if !chain.is_shared(Layout::Ipvs) =>
+            {
+                let nothing = iptables::Object::Rules(Vec::new());
+                Some(Object::Netfilter(nothing))
+            }
+            _ => None,
+        }
+    }
+
+    /// Rules about a set stand only while it has an element (contract 3.6).
+    fn settled(
+        &mut self,
+        before: &State<Key, Fingerprint>,
+        after: &State<Key, Fingerprint>,
+    ) -> NodeEffect {
+        if self.occupancy.settled(before, after) {
+            NodeEffect::Foundation
+        } else {
+            NodeEffect::Nothing
+        }
+    }
+
+    fn spares(&self, key: &Key) -> bool {
+        match key {
+            Key::Server(server) | Key::Destination { server, .. } => match server {
+                ServerId::Address { address, .. } => {
+                    let excluded = &self.settings.exclude_cidrs;
+                    excluded.iter().any(|network| network.contains(address))
+                }
+                ServerId::Fwmark { .. } => false,
+            },
+            _ => false,
+        }
+    }
+
+    fn objections(&self, plan: &ServicePlan) -> Vec<String> {
+        let refused = self.refused(plan).into_iter();
+        refused
+            .map(|ip| {
+                format!(
+                    "cluster IP {ip} is an address of this node, so IPVS mode does not serve it: \
+                     let the cluster's service range and the nodes' network not overlap, and \
+                     create the Service again"
+                )
+            })
+            .collect()
+    }
+
+    fn udp_frontend(key: &Key) -> Option<UdpDestination> {
+        match key {
+            Key::Server(ServerId::Address {
+                address,
+                port,
+                protocol: Protocol::Udp,
+            }) => Some(UdpDestination::Virtual(SocketAddr::new(*address, *port))),
+            _ => None,
+        }
+    }
+
+    fn rules(key: &Key, object: &Object) -> RuleCounts {
+        match (key, object) {
+            (Key::Netfilter(key), Object::Netfilter(object)) => rule_counts(key, object),
+            _ => RuleCounts::default(),
+        }
+    }
+}

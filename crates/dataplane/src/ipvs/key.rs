@@ -1,0 +1,153 @@
+//! Keys and contents of IPVS mode's objects.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipvs_netlink::{Destination, DestinationId, Server, ServerId};
+use nfnetlink::ipset::{Entry, Spec};
+
+use crate::iptables;
+use crate::ownership::Set;
+use crate::ownership::leavings::IPVS_LINK;
+use crate::state::{Content, Fingerprint, ObjectKey};
+
+/// What identifies an object of IPVS mode.
+///
+/// In the order of creation. Elements of sets come before the virtual servers that they stand for:
+/// from the kernel's state alone they tell which virtual servers are ours. Addresses come behind
+/// the servers and their destinations, so that no packet meets a half-made one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// The link that carries the virtual addresses.
+    Link,
+    /// A set, without its elements.
+    Set(Set),
+    /// An element of a set.
+    Entry {
+        /// The set.
+        set: Set,
+        /// The element.
+        entry: Entry,
+    },
+    /// A virtual server, without its destinations.
+    Server(ServerId),
+    /// A destination of a virtual server.
+    Destination {
+        /// The virtual server.
+        server: ServerId,
+        /// The destination.
+        destination: DestinationId,
+    },
+    /// An address on the link.
+    Address(IpAddr),
+    /// A chain or rule.
+    Netfilter(iptables::Key),
+}
+
+/// A piece of the kernel's state that is observed as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The link and its addresses.
+    Link,
+    /// The sets and their elements.
+    Sets,
+    /// Virtual servers and their destinations.
+    Servers,
+    /// A chain.
+    Netfilter(iptables::Part),
+}
+
+impl ObjectKey for Key {
+    type Part = Part;
+
+    fn part(&self) -> Part {
+        match self {
+            Self::Link | Self::Address(_) => Part::Link,
+            Self::Set(_) | Self::Entry { .. } => Part::Sets,
+            Self::Server(_) | Self::Destination { .. } => Part::Servers,
+            Self::Netfilter(key) => Part::Netfilter(key.part()),
+        }
+    }
+
+    fn is_removable(&self) -> bool {
+        match self {
+            Self::Netfilter(key) => key.is_removable(),
+            _ => true,
+        }
+    }
+
+    /// Services may share pods, external addresses and load balancers' addresses.
+    fn is_common(&self) -> bool {
+        match self {
+            Self::Entry { .. } | Self::Server(_) | Self::Destination { .. } | Self::Address(_) => {
+                true
+            }
+            Self::Link | Self::Set(_) | Self::Netfilter(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link => write!(f, "link {IPVS_LINK}"),
+            Self::Set(set) => write!(f, "IP set {set}"),
+            Self::Entry { set, entry } => write!(f, "IP set {set}: {entry}"),
+            Self::Server(server) => write!(f, "virtual server {server}"),
+            Self::Destination {
+                server,
+                destination,
+            } => write!(f, "virtual server {server}: {destination}"),
+            Self::Address(address) => write!(f, "address {address} on {IPVS_LINK}"),
+            Self::Netfilter(key) => key.fmt(f),
+        }
+    }
+}
+
+/// An object's content.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// The link is there.
+    Link,
+    /// What a set is made with.
+    Set(Spec),
+    /// The element is there.
+    Entry,
+    /// What a virtual server does.
+    Server(Server),
+    /// What a destination gets.
+    Destination(Destination),
+    /// The address is there.
+    Address,
+    /// A chain's or a rule's content.
+    Netfilter(iptables::Object),
+}
+
+impl Content for Object {
+    fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Link | Self::Entry | Self::Address => Fingerprint::of(&()),
+            Self::Set(spec) => Fingerprint::of(spec),
+            Self::Server(server) => Fingerprint::of(server),
+            Self::Destination(destination) => Fingerprint::of(destination),
+            Self::Netfilter(object) => object.fingerprint(),
+        }
+    }
+}
+
+impl From<Object> for Fingerprint {
+    fn from(object: Object) -> Self {
+        object.fingerprint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_small() {
+        // The agent keeps one for each object.
+        assert!(size_of::<Key>() <= 48, "{} bytes", size_of::<Key>());
+    }
+}

@@ -1,0 +1,120 @@
+//! What an operator sets, and what follows from it on this node.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use ipvs_netlink::Scheduler;
+use nfnetlink::Family;
+use viprule_service::model;
+use viprule_service::plan::{NodeFacts, NodePortAddresses, NodePortTargets};
+
+use crate::iptables::{DetectLocal, Detector, index};
+
+/// IPVS mode's settings (contract 8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The families to write.
+    pub families: Vec<Family>,
+    /// `iptables.masqueradeBit`, 0 to 31.
+    pub masquerade_bit: u8,
+    /// `iptables.masqueradeAll`.
+    pub masquerade_all: bool,
+    /// `detectLocalMode` and what belongs to it.
+    pub detect_local: DetectLocal,
+    /// `nodePortAddresses`.
+    pub node_port_addresses: NodePortAddresses,
+    /// `ipvs.scheduler`, for Services that ask for none.
+    pub scheduler: Scheduler,
+    /// `ipvs.excludeCIDRs`: virtual servers on these addresses are never removed.
+    pub exclude_cidrs: Vec<IpNet>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            families: Family::ALL.to_vec(),
+            masquerade_bit: 14,
+            masquerade_all: false,
+            detect_local: DetectLocal::ClusterCidr(Vec::new()),
+            node_port_addresses: NodePortAddresses::All,
+            scheduler: Scheduler::RR,
+            exclude_cidrs: Vec::new(),
+        }
+    }
+}
+
+/// What is rendered depends on this besides the plan. Values that differ by family are indexed by
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) families: Vec<Family>,
+    /// The packet mark that asks for masquerading: one bit.
+    pub(super) mark: u32,
+    pub(super) masquerade_all: bool,
+    pub(super) detectors: [Option<Detector>; 2],
+    /// The node's addresses but for loopback and IPv6 link-local ones, sorted.
+    pub(super) own_addresses: Vec<IpAddr>,
+    /// Where node ports answer.
+    pub(super) node_port_addresses: [Vec<IpAddr>; 2],
+    pub(super) scheduler: Scheduler,
+}
+
+impl Options {
+    pub(super) fn resolve(settings: &Settings, facts: &NodeFacts) -> Self {
+        let local = facts.local_addresses.iter().copied();
+        let mut own_addresses: Vec<IpAddr> = local.filter(is_real).collect();
+        own_addresses.sort_unstable();
+        let node_ports = |family| match settings.node_port_addresses.targets(family, facts) {
+            NodePortTargets::Every => own_addresses
+                .iter()
+                .copied()
+                .filter(|ip| model::Family::of(ip) == family)
+                .collect(),
+            NodePortTargets::Addresses(mut chosen) => {
+                chosen.retain(|ip| !ip.is_loopback());
+                chosen
+            }
+        };
+        Self {
+            families: settings.families.clone(),
+            mark: 1 << settings.masquerade_bit,
+            masquerade_all: settings.masquerade_all,
+            detectors: model::Family::ALL
+                .map(|family| settings.detect_local.detector(family, facts)),
+            node_port_addresses: model::Family::ALL.map(node_ports),
+            own_addresses,
+            scheduler: settings.scheduler,
+        }
+    }
+
+    pub(super) fn detector(&self, family: Family) -> Option<&Detector> {
+        self.detectors[index(family)].as_ref()
+    }
+
+    /// The node's addresses that take node port traffic; none means that there are no node ports.
+    pub(super) fn node_ports(&self, family: Family) -> &[IpAddr] {
+        &self.node_port_addresses[index(family)]
+    }
+
+    /// True for an address of the node itself.
+    pub(super) fn is_own(&self, address: IpAddr) -> bool {
+        self.own_addresses.binary_search(&address).is_ok()
+    }
+
+    /// True where Services are rendered the same with the other options.
+    pub(super) fn services_see_no_difference(&self, other: &Self) -> bool {
+        let seen = |it: &Self| Self {
+            mark: 0,
+            masquerade_all: false,
+            detectors: [None, None],
+            ..it.clone()
+        };
+        seen(self) == seen(other)
+    }
+}
+
+/// False for addresses that each machine has: loopback and IPv6 link-local ones (contract 3.3).
+fn is_real(address: &IpAddr) -> bool {
+    let link_local = matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    !address.is_loopback() && !link_local
+}

@@ -1,0 +1,118 @@
+//! What changes of the node and of settings mean.
+
+use nfnetlink::Family;
+use viprule_dataplane::iptables::DetectLocal;
+use viprule_dataplane::ipvs::{Ipvs, Key, Section, Settings, sections};
+use viprule_dataplane::{Dataplane as _, NodeEffect, ObjectKey as _, iptables};
+use viprule_service::plan::{NodeFacts, NodePortAddresses};
+
+use crate::world::{facts, ip, plan, service};
+
+fn with_addresses(addresses: &[&str]) -> NodeFacts {
+    NodeFacts {
+        local_addresses: addresses.iter().map(|text| ip(text)).collect(),
+        ..facts()
+    }
+}
+
+#[test]
+fn only_addresses_that_are_the_nodes_alone_concern_services() {
+    let mut dataplane = Ipvs::new(Settings::default(), &facts());
+    // A pod's link came, with the address that every link has.
+    let with_link = with_addresses(&["127.0.0.1", "192.0.2.1", "::1", "fe80::1", "fe80::2"]);
+    assert_eq!(dataplane.set_node(&with_link), NodeEffect::Nothing);
+    let another = with_addresses(&["127.0.0.1", "192.0.2.1", "192.0.2.2", "::1"]);
+    assert_eq!(dataplane.set_node(&another), NodeEffect::Everything);
+    assert_eq!(dataplane.set_node(&another), NodeEffect::Nothing);
+}
+
+#[test]
+fn settings_concern_services_or_the_chains_alone() {
+    let facts = facts();
+    let mut dataplane = Ipvs::new(Settings::default(), &facts);
+    let mut settings = Settings::default();
+    let mut configure = |change: &dyn Fn(&mut Settings)| {
+        change(&mut settings);
+        dataplane.configure(settings.clone(), &facts)
+    };
+    let bridge = || DetectLocal::BridgeInterface("cni0".to_owned());
+    assert_eq!(
+        configure(&|it| it.exclude_cidrs = vec!["10.9.0.0/16".parse().unwrap()]),
+        NodeEffect::Nothing
+    );
+    assert_eq!(
+        configure(&|it| it.masquerade_bit = 1),
+        NodeEffect::Foundation
+    );
+    assert_eq!(
+        configure(&|it| it.masquerade_all = true),
+        NodeEffect::Foundation
+    );
+    assert_eq!(
+        configure(&|it| it.detect_local = bridge()),
+        NodeEffect::Foundation
+    );
+    assert_eq!(
+        configure(&|it| it.scheduler = "lc".parse().unwrap()),
+        NodeEffect::Everything
+    );
+    assert_eq!(
+        configure(&|it| it.node_port_addresses =
+            NodePortAddresses::Networks(vec!["127.0.0.0/8".parse().unwrap()])),
+        NodeEffect::Everything
+    );
+    assert_eq!(
+        configure(&|it| it.families = vec![Family::Ipv4]),
+        NodeEffect::Everything
+    );
+}
+
+#[test]
+fn servers_on_excluded_addresses_are_spared_and_nothing_else_is() {
+    let settings = Settings {
+        exclude_cidrs: vec!["10.1.0.0/16".parse().unwrap()],
+        ..Settings::default()
+    };
+    let dataplane = Ipvs::new(settings, &facts());
+    let state = dataplane.service(&plan(&service()));
+    let spared: Vec<bool> = state.iter().map(|(key, _)| dataplane.spares(key)).collect();
+    let expected: Vec<bool> = state
+        .iter()
+        .map(|(key, _)| matches!(key, Key::Server(_) | Key::Destination { .. }))
+        .collect();
+    assert_eq!(spared, expected);
+    let other = Ipvs::new(Settings::default(), &facts());
+    assert!(!state.iter().any(|(key, _)| other.spares(key)));
+}
+
+#[test]
+fn one_familys_objects_leave_the_other_alone() {
+    let settings = Settings {
+        families: vec![Family::Ipv6],
+        ..Settings::default()
+    };
+    let dataplane = Ipvs::new(settings, &facts());
+    assert!(dataplane.service(&plan(&service())).is_empty());
+    for state in [dataplane.foundation(), dataplane.links()] {
+        assert!(!sections(&state).contains_key(&Section::Rules(Family::Ipv4)));
+    }
+}
+
+#[test]
+fn chains_that_cannot_go_are_left_empty() {
+    let dataplane = Ipvs::new(Settings::default(), &facts());
+    let mut hollow = 0;
+    for (key, _) in dataplane
+        .links()
+        .iter()
+        .chain(dataplane.foundation().iter())
+    {
+        let left = dataplane.hollow(key);
+        let is_whole = matches!(key, Key::Netfilter(iptables::Key::Chain { chain, .. })
+            if chain.to_string() != "KUBE-IPVS-OUT-FILTER");
+        assert_eq!(left.is_some(), is_whole, "{key}");
+        hollow += usize::from(left.is_some());
+        assert!(key.is_removable());
+    }
+    assert_eq!(hollow, 20);
+}

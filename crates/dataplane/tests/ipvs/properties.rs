@@ -1,0 +1,269 @@
+//! The diff, the order of keys, what fragments share, and whose virtual servers are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nfnetlink::Family;
+use nfnetlink::xtables::{Match, Rule, Target};
+use proptest::prelude::*;
+use viprule_dataplane::ipvs::{
+    Desired, Ipvs, Key, Object, Saves, Settings, owns_server, print_save,
+};
+use viprule_dataplane::ownership::{Chain, Set};
+use viprule_dataplane::{Content as _, Dataplane, NodeEffect, ObjectKey, State, diff, iptables};
+use viprule_service::model::Event;
+use viprule_service::plan::PlanConfig;
+use viprule_service::tracker::Tracker;
+use viprule_testkit::strategy::{self, NODE, events, ipvs_settings};
+
+type Objects = BTreeMap<Key, Object>;
+
+fn tracker(events: impl IntoIterator<Item = Event>) -> Tracker {
+    let mut tracker = Tracker::new(PlanConfig {
+        node_name: NODE.to_owned(),
+        bind_address: None,
+        allow_external_ips: true,
+    });
+    events.into_iter().for_each(|event| tracker.apply(event));
+    tracker
+}
+
+/// Every share of a desired state: the foundation, each Service's, the links.
+fn fragments(events: impl IntoIterator<Item = Event>, settings: &Settings) -> Vec<Desired> {
+    let tracker = tracker(events);
+    let mut dataplane = Ipvs::new(settings.clone(), tracker.facts());
+    let mut fragments = vec![dataplane.foundation()];
+    for id in tracker.services() {
+        let plan = tracker.plan(&id).expect("the tracker lists it");
+        let fragment = dataplane.service(&plan);
+        dataplane.settled(&State::default(), &fragment.fingerprints());
+        fragments.push(fragment);
+    }
+    fragments.push(dataplane.links());
+    fragments
+}
+
+fn whole(fragments: Vec<Desired>) -> Desired {
+    fragments
+        .into_iter()
+        .fold(Desired::default(), State::merged)
+}
+
+/// A generated node's desired state.
+fn desired() -> impl Strategy<Value = Desired> {
+    (strategy::cluster(), ipvs_settings())
+        .prop_map(|(cluster, settings)| whole(fragments(events(&cluster), &settings)))
+}
+
+/// Any mixture of two nodes' objects, as another proxy or a half-done cleanup leaves it.
+fn mixture() -> impl Strategy<Value = Desired> {
+    let taken = proptest::collection::vec(any::<bool>(), 1..64);
+    (desired(), desired(), taken).prop_map(|(a, b, taken)| {
+        let objects = a.into_iter().chain(b).zip(taken.into_iter().cycle());
+        let mut kept = Objects::new();
+        for ((key, object), taken) in objects {
+            // What the kernel would not have taken, and servers that nobody could tell to be ours.
+            if taken
+                && references(&key, &object)
+                    .iter()
+                    .all(|other| kept.contains_key(other))
+                && is_known(&key, &kept)
+            {
+                kept.insert(key, object);
+            }
+        }
+        kept.into_iter().collect()
+    })
+}
+
+/// By elements of sets alone: addresses go before the servers that they are for.
+fn is_known(key: &Key, objects: &Objects) -> bool {
+    let is_there = |other: &Key| matches!(other, Key::Entry { .. }) && objects.contains_key(other);
+    match key {
+        Key::Server(server) => owns_server(server, is_there),
+        _ => true,
+    }
+}
+
+/// What has to be there before an object.
+fn references(key: &Key, object: &Object) -> Vec<Key> {
+    match (key, object) {
+        (Key::Entry { set, .. }, _) => vec![Key::Set(*set)],
+        (Key::Destination { server, .. }, _) => vec![Key::Server(*server)],
+        (Key::Address(_), _) => vec![Key::Link],
+        (Key::Netfilter(key), Object::Netfilter(object)) => {
+            let table = key.table();
+            let place = match *key {
+                iptables::Key::Rule { chain, .. } => Some(iptables::Key::Chain { table, chain }),
+                _ => None,
+            };
+            place
+                .map(Key::Netfilter)
+                .into_iter()
+                .chain(object.rules().iter().flat_map(|rule| of_rule(table, rule)))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn of_rule(table: iptables::Table, rule: &Rule) -> Vec<Key> {
+    let target = match &rule.target {
+        Target::Jump(name) | Target::Goto(name) => {
+            let chain = Chain::parse(name).expect("a rule of ours leads to a chain of ours");
+            let key = iptables::Key::Chain { table, chain };
+            Some(Key::Netfilter(key))
+        }
+        _ => None,
+    };
+    let set = rule.matches.iter().filter_map(|one| match one {
+        Match::Set { name, .. } => Set::all(table.family).find(|set| set.to_string() == *name),
+        _ => None,
+    });
+    target.into_iter().chain(set.map(Key::Set)).collect()
+}
+
+/// Takes every step of a diff in its order, as a kernel that checks each does. At each of them every
+/// virtual server can be told to be ours.
+fn step_by_step(from: &Desired, to: &Desired) -> Result<Objects, TestCaseError> {
+    let mut objects: Objects = from.iter().cloned().collect();
+    let diff = diff(from, to);
+    for write in &diff.writes {
+        prop_assert_eq!(
+            objects.get(write.key),
+            write.old,
+            "{} was not as said",
+            write.key
+        );
+        for other in references(write.key, write.new) {
+            prop_assert!(objects.contains_key(&other), "{} before {other}", write.key);
+        }
+        prop_assert!(is_known(write.key, &objects), "whose is {}?", write.key);
+        objects.insert(*write.key, write.new.clone());
+    }
+    for (key, old) in &diff.deletes {
+        let removed = objects.remove(*key);
+        prop_assert_eq!(removed.as_ref(), Some(*old));
+        let user = objects
+            .iter()
+            .find(|(other, object)| references(other, object).contains(key));
+        let user = user.map(|(other, _)| other.to_string());
+        prop_assert_eq!(user, None, "needs {}", key);
+        let lost = objects.keys().find(|other| !is_known(other, &objects));
+        prop_assert_eq!(lost.map(ToString::to_string), None, "without {}", key);
+    }
+    Ok(objects)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_state_has_no_difference_to_itself(state in desired()) {
+        prop_assert!(diff(&state, &state).is_empty());
+        prop_assert!(diff(&state, &state.fingerprints()).is_empty());
+        prop_assert_eq!(diff(&Desired::default(), &state).len(), state.len());
+    }
+
+    #[test]
+    fn every_step_of_a_diff_is_possible_and_the_last_one_ends_there(
+        from in mixture(),
+        to in desired(),
+    ) {
+        let objects = step_by_step(&from, &to)?;
+        prop_assert_eq!(objects, to.iter().cloned().collect::<Objects>());
+    }
+
+    #[test]
+    fn everything_can_be_removed(state in mixture()) {
+        prop_assert_eq!(step_by_step(&state, &Desired::default())?, Objects::new());
+    }
+
+    #[test]
+    fn an_object_refers_to_smaller_keys_only(state in desired()) {
+        for (key, object) in &state {
+            for other in references(key, object) {
+                prop_assert!(other < *key, "{key} leads to {other}");
+                prop_assert!(state.get(&other).is_some(), "{key} leads to {other}, not there");
+            }
+        }
+    }
+
+    #[test]
+    fn fragments_share_only_what_may_be_common(
+        cluster in strategy::cluster(),
+        settings in ipvs_settings(),
+    ) {
+        let mut seen = BTreeMap::new();
+        for (key, object) in fragments(events(&cluster), &settings).into_iter().flatten() {
+            if let Some(other) = seen.insert(key, object.fingerprint()) {
+                prop_assert!(key.is_common(), "{key} is in two fragments");
+                prop_assert_eq!(other, object.fingerprint(), "{} says two things", key);
+            }
+        }
+    }
+
+    /// Read as kernel state: the reader knows nothing but sets and addresses.
+    #[test]
+    fn what_is_printed_reads_back_with_every_server(state in desired()) {
+        let mut saves = Saves::new();
+        saves.read(&print_save(&state), None).unwrap();
+        let read = saves.finish();
+        prop_assert!(read.draining.is_empty());
+        prop_assert!(read.state == state);
+        prop_assert_eq!(read.state.fingerprints(), state.fingerprints());
+    }
+
+    /// Services written one by one, in any order and changed in between, end in the rules that a
+    /// fresh start renders; and whenever those change, the dataplane says so.
+    #[test]
+    fn rules_about_sets_follow_their_elements(
+        before in strategy::cluster(),
+        after in strategy::cluster(),
+        settings in ipvs_settings(),
+    ) {
+        let (first, second) = (tracker(events(&before)), tracker(events(&after)));
+        let mut dataplane = Ipvs::new(settings.clone(), first.facts());
+        let mut books = BTreeMap::new();
+        let all: BTreeSet<_> = first.services().into_iter().chain(second.services()).collect();
+        for tracker in [&first, &second] {
+            for id in &all {
+                let plan = tracker.plan(id);
+                let new = plan.map(|plan| dataplane.service(&plan).fingerprints());
+                let new = new.unwrap_or_default();
+                let old = books.insert(id, new.clone()).unwrap_or_default();
+                let links = dataplane.links();
+                let effect = dataplane.settled(&old, &new);
+                prop_assert!(effect <= NodeEffect::Foundation);
+                if effect == NodeEffect::Nothing {
+                    prop_assert_eq!(links, dataplane.links());
+                }
+            }
+            dataplane.set_node(second.facts());
+        }
+        let mut fresh = Ipvs::new(settings, second.facts());
+        for fragment in books.values() {
+            fresh.settled(&State::default(), fragment);
+        }
+        prop_assert_eq!(dataplane.links(), fresh.links());
+    }
+}
+
+#[test]
+fn all_families_sets_are_made() {
+    let dataplane = Ipvs::new(
+        Settings::default(),
+        &viprule_service::plan::NodeFacts::default(),
+    );
+    let foundation = dataplane.foundation();
+    let sets: BTreeSet<Key> = Family::ALL
+        .into_iter()
+        .flat_map(Set::all)
+        .map(Key::Set)
+        .collect();
+    let made = foundation.iter().map(|(key, _)| *key);
+    assert_eq!(
+        made.filter(|key| matches!(key, Key::Set(_)))
+            .collect::<BTreeSet<_>>(),
+        sets
+    );
+}
