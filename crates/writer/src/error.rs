@@ -53,7 +53,8 @@ impl WriteError {
         Self::of(operation, error, part)
     }
 
-    fn of(operation: &str, error: &netlink_batch::Error, part: &str) -> Self {
+    /// An error of the netlink socket while doing `operation`, which takes this part of the kernel.
+    pub(crate) fn of(operation: &str, error: &netlink_batch::Error, part: &str) -> Self {
         let operation = operation.to_owned();
         match error {
             netlink_batch::Error::Permission { .. } => Self::Permission {

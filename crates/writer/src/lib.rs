@@ -9,11 +9,16 @@ mod error;
 pub mod host;
 pub mod iptables;
 pub mod iptables_legacy;
+pub mod ipvs;
 pub mod leavings;
+mod link;
 pub mod sysctl;
 
 pub use error::{ApplyError, Refusal, WriteError};
 
+use std::time::Duration;
+
+use netlink_batch::Socket;
 use viprule_dataplane::{Content, Diff, ObjectKey, Scope, State};
 
 /// Says which part of a transaction an object belongs to, so that a refusal can be told apart.
@@ -52,6 +57,23 @@ pub trait Writer {
 
     /// What others changed since the last question, and who. Does not block.
     fn foreign_changes(&mut self) -> Result<ForeignChanges<PartOf<Self>>, WriteError>;
+
+    /// Sockets that become readable when somebody else changes something. None where nobody tells:
+    /// then [`Writer::foreign_changes`] is to be asked from time to time.
+    fn notifications(&self) -> Vec<&Socket> {
+        Vec::new()
+    }
+
+    /// What others may change without anybody telling: to be looked at from time to time.
+    fn unwatched(&self) -> Scope<PartOf<Self>> {
+        Scope::nothing()
+    }
+
+    /// Goes on with what takes time, such as removals that wait for connections to end. Returns
+    /// when to call it again.
+    fn tend(&mut self) -> Result<Option<Duration>, WriteError> {
+        Ok(None)
+    }
 }
 
 /// What a commit did.

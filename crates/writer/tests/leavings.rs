@@ -34,8 +34,7 @@ fn found(namespace: &Namespace) -> Vec<Leaving> {
 }
 
 fn removal(namespace: &Namespace) -> Removal {
-    let leavings = found(namespace);
-    namespace.run(|| remove(leavings)).unwrap().unwrap()
+    namespace.run(remove).unwrap().unwrap()
 }
 
 #[test]

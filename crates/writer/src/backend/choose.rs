@@ -66,7 +66,10 @@ pub fn choose(wanted: Option<Backend>) -> Result<Choice, WriteError> {
 fn by_evidence(nft: Option<&mut Nft>, legacy: &Legacy) -> Result<(Backend, String), WriteError> {
     let hint = |name: &str| format!("kubelet's chain {name} is there");
     let Some(nft) = nft else {
-        return Ok((Backend::Legacy, "this kernel has no nf_tables".to_owned()));
+        return Ok((
+            Backend::Legacy,
+            "this kernel has no iptables in nf_tables".to_owned(),
+        ));
     };
     if let Some(name) = nft.evidence.hint {
         return Ok((Backend::Nft, hint(name)));

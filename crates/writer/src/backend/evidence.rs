@@ -7,6 +7,7 @@ use nfnetlink::Family;
 use nfnetlink::nftables::{self, ChainId};
 use viprule_dataplane::ownership::Chain;
 
+use super::compat::{self, Compat};
 use crate::WriteError;
 use crate::iptables_legacy::tables;
 use crate::iptables_legacy::tool::Tools;
@@ -47,7 +48,15 @@ pub(super) struct Nft {
 
 impl Nft {
     pub(super) fn read() -> Result<Self, WriteError> {
-        let socket = Socket::open(NETFILTER).map_err(|error| reading(&error))?;
+        let mut socket = Socket::open(NETFILTER).map_err(|error| reading(&error))?;
+        // There may be nf_tables without what iptables' rules take.
+        let compat = compat::ask(&mut socket, Family::Ipv4, "comment", 0);
+        if compat.map_err(|error| reading(&error))? != Compat::Match {
+            return Err(WriteError::Missing {
+                operation: "looking for iptables in nf_tables".to_owned(),
+                part: "nft_compat (CONFIG_NFT_COMPAT)".to_owned(),
+            });
+        }
         let mut nft = Self {
             socket,
             evidence: Evidence::default(),

@@ -1,6 +1,7 @@
 //! Which of the kernel's two iptables a node uses: nf_tables or legacy xtables.
 
 mod choose;
+pub(crate) mod compat;
 mod evidence;
 mod writer;
 

@@ -3,6 +3,7 @@
 use netlink_batch::Socket;
 use nfnetlink::Family;
 use viprule_dataplane::iptables::{Key, Object, Part};
+use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 
 use super::Backend;
@@ -29,12 +30,12 @@ impl HostWriter {
         }
     }
 
-    /// The socket that becomes readable when somebody else changes something. `None` where nobody
-    /// tells: then [`Writer::foreign_changes`] is to be asked from time to time.
-    pub fn notifications(&self) -> Option<&Socket> {
+    /// Writes chains of this layout; iptables mode's without it.
+    #[must_use]
+    pub fn with_layout(self, layout: Layout) -> Self {
         match self {
-            Self::Nft(writer) => Some(writer.notifications()),
-            Self::Legacy(_) => None,
+            Self::Nft(writer) => Self::Nft(writer.with_layout(layout)),
+            Self::Legacy(writer) => Self::Legacy(writer.with_layout(layout)),
         }
     }
 }
@@ -75,6 +76,13 @@ impl Writer for HostWriter {
         match self {
             Self::Nft(writer) => writer.foreign_changes(),
             Self::Legacy(writer) => writer.foreign_changes(),
+        }
+    }
+    fn notifications(&self) -> Vec<&Socket> {
+        match self {
+            Self::Nft(writer) => vec![writer.notifications()],
+            // The host's program writes these, and nobody tells.
+            Self::Legacy(_) => Vec::new(),
         }
     }
 }

@@ -76,10 +76,21 @@ impl Default for Host {
 }
 
 /// What is written where.
-struct Setting {
+pub(crate) struct Setting {
     name: String,
     path: PathBuf,
     essential: bool,
+}
+
+impl Setting {
+    /// A setting below `/proc/sys` that nothing works without.
+    pub(crate) fn sysctl(path: &str) -> Self {
+        Self {
+            name: path.replace('/', "."),
+            path: Path::new("proc/sys").join(path),
+            essential: true,
+        }
+    }
 }
 
 impl Host {
@@ -133,14 +144,10 @@ impl Host {
     }
 
     fn conntrack(name: &str) -> Setting {
-        Setting {
-            name: format!("net.netfilter.{name}"),
-            path: Path::new("proc/sys/net/netfilter").join(name),
-            essential: true,
-        }
+        Setting::sysctl(&format!("net/netfilter/{name}"))
     }
 
-    fn set(&self, setting: &Setting, value: impl Display, outcome: &mut Outcome) {
+    pub(crate) fn set(&self, setting: &Setting, value: impl Display, outcome: &mut Outcome) {
         let value = value.to_string();
         let from = self.read(setting);
         match &from {
@@ -185,7 +192,7 @@ impl Host {
         }
     }
 
-    fn read(&self, setting: &Setting) -> io::Result<String> {
+    pub(crate) fn read(&self, setting: &Setting) -> io::Result<String> {
         let text = fs::read_to_string(self.root.join(&setting.path))?;
         Ok(text.trim().to_owned())
     }

@@ -69,11 +69,18 @@ impl fmt::Display for Problem {
                 "not permitted; it takes root in the host's own namespaces, or CAP_SYS_RESOURCE for \
                  the OOM score; set it on the host, or leave it out of the configuration"
             ),
-            Why::Missing => write!(
-                f,
-                "this kernel has no such setting, or its module is not loaded; load nf_conntrack, \
-                 or leave it out of the configuration"
-            ),
+            Why::Missing => {
+                let module = if setting.starts_with("net.ipv4.vs.") {
+                    "ip_vs"
+                } else {
+                    "nf_conntrack"
+                };
+                write!(
+                    f,
+                    "this kernel has no such setting, or its module is not loaded; load {module}, \
+                     or leave it out of the configuration"
+                )
+            }
             Why::Invalid => write!(
                 f,
                 "the kernel does not take the value; correct it in the configuration"

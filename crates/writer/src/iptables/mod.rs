@@ -10,6 +10,7 @@ mod observe;
 pub(crate) mod order;
 mod probe;
 mod send;
+mod sets;
 mod stage;
 mod watch;
 
@@ -19,10 +20,12 @@ use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::nftables::Transaction;
 use viprule_dataplane::iptables::{Key, Object, Part};
+use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 
 use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 use known::Known;
+use sets::SetReader;
 use stage::Staged;
 use watch::Watch;
 
@@ -30,9 +33,11 @@ use watch::Watch;
 #[derive(Debug)]
 pub struct IptablesWriter {
     families: Vec<Family>,
+    layout: Layout,
     socket: Socket,
     watch: Watch,
     known: Known,
+    sets: SetReader,
     transaction: Transaction<Tag>,
     staged: Staged,
     /// Largest part, bytes.
@@ -46,18 +51,28 @@ impl IptablesWriter {
         let mut socket = Socket::open(NETFILTER)
             .map_err(|e| WriteError::netlink("opening a netlink socket", &e))?;
         let watch = Watch::start(&mut socket)?;
+        let sets = SetReader::open()?;
         let mut transaction = Transaction::new();
         transaction.begin(Some(watch.generation()));
         let (known, staged) = (Known::default(), Staged::default());
         Ok(Self {
             families: families.to_vec(),
+            layout: Layout::Iptables,
             socket,
             watch,
             known,
+            sets,
             transaction,
             staged,
             largest_part: usize::MAX,
         })
+    }
+
+    /// Writes chains of this layout; iptables mode's without it.
+    #[must_use]
+    pub fn with_layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
     }
 
     /// Sends at most this much at once, bytes, but for objects that are larger alone. Without it,
@@ -83,6 +98,7 @@ impl Writer for IptablesWriter {
         scope: &Scope<Part>,
     ) -> Result<State<Key, V>, WriteError> {
         self.watch.absorb(&mut self.socket)?;
+        self.sets.begin();
         match scope {
             Scope::Everything => {
                 self.watch.accept_everything(&mut self.socket)?;

@@ -93,7 +93,7 @@ impl IptablesWriter {
     }
 
     fn read<V: From<Object>>(&mut self, parts: &[Part]) -> Result<State<Key, V>, WriteError> {
-        let mut observation = Observation::new();
+        let mut observation = Observation::new(self.layout);
         let (mut handles, mut rules) = (Vec::new(), Vec::new());
         for part in parts {
             match part {
@@ -130,18 +130,18 @@ impl IptablesWriter {
             handles.clear();
             rules.clear();
             let mut unreadable = None;
-            let result =
-                nftables::rules(
-                    &mut self.socket,
-                    chains::id(table, name),
-                    |raw| match Rule::decode(table.family, raw.attrs.clone()) {
-                        Ok(rule) => {
-                            handles.push(raw.handle);
-                            rules.push(rule);
-                        }
-                        Err(error) => unreadable = Some(error),
-                    },
-                );
+            let (socket, sets) = (&mut self.socket, &mut self.sets);
+            let result = nftables::rules(socket, chains::id(table, name), |raw| {
+                let set_name = |index| sets.name(index);
+                match Rule::decode_with(table.family, raw.attrs.clone(), set_name) {
+                    Ok(rule) => {
+                        handles.push(raw.handle);
+                        rules.push(rule);
+                    }
+                    Err(error) => unreadable = Some(error),
+                }
+            });
+            self.sets.check()?;
             match (result, unreadable) {
                 (Err(Error::Interrupted), _) => {}
                 (Err(error), _) => return Err(reading(&error)),
@@ -159,6 +159,7 @@ impl IptablesWriter {
 
     /// Learns the handles of a chain's rules anew.
     pub(super) fn look_up_handles(&mut self, part: Part) -> Result<(), WriteError> {
+        self.sets.begin();
         self.forget_handles(|other| *other == part);
         self.read::<Object>(&[part]).map(|_| ())
     }

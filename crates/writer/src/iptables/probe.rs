@@ -33,9 +33,23 @@ pub fn probe(make_counters: bool) -> Result<Support, WriteError> {
     Ok(Support {
         ipv6: ipv6(),
         nfacct: counters(&mut socket, make_counters)?,
-        be_liberal: sysctl::read("net/netfilter/nf_conntrack_tcp_be_liberal")
-            .is_some_and(|value| value != "0"),
+        be_liberal: be_liberal(),
     })
+}
+
+impl Support {
+    /// The same, with kernel settings read again.
+    #[must_use]
+    pub fn read_again(self) -> Self {
+        Self {
+            be_liberal: be_liberal(),
+            ..self
+        }
+    }
+}
+
+fn be_liberal() -> bool {
+    sysctl::read("net/netfilter/nf_conntrack_tcp_be_liberal").is_some_and(|value| value != "0")
 }
 
 fn ipv6() -> bool {

@@ -72,7 +72,7 @@ impl IptablesWriter {
                 self.staged.written.transactions += 1;
                 self.staged.written.bytes += bytes;
                 self.settle(handles);
-                Ok(())
+                self.check_sets()
             }
             Err(error) => Err(self.refused(error)),
         }

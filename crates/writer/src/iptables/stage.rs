@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use nfnetlink::ipset::SetNames;
 use nfnetlink::nftables::{Position, Transaction};
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::iptables::{BaseChain, Key, Object, Part, Place, Table, place_of};
@@ -31,6 +32,8 @@ pub(super) struct Staged {
     /// Tables and built-in chains made by the messages so far.
     pub(super) tables: BTreeSet<Table>,
     pub(super) bases: BTreeSet<(Table, BaseChain)>,
+    /// Sets that the rules match on.
+    pub(super) sets: SetNames,
     /// The tag of the messages added last.
     pub(super) last_tag: Option<Tag>,
     /// Parts sent so far.
@@ -66,13 +69,18 @@ impl IptablesWriter {
         let key = *write.key;
         match (key, write.new) {
             (Key::Chain { table, chain }, Object::Rules(rules)) if write.old.is_some() => {
+                for rule in rules {
+                    self.learn_sets(tag, rule)?;
+                }
                 // One piece: between flush and refill packets would find the chain empty.
-                self.fit(tag, |transaction, _| {
+                self.fit(tag, |transaction, staged| {
                     let name = chain.to_string();
                     let id = chains::id(table, &name);
                     transaction.flush_chain(id);
                     for rule in rules {
-                        transaction.new_rule(id, Position::End, false, |attrs| rule.encode(attrs));
+                        transaction.new_rule(id, Position::End, false, |attrs| {
+                            rule.encode_with(attrs, staged.encoding());
+                        });
                     }
                 })
             }
@@ -123,8 +131,11 @@ impl IptablesWriter {
             }
         })?;
         for rule in rules {
-            self.fit(tag, |transaction, _| {
-                transaction.new_rule(id, Position::End, false, |attrs| rule.encode(attrs));
+            self.learn_sets(tag, rule)?;
+            self.fit(tag, |transaction, staged| {
+                transaction.new_rule(id, Position::End, false, |attrs| {
+                    rule.encode_with(attrs, staged.encoding());
+                });
             })?;
         }
         Ok(())
@@ -139,10 +150,13 @@ impl IptablesWriter {
         position: Position,
         rule: &Rule,
     ) -> Result<(), ApplyError<Part>> {
+        self.learn_sets(tag, rule)?;
         self.fit(tag, |transaction, staged| {
             let echo = staged.echoes.len() < ECHOES || matches!(key, Key::Jump { .. });
             let id = chains::id(key.table(), chain);
-            transaction.new_rule(id, position, echo, |attrs| rule.encode(attrs));
+            transaction.new_rule(id, position, echo, |attrs| {
+                rule.encode_with(attrs, staged.encoding());
+            });
             if echo {
                 staged.echoes.push(key);
             }

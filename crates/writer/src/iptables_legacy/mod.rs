@@ -19,6 +19,7 @@ use std::path::Path;
 
 use nfnetlink::Family;
 use viprule_dataplane::iptables::{Key, Object, Part};
+use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 
 use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
@@ -31,6 +32,7 @@ use watch::Watch;
 #[derive(Debug)]
 pub struct LegacyWriter {
     families: Vec<Family>,
+    layout: Layout,
     tools: Tools,
     /// Rules of shared chains as text, by the last look and our own writes since: they are deleted
     /// by their text. One that is there but not here is looked up when it has to be deleted.
@@ -52,9 +54,17 @@ impl LegacyWriter {
         Self::with_tools(families, Some(folder))
     }
 
+    /// Writes chains of this layout; iptables mode's without it.
+    #[must_use]
+    pub fn with_layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+
     fn with_tools(families: &[Family], folder: Option<&Path>) -> Result<Self, WriteError> {
         Ok(Self {
             families: families.to_vec(),
+            layout: Layout::Iptables,
             tools: Tools::find(families, folder)?,
             rules: HashMap::new(),
             staged: Staged::default(),

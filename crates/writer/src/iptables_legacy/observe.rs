@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::iptables::{
-    BaseChain, Key, Kind, Object, Observation, Part, Table, parse_save,
+    BaseChain, Key, Kind, Object, Observation, Part, Table, parse_save_of,
 };
 use viprule_dataplane::{Fingerprint, ObjectKey as _, Scope, State};
 
@@ -86,9 +86,11 @@ impl LegacyWriter {
             return Ok(State::default());
         };
         let state =
-            parse_save::<Seen<V>>(table.family, &text).map_err(|error| WriteError::Failed {
-                operation: format!("reading the legacy table {table}"),
-                reason: error.to_string(),
+            parse_save_of::<Seen<V>>(self.layout, table.family, &text).map_err(|error| {
+                WriteError::Failed {
+                    operation: format!("reading the legacy table {table}"),
+                    reason: error.to_string(),
+                }
             })?;
         let rules = &mut self.rules;
         let values = state.into_iter().map(|(key, Seen { value, text })| {
@@ -108,7 +110,7 @@ impl LegacyWriter {
     /// What stands in a table's built-in chains now.
     pub(super) fn standing(&self, table: Table) -> Result<Standing, WriteError> {
         let text = self.text_of(table)?.unwrap_or_default();
-        let mut observation = Observation::<Fingerprint>::new();
+        let mut observation = Observation::<Fingerprint>::new(self.layout);
         let mut standing = Standing::new();
         for line in text.lines().filter_map(|line| line.strip_prefix("-A ")) {
             let (name, body) = line.split_once(' ').unwrap_or((line, ""));

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use viprule_dataplane::iptables::{BaseChain, Key, Part, Table, jumps};
+use viprule_dataplane::iptables::{BaseChain, Key, Part, Table, known_jumps};
+use viprule_dataplane::ownership::Layout;
 
 use super::LegacyWriter;
 use super::observe::Standing;
@@ -116,7 +117,7 @@ impl LegacyWriter {
             table, base, rank, ..
         } = *key
         {
-            return Ok(jump_text(table, base, rank));
+            return Ok(jump_text(self.layout, table, base, rank));
         }
         if !self.rules.contains_key(key) {
             self.learn_texts(key.table())?;
@@ -125,8 +126,28 @@ impl LegacyWriter {
     }
 }
 
-fn jump_text(table: Table, base: BaseChain, rank: u8) -> Option<String> {
-    let mut all = jumps(table.family);
+fn jump_text(layout: Layout, table: Table, base: BaseChain, rank: u8) -> Option<String> {
+    let mut all = known_jumps(layout, table.family);
     let found = all.find(|jump| (jump.table, jump.base, jump.rank) == (table, base, rank));
     found.map(|jump| jump.rule.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use nfnetlink::Family;
+
+    use super::*;
+
+    #[test]
+    fn jumps_of_either_mode_have_a_text_to_delete_them_by() {
+        for layout in [Layout::Iptables, Layout::Ipvs] {
+            for jump in Family::ALL
+                .into_iter()
+                .flat_map(|family| known_jumps(layout, family))
+            {
+                let text = jump_text(layout, jump.table, jump.base, jump.rank);
+                assert_eq!(text, Some(jump.rule.to_string()));
+            }
+        }
+    }
 }

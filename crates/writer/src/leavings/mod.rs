@@ -1,34 +1,25 @@
-//! What kube-proxy left behind in nftables or IPVS mode: tables, IP sets, a link.
+//! What kube-proxy left behind in other modes, or we did: nftables mode's tables, and IPVS mode's
+//! virtual servers, link and IP sets.
 //!
-//! Call [`remove`] behind the first complete sync of a start, and behind a cleanup: our own rules
+//! All of it may go behind the first complete sync of a start, and behind a cleanup: our own rules
 //! then serve every Service already, and the rules that use the IP sets are gone, as those count as
-//! ours (`dataplane::ownership`). [`find`] alone changes nothing.
+//! ours (`dataplane::ownership`). [`find`] alone changes nothing. [`remove`] ends the connections
+//! that go through IPVS; [`ipvs::Former`] waits for their end.
 //!
-//! IPVS virtual servers and the link that holds their addresses stay while there are any: established
-//! connections go through them.
+//! Virtual servers are known to be IPVS mode's by its sets and its link. Others stay.
 
-mod link;
+use std::fmt;
 
-use std::time::{Duration, Instant};
-use std::{fmt, fs, thread};
-
-use netlink_batch::{
-    Socket, retry_stale,
-    socket::{NETFILTER, ROUTE},
-};
+use netlink_batch::{Socket, retry_stale, socket::NETFILTER};
+use nfnetlink::Family;
 use nfnetlink::nftables::{self, Transaction};
-use nfnetlink::{Family, ipset};
-use viprule_dataplane::ownership::leavings::{IPVS_LINK, NFT_TABLE, is_ipvs_set};
+use viprule_dataplane::ownership::leavings::{IPVS_LINK, NFT_TABLE};
 
-use crate::WriteError;
 use crate::error::chain;
+use crate::{WriteError, ipvs};
 
 /// How often a listing that changes while it is read is read again.
 const ATTEMPTS: u32 = 10;
-/// How long the kernel may take to free removed rules, which use sets; usually 8 to 16 ms.
-const FREED_WITHIN: Duration = Duration::from_millis(500);
-/// The kind of [`IPVS_LINK`]. A link of another kind is somebody else's.
-const LINK_KIND: &str = "dummy";
 
 /// Something that was left behind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +30,7 @@ pub enum Leaving {
     Set(String),
     /// IPVS mode's link with the virtual IPs.
     Link,
-    /// IPVS virtual servers, so many. Whose they are can't be told.
+    /// IPVS mode's virtual servers, so many.
     VirtualServers(usize),
 }
 
@@ -66,47 +57,34 @@ pub struct Removal {
 
 /// Looks for leavings in the network namespace of the calling thread, in the order of removal.
 pub fn find() -> Result<Vec<Leaving>, WriteError> {
-    let mut socket = open(NETFILTER)?;
+    let mut found = tables()?;
+    if let Some(former) = ipvs::Former::find()? {
+        found.extend(former.leavings());
+    }
+    Ok(found)
+}
+
+/// Nftables mode's tables.
+pub fn tables() -> Result<Vec<Leaving>, WriteError> {
+    let mut socket = open()?;
     let mut found = Vec::new();
     for family in Family::ALL {
         if has_table(&mut socket, family)? {
             found.push(Leaving::Table(family));
         }
     }
-    found.extend(sets(&mut socket)?.into_iter().map(Leaving::Set));
-    let link = link::find(&mut open(ROUTE)?, IPVS_LINK, LINK_KIND);
-    if link
-        .map_err(|error| failed("looking for links", &error))?
-        .is_some()
-    {
-        found.push(Leaving::Link);
-    }
-    let servers = virtual_servers();
-    if servers > 0 {
-        found.push(Leaving::VirtualServers(servers));
-    }
     Ok(found)
 }
 
-/// Removes leavings as far as nobody needs them. What is gone already counts as removed.
-///
-/// Takes up to half a second where rules that used IP sets were removed right before.
-pub fn remove(leavings: Vec<Leaving>) -> Result<Removal, WriteError> {
-    let mut socket = open(NETFILTER)?;
-    let deadline = Instant::now() + FREED_WITHIN;
+/// Removes nftables mode's tables.
+pub fn remove_tables() -> Result<Removal, WriteError> {
     let mut removal = Removal::default();
-    for leaving in leavings {
-        let result = match &leaving {
-            Leaving::Table(family) => remove_table(&mut socket, *family),
-            Leaving::Set(name) => remove_set(&mut socket, name, deadline),
-            Leaving::Link => remove_link(),
-            Leaving::VirtualServers(_) => Err(
-                "they may not be kube-proxy's, and established connections go through them; once \
-                 none needs them remove them with `ipvsadm --clear`, then clean up again"
-                    .to_owned(),
-            ),
+    let mut socket = open()?;
+    for leaving in tables()? {
+        let Leaving::Table(family) = leaving else {
+            continue;
         };
-        match result {
+        match remove_table(&mut socket, family) {
             Ok(()) => removal.removed.push(leaving),
             Err(why) => removal.left.push((leaving, why)),
         }
@@ -114,8 +92,21 @@ pub fn remove(leavings: Vec<Leaving>) -> Result<Removal, WriteError> {
     Ok(removal)
 }
 
-fn open(protocol: isize) -> Result<Socket, WriteError> {
-    Socket::open(protocol).map_err(|error| failed("opening a netlink socket", &error))
+/// Removes all leavings, whoever uses them, as far as the kernel lets them go.
+///
+/// Takes up to half a second where rules that used IP sets were removed right before.
+pub fn remove() -> Result<Removal, WriteError> {
+    let mut removal = remove_tables()?;
+    if let Some(former) = ipvs::Former::find()? {
+        let Removal { removed, left } = former.remove()?;
+        removal.removed.extend(removed);
+        removal.left.extend(left);
+    }
+    Ok(removal)
+}
+
+fn open() -> Result<Socket, WriteError> {
+    Socket::open(NETFILTER).map_err(|error| failed("opening a netlink socket", &error))
 }
 
 fn failed(operation: &str, error: &netlink_batch::Error) -> WriteError {
@@ -131,38 +122,6 @@ fn has_table(socket: &mut Socket, family: Family) -> Result<bool, WriteError> {
     .map_err(|error| failed("listing nftables tables", &error))
 }
 
-fn sets(socket: &mut Socket) -> Result<Vec<String>, WriteError> {
-    let mut found = Vec::new();
-    let result = ipset::sets(socket, |set| {
-        if is_ipvs_set(set.name, set.kind) {
-            found.push(set.name.to_owned());
-        }
-    });
-    match result {
-        Ok(()) | Err(ipset::Error::NotSupported) => Ok(found),
-        Err(error) => Err(WriteError::Failed {
-            operation: "listing IP sets".to_owned(),
-            reason: chain(&error),
-        }),
-    }
-}
-
-/// Lines of the kernel's table of virtual servers that begin with a protocol.
-fn virtual_servers() -> usize {
-    // The file is the namespace's own only below the reading thread.
-    let table = fs::read_to_string("/proc/thread-self/net/ip_vs").unwrap_or_default();
-    count_virtual_servers(&table)
-}
-
-fn count_virtual_servers(table: &str) -> usize {
-    let is_server = |line: &&str| {
-        ["TCP ", "UDP ", "SCTP ", "FWM "]
-            .iter()
-            .any(|p| line.starts_with(p))
-    };
-    table.lines().filter(is_server).count()
-}
-
 fn remove_table(socket: &mut Socket, family: Family) -> Result<(), String> {
     let mut transaction = Transaction::<()>::new();
     transaction.begin(None);
@@ -173,45 +132,5 @@ fn remove_table(socket: &mut Socket, family: Family) -> Result<(), String> {
             Ok(false) => Ok(()),
             _ => Err(chain(&error)),
         },
-    }
-}
-
-fn remove_set(socket: &mut Socket, name: &str, deadline: Instant) -> Result<(), String> {
-    loop {
-        match ipset::destroy(socket, name) {
-            Ok(_) => return Ok(()),
-            // The kernel frees removed rules, and what they use, a moment after it told so.
-            Err(ipset::Error::Busy { .. }) if Instant::now() < deadline => {
-                thread::sleep(FREED_WITHIN / 100);
-            }
-            Err(error) => return Err(chain(&error)),
-        }
-    }
-}
-
-fn remove_link() -> Result<(), String> {
-    if virtual_servers() > 0 {
-        return Err("IPVS virtual servers use its addresses".to_owned());
-    }
-    let mut socket = open(ROUTE).map_err(|error| chain(&error))?;
-    link::remove(&mut socket, IPVS_LINK, LINK_KIND).map_err(|error| chain(&error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn virtual_servers_are_counted() {
-        let table = "\
-IP Virtual Server version 1.2.1 (size=4096)
-Prot LocalAddress:Port Scheduler Flags
-  -> RemoteAddress:Port Forward Weight ActiveConn InActConn
-TCP  0A010014:0050 rr
-  -> 0AF40005:0050      Masq    1      0          0
-UDP  0A010014:0035 rr
-";
-        assert_eq!(count_virtual_servers(table), 2);
-        assert_eq!(count_virtual_servers(""), 0);
     }
 }

@@ -1,0 +1,150 @@
+//! Sends what is staged, step by step; [`super`] says why in this order.
+
+use std::mem::take;
+use std::time::Instant;
+
+use viprule_dataplane::ipvs::Part;
+use viprule_dataplane::{Scope, iptables};
+
+use super::IpvsWriter;
+use super::outcome::Outcome;
+use super::stage::{Chains, Gone, Staged};
+use crate::{ApplyError, Tag, WriteError, Writer as _, Written};
+
+impl IpvsWriter {
+    /// Sends what is staged of steps 1 to 3. Removals wait, and nobody stages one of what somebody
+    /// else wants in the same transaction but before that is sent.
+    pub(super) fn send_part(&mut self) -> Result<(), ApplyError<Part>> {
+        self.staged.keep_what_is_wanted();
+        let (mut staged, mut outcome) = (take(&mut self.staged), take(&mut self.outcome));
+        self.prepare(&mut staged, &mut outcome)?;
+        (self.staged, self.outcome) = (staged, outcome);
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self) -> Result<Written, ApplyError<Part>> {
+        let (mut staged, mut outcome) = (take(&mut self.staged), take(&mut self.outcome));
+        staged.keep_what_is_wanted();
+        staged.gone.leave_out_what_goes_along();
+        self.prepare(&mut staged, &mut outcome)?;
+        outcome.spare(&mut staged.addresses);
+        self.carrier.add(&staged.addresses, &mut outcome)?;
+        self.write_netfilter(&staged.netfilter, &mut outcome)?;
+        // What takes the place of something else must be there before that goes.
+        if outcome.is_clean() {
+            self.remove(staged.gone, &mut outcome)?;
+        }
+        outcome.finish()
+    }
+
+    /// Steps 1 to 3.
+    fn prepare(
+        &mut self,
+        staged: &mut Staged,
+        outcome: &mut Outcome,
+    ) -> Result<(), ApplyError<Part>> {
+        if let Some(tag) = staged.link.take()
+            && let Err(reason) = self.carrier.ensure()
+        {
+            outcome.refuse(tag, || reason);
+        }
+        self.sets.create(&staged.sets, outcome)?;
+        staged.sets.clear();
+        outcome.spare(&mut staged.entries);
+        self.sets.add(&staged.entries, outcome)?;
+        staged.entries.clear();
+        outcome.spare(&mut staged.servers);
+        self.servers.write(&staged.servers, outcome)?;
+        staged.servers.clear();
+        outcome.spare(&mut staged.destinations);
+        self.servers
+            .write_destinations(&mut staged.destinations, outcome)?;
+        staged.destinations.clear();
+        Ok(())
+    }
+
+    fn write_netfilter(
+        &mut self,
+        staged: &[(Tag, Chains)],
+        outcome: &mut Outcome,
+    ) -> Result<(), ApplyError<Part>> {
+        for (tag, chains) in staged {
+            if !outcome.is_refused(*tag) {
+                chains
+                    .with(|diff| self.netfilter.stage(*tag, diff))
+                    .map_err(in_netfilter)?;
+            }
+        }
+        match self.netfilter.commit() {
+            Ok(written) => {
+                outcome.add(written);
+                Ok(())
+            }
+            Err(ApplyError::Refused { refusals, .. })
+                if refusals.iter().all(|it| it.tag.is_some()) =>
+            {
+                for refusal in refusals {
+                    if let Some(tag) = refusal.tag {
+                        outcome.refuse(tag, || refusal.reason);
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => Err(in_netfilter(error)),
+        }
+    }
+
+    fn remove(&mut self, mut gone: Gone, outcome: &mut Outcome) -> Result<(), ApplyError<Part>> {
+        if let Some(tag) = gone.link
+            && let Err(reason) = self.carrier.remove()
+        {
+            outcome.refuse(tag, || reason);
+        }
+        outcome.spare(&mut gone.addresses);
+        self.carrier.delete(&gone.addresses, outcome)?;
+        outcome.spare(&mut gone.destinations);
+        self.servers.release(&gone.destinations, outcome)?;
+        outcome.spare(&mut gone.servers);
+        self.servers.delete(&gone.servers, outcome)?;
+        outcome.spare(&mut gone.entries);
+        self.sets.delete(&gone.entries, outcome)?;
+        self.sets.destroy(&gone.sets, outcome)?;
+        Ok(())
+    }
+
+    /// Looks at destinations that drain.
+    pub(super) fn tend_drains(&mut self) -> Result<(), WriteError> {
+        let due = self.servers.drain.due(Instant::now());
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut outcome = Outcome::default();
+        match self.servers.remove_idle(&due, |_| None, &mut outcome) {
+            Err(ApplyError::Failed(error)) => Err(error),
+            // What became of them shows with the next look.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An error of the netfilter writer. What was written before it is in nobody's books, and does no
+/// harm when it is written again.
+fn in_netfilter(error: ApplyError<iptables::Part>) -> ApplyError<Part> {
+    match error {
+        ApplyError::Foreign(scope) => ApplyError::Foreign(netfilter(scope)),
+        ApplyError::Refused { refusals, .. } => ApplyError::Refused {
+            refusals,
+            partly: true,
+        },
+        ApplyError::Unknown(reason) => ApplyError::Unknown(reason),
+        ApplyError::Failed(error) => ApplyError::Failed(error),
+    }
+}
+
+/// The same pieces as parts of the whole.
+pub(super) fn netfilter(scope: Scope<iptables::Part>) -> Scope<Part> {
+    match scope {
+        Scope::Everything => Scope::Everything,
+        Scope::Parts(parts) => Scope::Parts(parts.into_iter().map(Part::Netfilter).collect()),
+    }
+}

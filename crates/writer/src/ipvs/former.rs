@@ -1,0 +1,264 @@
+//! IPVS mode's virtual servers, link and sets while another mode serves.
+//!
+//! The other mode's rules translate new connections before they reach IPVS. Those that IPVS has go
+//! on: its destinations get nothing new and go when their connections are over, their virtual
+//! servers with the last of them, the link and the sets with the last server. Until then the sets
+//! and addresses say whose the servers are, so that all of it is found again after a restart.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use ipvs_netlink::{Ipvs, Protocol, ServerId};
+use netlink_batch::Socket;
+use nfnetlink::Family;
+use viprule_dataplane::Fingerprint;
+use viprule_dataplane::ipvs::{Key, Observation, Observed};
+use viprule_dataplane::ownership::Set;
+
+use super::carrier;
+use super::drain::Drain;
+use super::observe::{self, tell};
+use super::outcome::Outcome;
+use super::servers::{self, Servers};
+use super::sets::Sets;
+use super::stage::Tagged;
+use crate::leavings::{Leaving, Removal};
+use crate::{ApplyError, Tag, WriteError};
+
+/// Nobody is told of these objects one by one.
+const TAG: Tag = Tag(0);
+
+/// What IPVS mode left behind.
+#[derive(Debug)]
+pub struct Former {
+    route: Socket,
+    sets: Sets,
+    servers: Option<Servers>,
+    found: Found,
+    /// New connections are kept away.
+    stopped: bool,
+}
+
+/// What there was at the beginning.
+#[derive(Debug, Default)]
+struct Found {
+    has_link: bool,
+    sets: Vec<Set>,
+    servers: BTreeSet<ServerId>,
+    destinations: Vec<Tagged<(ServerId, ipvs_netlink::DestinationId)>>,
+}
+
+/// How far a drain has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What is gone since the last time, and what can't go.
+    pub removal: Removal,
+    /// Virtual servers of UDP that are gone since: tracked flows to them lead nowhere now.
+    pub udp: Vec<SocketAddr>,
+    /// When to go on; `None` at the end.
+    pub next: Option<Duration>,
+}
+
+impl Former {
+    /// Looks for what IPVS mode left in the network namespace of the calling thread. Changes
+    /// nothing, and loads no module. `None` where there is nothing.
+    pub fn find() -> Result<Option<Self>, WriteError> {
+        // Opening would load the module.
+        let servers = if Ipvs::is_loaded() {
+            let ipvs = Ipvs::open().map_err(|error| servers::unusable(&error))?;
+            Some(Servers::new(ipvs, Drain::new(None)))
+        } else {
+            None
+        };
+        let mut former = Self {
+            route: carrier::open()?,
+            sets: Sets::open(&Family::ALL)?,
+            servers,
+            found: Found::default(),
+            stopped: false,
+        };
+        former.look()?;
+        let found = &former.found;
+        let nothing = !found.has_link && found.sets.is_empty() && found.servers.is_empty();
+        Ok((!nothing).then_some(former))
+    }
+
+    fn look(&mut self) -> Result<(), WriteError> {
+        let mut observation = Observation::<Fingerprint>::new();
+        if let Some((_, addresses)) = carrier::read(&mut self.route)? {
+            self.found.has_link = true;
+            tell(&mut observation, &addresses);
+        }
+        self.found.sets = self.sets.names()?;
+        // Without these nothing could be ours.
+        let may_have_servers = self.found.has_link || !self.found.sets.is_empty();
+        if let Some(servers) = self.servers.as_mut().filter(|_| may_have_servers) {
+            self.sets.observe(&mut observation)?;
+            observation.owners_told();
+            observe::read_servers(servers.ipvs(), &mut observation)?;
+        }
+        let Observed { state, draining } = observation.finish();
+        let here = state.into_iter().filter_map(|(key, _)| match key {
+            Key::Destination {
+                server,
+                destination,
+            } => Some((server, destination)),
+            Key::Server(server) => {
+                self.found.servers.insert(server);
+                None
+            }
+            _ => None,
+        });
+        let all: Vec<_> = here.chain(draining).collect();
+        self.found.destinations = all.into_iter().map(tagged).collect();
+        Ok(())
+    }
+
+    /// Lets a destination have so long for its connections to end; without end where `limit` is
+    /// `None`.
+    pub fn set_drain_timeout(&mut self, limit: Option<Duration>) {
+        if let Some(servers) = &mut self.servers {
+            servers.drain.set_limit(limit, Instant::now());
+        }
+    }
+
+    /// What there was at the beginning, in the order of removal.
+    pub fn leavings(&self) -> Vec<Leaving> {
+        let Found {
+            has_link,
+            sets,
+            servers,
+            ..
+        } = &self.found;
+        let servers = (!servers.is_empty()).then_some(Leaving::VirtualServers(servers.len()));
+        let link = has_link.then_some(Leaving::Link);
+        let sets = sets.iter().map(|set| Leaving::Set(set.to_string()));
+        servers.into_iter().chain(link).chain(sets).collect()
+    }
+
+    /// Removes what no connection uses any more. To be called again when the time is over that it
+    /// tells, until it tells none. Returns at once, but for up to half a second at the end, where
+    /// the kernel has still to free rules that used the sets.
+    pub fn drain(&mut self) -> Result<Progress, WriteError> {
+        let mut progress = Progress::default();
+        if let Some(servers) = &mut self.servers
+            && !self.found.servers.is_empty()
+        {
+            let mut outcome = Outcome::default();
+            let drained = if self.stopped {
+                let due = servers.drain.due(Instant::now());
+                servers.remove_idle(&due, |_| None, &mut outcome)
+            } else {
+                let gone = std::mem::take(&mut self.found.destinations);
+                servers.release(&gone, &mut outcome)
+            };
+            settle(drained)?;
+            self.stopped = true;
+            let before = self.found.servers.len();
+            let idle = |server: &&ServerId| !servers.drain.has_server(server);
+            let idle: Vec<Tagged<ServerId>> = self
+                .found
+                .servers
+                .iter()
+                .filter(idle)
+                .copied()
+                .map(tagged)
+                .collect();
+            settle(servers.delete(&idle, &mut outcome))?;
+            for it in &idle {
+                self.found.servers.remove(&it.what);
+                progress.udp.extend(udp(&it.what));
+            }
+            let gone = before - self.found.servers.len();
+            if gone > 0 {
+                let gone = Leaving::VirtualServers(gone);
+                progress.removal.removed.push(gone);
+            }
+            progress.next = servers.drain.rest(Instant::now());
+            // Something else keeps them: look again.
+            if progress.next.is_none() && !self.found.servers.is_empty() {
+                progress.next = Some(Duration::from_secs(1));
+            }
+        }
+        if self.found.servers.is_empty() {
+            self.remove_rest(&mut progress.removal)?;
+        }
+        Ok(progress)
+    }
+
+    /// Removes all at once, whoever uses it.
+    pub fn remove(mut self) -> Result<Removal, WriteError> {
+        let mut removal = Removal::default();
+        let ours: Vec<_> = self.found.servers.iter().copied().map(tagged).collect();
+        if let Some(servers) = &mut self.servers
+            && !ours.is_empty()
+        {
+            let mut outcome = Outcome::default();
+            settle(servers.delete(&ours, &mut outcome))?;
+            let gone = Leaving::VirtualServers(ours.len());
+            match outcome.reason(TAG) {
+                None => removal.removed.push(gone),
+                Some(reason) => removal.left.push((gone, reason.to_owned())),
+            }
+        }
+        self.remove_rest(&mut removal)?;
+        Ok(removal)
+    }
+
+    /// Removes the link and the sets.
+    fn remove_rest(&mut self, removal: &mut Removal) -> Result<(), WriteError> {
+        if std::mem::take(&mut self.found.has_link) {
+            match carrier::remove(&mut self.route) {
+                Ok(()) => removal.removed.push(Leaving::Link),
+                Err(reason) => removal.left.push((Leaving::Link, reason)),
+            }
+        }
+        let sets = std::mem::take(&mut self.found.sets);
+        let numbered: Vec<_> = (0..)
+            .zip(&sets)
+            .map(|(at, set)| Tagged {
+                tag: Tag(at),
+                old: true,
+                what: *set,
+            })
+            .collect();
+        let mut outcome = Outcome::default();
+        settle(self.sets.destroy(&numbered, &mut outcome))?;
+        for it in &numbered {
+            let set = Leaving::Set(it.what.to_string());
+            match outcome.reason(it.tag) {
+                None => removal.removed.push(set),
+                Some(reason) => removal.left.push((set, reason.to_owned())),
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn tagged<T>(what: T) -> Tagged<T> {
+    Tagged {
+        tag: TAG,
+        old: true,
+        what,
+    }
+}
+
+/// Lost answers are no failure here: the next look shows what became of it.
+fn settle<P>(result: Result<(), ApplyError<P>>) -> Result<(), WriteError> {
+    match result {
+        Err(ApplyError::Failed(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn udp(server: &ServerId) -> Option<SocketAddr> {
+    match server {
+        ServerId::Address {
+            address,
+            port,
+            protocol: Protocol::Udp,
+        } => Some(SocketAddr::new(*address, *port)),
+        _ => None,
+    }
+}

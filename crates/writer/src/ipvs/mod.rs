@@ -1,0 +1,172 @@
+//! IPVS mode: virtual servers over generic netlink, IP sets over nfnetlink, addresses over
+//! rtnetlink, and chains as in iptables mode.
+//!
+//! There is no transaction over all of them: each object takes effect as it is written. So the
+//! order is what keeps traffic right at every step:
+//!
+//! 1. The link and the sets, which the rest needs.
+//! 2. Elements of sets. From then on the virtual servers that they stand for are known to be ours,
+//!    whatever happens to this process.
+//! 3. Virtual servers, each with its destinations behind it. No packet reaches one yet, as its
+//!    address is not the node's; only node ports are served from here on, the first connections
+//!    by the first destinations.
+//! 4. Addresses: a new Service is complete when packets find it.
+//! 5. Chains and rules, old and new ones in one transaction. New chains find filled sets, and
+//!    where another mode's chains go in the same transaction IPVS is ready to take over.
+//! 6. Addresses that go: no packet finds their virtual servers any more.
+//! 7. Destinations that go. Those that take their place serve already (3). They get no new
+//!    connections, and are deleted when those that they have are over.
+//! 8. Virtual servers that go, and only then the elements that say whose they are.
+//! 9. Sets that go. No rule uses them since (5); the kernel frees rules a moment later, so this
+//!    waits a little. A set that somebody else's rule uses stays and is told; the rest goes on.
+//!
+//! Many objects of steps 1 to 3 are sent before all is staged, to save memory: no packet reaches new
+//! ones yet, and changes of those that are there take effect at once anyway.
+//!
+//! An object that the kernel refuses keeps the rest of its tag from being written, and all removals
+//! from being done, so that what was there before stays. An object that can't be removed keeps
+//! nothing else.
+
+mod carrier;
+mod commit;
+mod counters;
+mod drain;
+mod former;
+pub mod host;
+mod observe;
+mod outcome;
+mod pipeline;
+mod probe;
+mod servers;
+mod sets;
+mod stage;
+mod watch;
+
+pub use counters::Counters;
+pub use former::{Former, Progress};
+pub use probe::{load_module, probe};
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use netlink_batch::Socket;
+use nfnetlink::Family;
+use viprule_dataplane::ipvs::{Key, Object, Part};
+use viprule_dataplane::ownership::Layout;
+use viprule_dataplane::{Diff, Scope, State};
+
+use crate::backend::{Backend, HostWriter};
+use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
+use carrier::Carrier;
+use drain::Drain;
+use outcome::Outcome;
+use servers::Servers;
+use sets::Sets;
+use stage::Staged;
+
+/// Elements, virtual servers and destinations that are held back until there are so many.
+const PART: usize = 8192;
+
+/// Writes IPVS mode's objects in the network namespace of the thread that made it.
+#[derive(Debug)]
+pub struct IpvsWriter {
+    carrier: Carrier,
+    sets: Sets,
+    servers: Servers,
+    netfilter: HostWriter,
+    staged: Staged,
+    /// What came of the parts that were sent already.
+    outcome: Outcome,
+}
+
+impl IpvsWriter {
+    /// Opens the sockets, for chains in this backend. Other families than these are neither read
+    /// nor written. The error says what is missing; see [`probe`] too.
+    pub fn open(backend: Backend, families: &[Family]) -> Result<Self, WriteError> {
+        let servers = Servers::new(probe::open()?, Drain::new(None));
+        let netfilter = HostWriter::open(backend, families)?.with_layout(Layout::Ipvs);
+        Ok(Self {
+            carrier: Carrier::open()?,
+            sets: Sets::open(families)?,
+            servers,
+            netfilter,
+            staged: Staged::default(),
+            outcome: Outcome::default(),
+        })
+    }
+
+    /// Lets a destination that nobody wants any more have so long for its connections to end;
+    /// without end where `limit` is `None`. For one that drains already since an earlier start the
+    /// time begins with this one.
+    pub fn set_drain_timeout(&mut self, limit: Option<Duration>) {
+        self.servers.drain.set_limit(limit, Instant::now());
+    }
+
+    /// How many destinations drain.
+    pub fn draining(&self) -> usize {
+        self.servers.drain.len()
+    }
+}
+
+impl Writer for IpvsWriter {
+    type Key = Key;
+    type Object = Object;
+
+    fn observe<V: From<Object>>(
+        &mut self,
+        scope: &Scope<Part>,
+    ) -> Result<State<Key, V>, WriteError> {
+        self.read(scope)
+    }
+
+    fn stage<A>(
+        &mut self,
+        tag: Tag,
+        diff: &Diff<'_, Key, A, Object>,
+    ) -> Result<(), ApplyError<Part>> {
+        self.staged.add(tag, diff);
+        if self.staged.len() < PART {
+            return Ok(());
+        }
+        let result = self.send_part();
+        if result.is_err() {
+            self.staged = Staged::default();
+            self.outcome = Outcome::default();
+        }
+        result
+    }
+
+    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+        self.send()
+    }
+
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+        let ForeignChanges { scope, by } = self.netfilter.foreign_changes()?;
+        let mut scope = commit::netfilter(scope);
+        if self.carrier.watch().is_touched()? {
+            scope.extend(Scope::Parts(BTreeSet::from([Part::Link])));
+        }
+        Ok(ForeignChanges { scope, by })
+    }
+
+    fn notifications(&self) -> Vec<&Socket> {
+        let netfilter = self.netfilter.notifications();
+        netfilter
+            .into_iter()
+            .chain([self.carrier.events()])
+            .collect()
+    }
+
+    fn unwatched(&self) -> Scope<Part> {
+        match self.netfilter {
+            HostWriter::Nft(_) => Scope::Parts(BTreeSet::from([Part::Sets, Part::Servers])),
+            // Nobody tells of changes to legacy tables, and this mode has no canary in them.
+            HostWriter::Legacy(_) => Scope::Everything,
+        }
+    }
+
+    fn tend(&mut self) -> Result<Option<Duration>, WriteError> {
+        self.tend_drains()?;
+        Ok(self.servers.drain.rest(Instant::now()))
+    }
+}

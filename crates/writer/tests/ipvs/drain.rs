@@ -1,0 +1,169 @@
+//! Destinations that go under connections.
+
+use std::time::Duration;
+
+use ipvs_netlink::Protocol as Transport;
+use viprule_testkit::client::KeepAlive;
+use viprule_testkit::server::Server;
+use viprule_testkit::{Protocol, World};
+
+use crate::common::{Node, Service, desired, require_ipvs};
+
+pub(crate) const VIP: &str = "10.1.0.20:80";
+pub(crate) const A: &str = "10.244.0.5:8080";
+pub(crate) const B: &str = "10.244.0.6:8080";
+
+/// Pods A and B on the node, with a server each, and what IPVS mode's traffic takes.
+pub(crate) fn world(protocol: Protocol) -> (World, [Server; 2]) {
+    require_ipvs();
+    let world = World::builder()
+        .pod("10.244.0.5")
+        .pod("10.244.0.6")
+        .build()
+        .unwrap();
+    let servers = [A, B].map(|address| world.serve(protocol, address).unwrap());
+    for name in [
+        "conntrack",
+        "expire_nodest_conn",
+        "expire_quiescent_template",
+    ] {
+        let key = format!("net/ipv4/vs/{name}");
+        world.node().set_sysctl(&key, "1").unwrap();
+    }
+    (world, servers)
+}
+
+pub(crate) fn service(endpoints: &[&str]) -> Vec<Service> {
+    vec![Service::tcp(VIP, endpoints)]
+}
+
+pub(crate) fn open(world: &World) -> KeepAlive {
+    let client = world.on_node().timeout(Duration::from_secs(5));
+    client.keep_alive(VIP.parse().unwrap()).unwrap().unwrap()
+}
+
+#[track_caller]
+pub(crate) fn answers(connection: &mut KeepAlive) -> String {
+    connection.ask().result.unwrap().backend.to_string()
+}
+
+pub(crate) fn destinations(node: &Node<'_>) -> Vec<String> {
+    let lines = node.ipvsadm().into_iter();
+    let destinations = lines.filter_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        (words[0] == "-a").then(|| format!("{} at {}", words[4], words[7]))
+    });
+    destinations.collect()
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn an_idle_destination_goes_at_once() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    node.reconcile(&desired(&service(&[A, B])));
+    node.sync(&desired(&service(&[A])));
+    assert_eq!(destinations(&node), [format!("{A} at 1")]);
+    assert_eq!(node.writer.draining(), 0);
+    assert_eq!(node.tend().unwrap(), None);
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn a_busy_destination_stays_until_its_connections_end() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    node.reconcile(&desired(&service(&[A])));
+    let mut kept = open(&world);
+    assert_eq!(answers(&mut kept), A);
+
+    let wanted = desired(&service(&[B]));
+    node.sync(&wanted);
+    assert_eq!(
+        destinations(&node),
+        [format!("{A} at 0"), format!("{B} at 1")]
+    );
+    assert_eq!(node.writer.draining(), 1);
+    assert_eq!(answers(&mut kept), A, "goes on");
+    assert_eq!(answers(&mut open(&world)), B, "new ones go elsewhere");
+    assert!(node.tend().unwrap().is_some());
+    assert_eq!(node.observe(), wanted, "what drains is not there");
+    assert_eq!(node.writer.draining(), 1);
+
+    // A restart finds it again.
+    let mut node = Node::start(world.node());
+    assert_eq!(node.reconcile(&wanted).bytes, 0);
+    assert_eq!(node.writer.draining(), 1);
+    node.writer
+        .set_drain_timeout(Some(Duration::from_millis(1)));
+    std::thread::sleep(Duration::from_millis(2));
+    assert_eq!(node.tend().unwrap(), None, "its time is up");
+    assert_eq!(destinations(&node), [format!("{B} at 1")]);
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn a_destination_that_comes_back_is_restored() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    node.reconcile(&desired(&service(&[A, B])));
+    let mut kept = [open(&world), open(&world)];
+    node.sync(&desired(&service(&[B])));
+    assert_eq!(node.writer.draining(), 1);
+    node.sync(&desired(&service(&[A, B])));
+    assert_eq!(
+        destinations(&node),
+        [format!("{A} at 1"), format!("{B} at 1")]
+    );
+    assert_eq!(node.writer.draining(), 0);
+    for connection in &mut kept {
+        answers(connection);
+    }
+    // The same after a restart, which knows of the draining one from the kernel.
+    node.sync(&desired(&service(&[B])));
+    let mut node = Node::start(world.node());
+    node.reconcile(&desired(&service(&[A, B])));
+    assert_eq!(
+        destinations(&node),
+        [format!("{A} at 1"), format!("{B} at 1")]
+    );
+    assert_eq!(node.writer.draining(), 0);
+    for connection in &mut kept {
+        answers(connection);
+    }
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn a_destination_of_udp_goes_at_once() {
+    let (world, _servers) = world(Protocol::Udp);
+    let mut node = Node::start(world.node());
+    let service = |endpoints| vec![Service::new(Transport::Udp, VIP, endpoints)];
+    node.reconcile(&desired(&service(&[A])));
+    let flow = world.on_node().udp_flow(VIP.parse().unwrap());
+    let mut flow = flow.unwrap().unwrap();
+    assert_eq!(flow.ask().result.unwrap().backend.to_string(), A);
+    node.sync(&desired(&service(&[B])));
+    assert_eq!(destinations(&node), [format!("{B} at 1")]);
+    assert_eq!(node.writer.draining(), 0);
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn many_virtual_servers_are_looked_at_together() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    let services = |endpoints: &[&str]| -> Vec<Service> {
+        let ports = 1000..1200_u16;
+        let all = ports.map(|port| Service::tcp(&format!("10.1.0.20:{port}"), endpoints));
+        all.chain(service(endpoints)).collect()
+    };
+    node.reconcile(&desired(&services(&[A])));
+    let mut kept = open(&world);
+    node.sync(&desired(&services(&[B])));
+    assert_eq!(node.writer.draining(), 1);
+    assert_eq!(answers(&mut kept), A);
+    let left = destinations(&node);
+    assert_eq!(left.len(), 202);
+    assert_eq!(left.iter().filter(|it| it.starts_with(A)).count(), 1);
+}
