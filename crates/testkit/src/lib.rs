@@ -14,6 +14,7 @@ pub mod fake;
 pub mod flows;
 pub mod kubelet;
 pub mod manifests;
+pub mod mode;
 pub mod netns;
 pub mod programmed;
 pub mod sctp;
@@ -27,6 +28,7 @@ mod wire;
 pub use error::{Error, Result};
 /// Kubernetes objects, for tests that ask [`cluster::Api`] for them.
 pub use k8s_openapi;
+pub use mode::Mode;
 pub use netns::Namespace;
 pub use topology::World;
 pub use wire::{Answer, Protocol};

@@ -7,6 +7,7 @@
 
 mod addresses;
 mod endpoints;
+mod modes;
 mod paths;
 mod probes;
 mod services;
@@ -15,7 +16,8 @@ mod settings;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-pub use paths::{Path, events, iptables_settings, path};
+pub use modes::{iptables_settings, ipvs_settings};
+pub use paths::{Path, events, path};
 pub use probes::{Probe, every_packet, probe};
 pub use settings::{node, settings};
 

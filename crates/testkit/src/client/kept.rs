@@ -8,7 +8,7 @@ use crate::netns::Namespace;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -42,6 +42,8 @@ pub struct KeptReport {
     pub closed: u64,
     /// Requests that failed, by reason.
     pub failures: BTreeMap<Failure, u64>,
+    /// The longest that a request took which was answered, a new connection included.
+    pub slowest: Duration,
 }
 
 impl KeptLoad {
@@ -108,11 +110,13 @@ async fn keep(
     let mut kept = None;
     loop {
         let mut outcome = KeptReport::default();
+        let start = Instant::now();
         if let Err(failure) = ask(&mut kept, target, patience, &mut outcome).await {
             kept = None;
             outcome.failures.insert(failure, 1);
         } else {
             outcome.answered = 1;
+            outcome.slowest = start.elapsed();
         }
         report
             .lock()
@@ -155,6 +159,7 @@ impl KeptReport {
         self.opened += other.opened;
         self.answered += other.answered;
         self.closed += other.closed;
+        self.slowest = self.slowest.max(other.slowest);
         for (failure, count) in other.failures {
             *self.failures.entry(failure).or_default() += count;
         }

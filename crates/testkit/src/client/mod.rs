@@ -97,6 +97,12 @@ impl<'a> Client<'a> {
             .run(|| KeepAlive::open(target, self.source, self.timeout))
     }
 
+    /// [`Self::tcp`] from this address and port, which may have been used before.
+    pub fn tcp_from(&self, source: SocketAddr, target: SocketAddr) -> Result<Attempt> {
+        let ask = || KeepAlive::open_from(source, target, self.timeout)?.exchange();
+        self.namespace.run(|| Attempt::measure(ask))
+    }
+
     /// A UDP socket with one source port, to be asked again and again.
     pub fn udp_flow(&self, target: SocketAddr) -> Result<std::result::Result<UdpFlow, Failure>> {
         self.namespace

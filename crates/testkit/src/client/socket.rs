@@ -49,7 +49,10 @@ pub(super) fn bound(kind: Type, target: SocketAddr, source: Option<IpAddr>) -> i
 /// keeps an ICMP error as "soft", as the socket is in use, and would act on it only when it repeats
 /// the SYN a second later. Asking for the error here sees it at once.
 pub(super) fn connecting(target: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
-    let socket = bound(Type::STREAM, target, source)?;
+    connect(bound(Type::STREAM, target, source)?, target)
+}
+
+fn connect(socket: Socket, target: SocketAddr) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     match socket.connect(&target.into()) {
         Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
@@ -67,7 +70,24 @@ pub(super) fn connected(
     source: Option<IpAddr>,
     deadline: Instant,
 ) -> io::Result<Socket> {
-    let socket = connecting(target, source)?;
+    established(connecting(target, source)?, deadline)
+}
+
+/// The same with this address and port, whoever used it before.
+pub(super) fn connected_from(
+    source: SocketAddr,
+    target: SocketAddr,
+    deadline: Instant,
+) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&source.into())?;
+    established(connect(socket, target)?, deadline)
+}
+
+fn established(socket: Socket, deadline: Instant) -> io::Result<Socket> {
     let mut waits = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
     let left = time_left(deadline)?;
     // Rounded up, so as not to give up early.

@@ -1,7 +1,7 @@
 //! HTTP over TCP, one request at a time.
 
 use super::outcome::{Attempt, Failure};
-use super::socket::{connected, time_left};
+use super::socket::{connected, connected_from, time_left};
 use crate::wire::{Answer, REQUEST, parse_response};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -24,6 +24,21 @@ impl KeepAlive {
     ) -> Result<Self, Failure> {
         let opened = Instant::now();
         let socket = connected(target, source, opened + timeout)?;
+        Ok(Self {
+            stream: socket.into(),
+            timeout,
+            opened: Some(opened),
+        })
+    }
+
+    /// The same from this port, which may have been used before.
+    pub(super) fn open_from(
+        source: SocketAddr,
+        target: SocketAddr,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let opened = Instant::now();
+        let socket = connected_from(source, target, opened + timeout)?;
         Ok(Self {
             stream: socket.into(),
             timeout,

@@ -1,25 +1,28 @@
 //! Everything in a namespace that isn't viprule's, to prove that it survives.
 
-use super::{Dump, Family};
+use super::{Dump, Family, LINK, VirtualServers};
 use crate::error::Result;
 use crate::netns::Namespace;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// A snapshot of foreign state; two compare equal only if every byte is equal.
 ///
 /// It holds: foreign nftables tables with their handles (a table deleted and made again shows),
 /// without counters; iptables chains and rules that aren't ours, in order; addresses, routes,
-/// policy rules and links other than `kube-ipvs0`.
+/// policy rules and links other than `kube-ipvs0`; where the kernel has IPVS, virtual servers and
+/// sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignState {
     parts: BTreeMap<String, String>,
 }
 
+/// Is there once the module is loaded.
+const IPVS: &str = "/proc/net/ip_vs";
+
 /// Tables of `nf_tables` that the iptables tools own; their content is read through those tools.
 const IPTABLES: [&str; 5] = ["filter", "mangle", "nat", "raw", "security"];
-/// The link of IPVS mode (contract).
-const OUR_LINK: &str = "kube-ipvs0";
 
 impl ForeignState {
     /// Reads the state of a namespace.
@@ -27,10 +30,8 @@ impl ForeignState {
         let mut parts = BTreeMap::new();
         for family in Family::ALL {
             let dump = Dump::take(namespace, family)?.foreign();
-            parts.insert(
-                family.save_tool().to_owned(),
-                without_empty_chains(dump).to_string(),
-            );
+            let rules = dump.without_empty_chains().to_string();
+            parts.insert(family.save_tool().to_owned(), rules);
         }
         for table in namespace
             .command("nft")
@@ -58,10 +59,14 @@ impl ForeignState {
             let words = ["-o"].into_iter().chain(query.split(' '));
             let text = namespace.command("ip").args(words).text()?;
             let mut kept = String::new();
-            for line in text.lines().filter(|line| !line.contains(OUR_LINK)) {
+            for line in text.lines().filter(|line| !line.contains(LINK)) {
                 let _ = writeln!(kept, "{}", without_lifetime(line));
             }
             parts.insert(format!("ip {query}"), kept);
+        }
+        if Path::new(IPVS).exists() {
+            let servers = VirtualServers::take(namespace)?.foreign();
+            parts.insert("IPVS and sets".to_owned(), servers.to_string());
         }
         Ok(Self { parts })
     }
@@ -109,18 +114,6 @@ fn is_foreign_table(line: &str) -> bool {
         ["table", ..] => true,
         _ => false,
     }
-}
-
-/// A built-in chain may appear with our first jump in it, so an empty one with the default policy
-/// is no state, and nor is a table of only such chains.
-fn without_empty_chains(mut dump: Dump) -> Dump {
-    for table in dump.tables.values_mut() {
-        table.chains.retain(|_, chain| {
-            !chain.rules.is_empty() || chain.policy.as_deref() != Some("ACCEPT")
-        });
-    }
-    dump.tables.retain(|_, table| !table.chains.is_empty());
-    dump
 }
 
 /// Learnt IPv6 routes count down their lifetime.

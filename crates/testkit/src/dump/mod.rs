@@ -3,10 +3,14 @@
 mod difference;
 mod foreign;
 mod ours;
+mod tables;
+mod virtual_servers;
 
 pub use difference::Difference;
 pub use foreign::ForeignState;
 pub use ours::is_our_chain;
+pub use tables::Tables;
+pub use virtual_servers::{LINK, Set, VirtualServers, is_our_set};
 
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
@@ -26,19 +30,24 @@ impl Family {
     /// Both.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
-    /// The save tool's name, `iptables-nft-save` or `ip6tables-nft-save`.
+    /// The save tool of the tables that this kernel has: `iptables-nft-save`,
+    /// `ip6tables-legacy-save`, …
     pub fn save_tool(self) -> &'static str {
-        match self {
-            Self::V4 => "iptables-nft-save",
-            Self::V6 => "ip6tables-nft-save",
+        match (self, Tables::of_this_kernel()) {
+            (Self::V4, Tables::Nft) => "iptables-nft-save",
+            (Self::V6, Tables::Nft) => "ip6tables-nft-save",
+            (Self::V4, Tables::Legacy) => "iptables-legacy-save",
+            (Self::V6, Tables::Legacy) => "ip6tables-legacy-save",
         }
     }
 
-    /// The restore tool's name.
+    /// The restore tool.
     pub fn restore_tool(self) -> &'static str {
-        match self {
-            Self::V4 => "iptables-nft-restore",
-            Self::V6 => "ip6tables-nft-restore",
+        match (self, Tables::of_this_kernel()) {
+            (Self::V4, Tables::Nft) => "iptables-nft-restore",
+            (Self::V6, Tables::Nft) => "ip6tables-nft-restore",
+            (Self::V4, Tables::Legacy) => "iptables-legacy-restore",
+            (Self::V6, Tables::Legacy) => "ip6tables-legacy-restore",
         }
     }
 }
@@ -147,6 +156,19 @@ impl Dump {
             |chain| !is_our_chain(chain),
             |rule| !ours::jumps_to_ours(rule),
         )
+    }
+
+    /// Without built-in chains that have no rules and the default policy, and without tables of only
+    /// such chains: they come with a first use, and in legacy tables all at once.
+    #[must_use]
+    pub fn without_empty_chains(mut self) -> Self {
+        for table in self.tables.values_mut() {
+            table.chains.retain(|_, chain| {
+                !chain.rules.is_empty() || chain.policy.as_deref() != Some("ACCEPT")
+            });
+        }
+        self.tables.retain(|_, table| !table.chains.is_empty());
+        self
     }
 
     /// What has to happen to `self` to become `other`. Chains compare by name, rules by order.

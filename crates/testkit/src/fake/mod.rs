@@ -15,7 +15,7 @@ mod writer;
 pub use faults::{Blame, Request};
 
 use viprule_dataplane::iptables::{Key, Object, Observation, Part, Table};
-use viprule_dataplane::ownership::Chain;
+use viprule_dataplane::ownership::{Chain, Layout};
 use viprule_dataplane::{Scope, State};
 use viprule_writer::{Tag, Written};
 
@@ -105,7 +105,7 @@ impl Kernel {
     }
 
     fn observed<V: From<Object>>(&self, scope: &Scope<Part>) -> State<Key, V> {
-        let mut observation = Observation::new();
+        let mut observation = Observation::new(Layout::Iptables);
         for (table, name, rules) in self.tables.chains() {
             let rules = || rules.iter().map(|slot| slot.rule.clone());
             if let Some(base) = tables::base(name) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nfnetlink::xtables::{Rule, Target};
 use viprule_dataplane::iptables::{BaseChain, Jump, Key, Table, jumps};
+use viprule_dataplane::ownership::Layout;
 use viprule_writer::Tag;
 
 /// A rule in its place.
@@ -172,7 +173,7 @@ fn place_of_jump(key: &Key, slots: &[Slot]) -> usize {
         return 0;
     };
     let rank_of = |rule: &Rule| {
-        let mut ours = jumps(table.family)
+        let mut ours = jumps(Layout::Iptables, table.family)
             .filter(|jump: &Jump| jump.table == *table && jump.base == *base && jump.rule == *rule);
         ours.next().map(|jump| jump.rank)
     };

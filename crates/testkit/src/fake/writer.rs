@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use viprule_dataplane::iptables::{Key, Object, Observation, Part, Place, place_of};
 use viprule_dataplane::ownership::Chain;
+use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 use viprule_writer::{ApplyError, ForeignChanges, Refusal, Tag, WriteError, Writer, Written};
 
@@ -127,7 +128,7 @@ impl Kernel {
 
     fn handles(&self) -> HashMap<Key, u64> {
         let mut handles = HashMap::new();
-        let mut observation = Observation::<Object>::new();
+        let mut observation = Observation::<Object>::new(Layout::Iptables);
         for (table, name, slots) in self.tables.chains() {
             if let Some(base) = tables::base(name) {
                 for slot in slots {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use viprule_service::model::{
     Conditions, Endpoint, EndpointSlice, Family, Hints, Service, ServicePort,
@@ -15,6 +16,7 @@ use super::settings::Settings;
 pub(super) struct Merged {
     pub(super) address: SocketAddr,
     pub(super) local: bool,
+    pub(super) node: Option<Arc<str>>,
     conditions: Conditions,
     hints: Option<Box<Hints>>,
 }
@@ -73,7 +75,7 @@ pub(super) fn select(
 }
 
 /// All endpoints of a Service port, whatever their conditions.
-fn merge(
+pub(super) fn merge(
     service: &Service,
     port: &ServicePort,
     family: Family,
@@ -107,6 +109,7 @@ fn one(endpoint: &Endpoint, port: u16, node_name: &str) -> Merged {
     Merged {
         address: SocketAddr::new(endpoint.address, port),
         local: endpoint.node.as_deref() == Some(node_name),
+        node: endpoint.node.clone(),
         conditions: endpoint.conditions,
         hints: endpoint.hints.clone(),
     }

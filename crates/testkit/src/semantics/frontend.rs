@@ -83,7 +83,7 @@ pub(super) fn of<'a>(service: &'a Service, question: &Question<'a>) -> Vec<Front
 }
 
 /// `externalTrafficPolicy: Local` where it applies.
-fn external_local(service: &Service) -> bool {
+pub(super) fn external_local(service: &Service) -> bool {
     let external_type = match service.kind {
         ServiceType::LoadBalancer | ServiceType::NodePort => true,
         ServiceType::ClusterIp => !service.external_ips.is_empty(),
@@ -91,7 +91,7 @@ fn external_local(service: &Service) -> bool {
     service.external_policy_local && external_type
 }
 
-fn uses(service: &Service, port: &ServicePort, family: Family) -> Uses {
+pub(super) fn uses(service: &Service, port: &ServicePort, family: Family) -> Uses {
     let in_family = |ips: &[IpAddr]| ips.iter().any(|ip| Family::of(ip) == family);
     let accessible = port.node_port != 0
         || in_family(&service.load_balancer_ips)

@@ -9,6 +9,7 @@
 mod cluster;
 mod endpoints;
 mod frontend;
+pub mod ipvs;
 mod node_ports;
 mod settings;
 

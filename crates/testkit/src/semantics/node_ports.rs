@@ -9,7 +9,7 @@ use super::cluster::Cluster;
 use super::settings::{NodePorts, Settings};
 
 /// `nodePortAddresses` for one family; empty where it doesn't restrict that family.
-fn networks(settings: &Settings, cluster: &Cluster, family: Family) -> Vec<IpNet> {
+pub(super) fn networks(settings: &Settings, cluster: &Cluster, family: Family) -> Vec<IpNet> {
     let configured: Vec<IpNet> = match &settings.node_port_addresses {
         NodePorts::Unset => Vec::new(),
         NodePorts::Networks(networks) => networks.clone(),

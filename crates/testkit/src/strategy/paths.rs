@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
-use viprule_dataplane::iptables::{DetectLocal, Settings};
+use proptest::sample::subsequence;
 use viprule_service::model::{Event, Family, ServiceId, SliceId};
-use viprule_service::plan::NodePortAddresses;
 
 use super::{addresses, cluster};
 use crate::semantics::Cluster;
@@ -53,42 +51,6 @@ pub fn path() -> impl Strategy<Value = Path> {
                 end: end.collect(),
                 steps: steps.into_iter().zip(looks.into_iter().cycle()).collect(),
             }
-        },
-    )
-}
-
-/// iptables mode's settings in every combination.
-pub fn iptables_settings() -> impl Strategy<Value = Settings> {
-    let pods = || Family::ALL.map(addresses::pod_network).to_vec();
-    let detect_local = prop_oneof![
-        (0_usize..=2).prop_map(move |n| DetectLocal::ClusterCidr(pods()[..n].to_vec())),
-        Just(DetectLocal::NodeCidr),
-        Just(DetectLocal::BridgeInterface("cni0".to_owned())),
-        Just(DetectLocal::InterfaceNamePrefix("veth".to_owned())),
-    ];
-    let networks = addresses::source_ranges();
-    let node_ports = prop_oneof![
-        2 => Just(NodePortAddresses::All),
-        1 => Just(NodePortAddresses::Primary),
-        1 => subsequence(networks, 1..=3).prop_map(NodePortAddresses::Networks),
-    ];
-    let families = select(vec![
-        nfnetlink::Family::ALL.to_vec(),
-        nfnetlink::Family::ALL.to_vec(),
-        vec![nfnetlink::Family::Ipv4],
-        vec![nfnetlink::Family::Ipv6],
-    ]);
-    let flags = any::<(bool, bool, bool, bool)>();
-    (families, 0_u8..=31, detect_local, node_ports, flags).prop_map(
-        |(families, masquerade_bit, detect_local, node_port_addresses, flags)| Settings {
-            families,
-            masquerade_bit,
-            masquerade_all: flags.0,
-            detect_local,
-            localhost_node_ports: flags.1,
-            node_port_addresses,
-            nfacct: flags.2,
-            drop_invalid: flags.3,
         },
     )
 }

@@ -34,6 +34,8 @@ struct Memory {
     endpoint: Index,
     /// The client is this packet's, or somebody else.
     same_client: bool,
+    /// It used the packet's destination, or another address.
+    same_frontend: bool,
     seconds_ago: u32,
 }
 
@@ -63,15 +65,19 @@ pub fn probe() -> impl Strategy<Value = Probe> {
 
 fn memory() -> impl Strategy<Value = Memory> {
     let ages = select(vec![0, 1, 300, 599, 601, 90_000]);
-    let whose = (prop::bool::weighted(0.8), prop::bool::weighted(0.8));
+    let often = || prop::bool::weighted(0.8);
+    let whose = (often(), often(), often());
     (whose, any::<[Index; 3]>(), ages).prop_map(
-        |((of_destination, same_client), [service, port, endpoint], seconds_ago)| Memory {
-            of_destination,
-            service,
-            port,
-            endpoint,
-            same_client,
-            seconds_ago,
+        |((of_destination, same_client, same_frontend), [service, port, endpoint], seconds_ago)| {
+            Memory {
+                of_destination,
+                service,
+                port,
+                endpoint,
+                same_client,
+                same_frontend,
+                seconds_ago,
+            }
         },
     )
 }
@@ -108,7 +114,7 @@ impl Probe {
         };
         let memories = self.memories.iter();
         let memories = memories
-            .filter_map(|it| it.resolve(service, port, cluster, source.ip()))
+            .filter_map(|it| it.resolve(service, port, cluster, source.ip(), destination))
             .collect();
         (packet, memories)
     }
@@ -121,6 +127,7 @@ impl Memory {
         port: &ServicePort,
         cluster: &Cluster,
         client: IpAddr,
+        destination: SocketAddr,
     ) -> Option<Remembered> {
         let (service, port) = if self.of_destination {
             (service, port)
@@ -153,6 +160,11 @@ impl Memory {
             port: port.name.clone(),
             protocol: port.protocol,
             client: if self.same_client { client } else { other },
+            frontend: if self.same_frontend {
+                destination
+            } else {
+                SocketAddr::new(other, destination.port())
+            },
             endpoint: *self.endpoint.get(&endpoints),
             seconds_ago: self.seconds_ago,
         })

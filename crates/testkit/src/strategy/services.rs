@@ -7,11 +7,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use viprule_service::model::{
-    EndpointSlice, Family, Protocol, Service, ServiceId, ServicePort, ServiceType,
+    Balancing, EndpointSlice, Family, Protocol, SchedulerFlags, SchedulerName, Service, ServiceId,
+    ServicePort, ServiceType, WeightKey,
 };
 
-use super::addresses;
 use super::endpoints::{Endpoints, endpoints};
+use super::{NODE, addresses};
 
 /// What a Service is made from once its number is known.
 #[derive(Debug, Clone)]
@@ -26,6 +27,7 @@ pub(super) struct Seed {
     internal_policy_local: bool,
     external_policy_local: bool,
     health_check: bool,
+    balancing: Option<Balancing>,
     endpoints: Endpoints,
 }
 
@@ -71,8 +73,8 @@ pub(super) fn service() -> impl Strategy<Value = Seed> {
         any::<bool>(),
         any::<bool>(),
     );
-    (identity, addresses, policies, endpoints()).prop_map(
-        |((kind, families, ports), (external, lb, ranges), policies, endpoints)| {
+    (identity, addresses, policies, balancing(), endpoints()).prop_map(
+        |((kind, families, ports), (external, lb, ranges), policies, balancing, endpoints)| {
             let (affinity_seconds, internal, external_local, health_check) = policies;
             Seed {
                 kind,
@@ -85,6 +87,7 @@ pub(super) fn service() -> impl Strategy<Value = Seed> {
                 internal_policy_local: internal,
                 external_policy_local: external_local,
                 health_check,
+                balancing,
                 endpoints,
             }
         },
@@ -95,6 +98,31 @@ pub(super) fn service() -> impl Strategy<Value = Seed> {
 fn some_of(pool: Vec<IpAddr>) -> BoxedStrategy<Vec<IpAddr>> {
     let most = pool.len().min(4);
     prop_oneof![1 => Just(Vec::new()), 2 => subsequence(pool, 1..=most)].boxed()
+}
+
+/// Mostly none; else a scheduler that spreads by weights or evenly, and weights of every kind.
+fn balancing() -> impl Strategy<Value = Option<Balancing>> {
+    let scheduler = select(vec![None, None, Some("wrr"), Some("rr")]);
+    let flags = prop::option::weighted(0.2, any::<[bool; 3]>().prop_map(SchedulerFlags));
+    let keys: Vec<WeightKey> = Family::ALL
+        .into_iter()
+        .flat_map(|family| {
+            let [first, .., other] = addresses::endpoint(family);
+            [
+                WeightKey::Address(first),
+                WeightKey::Address(other),
+                WeightKey::Network(addresses::pod_network(family)),
+            ]
+        })
+        .chain([WeightKey::Node(NODE.into())])
+        .collect();
+    let weights = vec((select(keys), 1_u16..5), 1..=4);
+    let some = (scheduler, flags, weights).prop_map(|(scheduler, flags, weights)| Balancing {
+        scheduler: scheduler.and_then(SchedulerName::new),
+        flags,
+        weights: weights.into(),
+    });
+    prop::option::weighted(0.4, some)
 }
 
 /// Often none; seldom one that lets everybody in.
@@ -179,6 +207,7 @@ impl Seed {
             internal_policy_local: self.internal_policy_local,
             external_policy_local: self.external_policy_local,
             health_check_node_port: if self.health_check { 32_000 + first } else { 0 },
+            balancing: self.balancing.clone().map(Box::new),
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Remembered {
     pub protocol: Protocol,
     /// The client's address.
     pub client: IpAddr,
+    /// Which of the Service port's addresses the client used.
+    pub frontend: SocketAddr,
     /// Where the client was sent.
     pub endpoint: SocketAddr,
     /// How long ago, in seconds.

@@ -23,6 +23,12 @@ pub enum WalkError {
         /// One chain of the circle.
         chain: String,
     },
+    /// A rule looks into a set that isn't there; the kernel would have refused it.
+    #[error("`{rule}` looks into an IP set that doesn't exist")]
+    MissingSet {
+        /// The rule, as iptables-save has it.
+        rule: String,
+    },
     /// A target in a table or hook where the kernel doesn't allow it.
     #[error("{table}: `{rule}` can't be used on the way that the packet takes")]
     Misplaced {

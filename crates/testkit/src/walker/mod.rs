@@ -7,6 +7,7 @@
 mod affinity;
 mod error;
 pub mod iptables;
+pub mod ipvs;
 mod outcome;
 mod packet;
 

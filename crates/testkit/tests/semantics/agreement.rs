@@ -35,21 +35,7 @@ impl<'a> Node<'a> {
         settings: &'a Settings,
         change: impl FnOnce(&mut Options),
     ) -> Self {
-        let mut tracker = Tracker::new(PlanConfig {
-            node_name: settings.node_name.clone(),
-            bind_address: settings.bind_address,
-            allow_external_ips: settings.allow_external_ips,
-        });
-        tracker.apply(Event::LocalAddresses(cluster.local_addresses.clone()));
-        if let Some(node) = &cluster.node {
-            tracker.apply(Event::NodeApplied(node.clone()));
-        }
-        for service in &cluster.services {
-            tracker.apply(Event::ServiceApplied(service.clone()));
-        }
-        for slice in &cluster.slices {
-            tracker.apply(Event::SliceApplied(slice.clone()));
-        }
+        let tracker = tracker(cluster, settings);
         let mut options = options(settings, &tracker);
         change(&mut options);
         let mut state = iptables::foundation(&options);
@@ -126,12 +112,37 @@ impl Walkers<'_> {
     }
 }
 
-fn options(settings: &Settings, tracker: &Tracker) -> Options {
-    let node_ports = match &settings.node_port_addresses {
+/// A tracker that knows all of a cluster.
+pub(crate) fn tracker(cluster: &Cluster, settings: &Settings) -> Tracker {
+    let mut tracker = Tracker::new(PlanConfig {
+        node_name: settings.node_name.clone(),
+        bind_address: settings.bind_address,
+        allow_external_ips: settings.allow_external_ips,
+    });
+    tracker.apply(Event::LocalAddresses(cluster.local_addresses.clone()));
+    if let Some(node) = &cluster.node {
+        tracker.apply(Event::NodeApplied(node.clone()));
+    }
+    for service in &cluster.services {
+        tracker.apply(Event::ServiceApplied(service.clone()));
+    }
+    for slice in &cluster.slices {
+        tracker.apply(Event::SliceApplied(slice.clone()));
+    }
+    tracker
+}
+
+/// `nodePortAddresses` as dataplanes take it.
+pub(crate) fn node_ports(settings: &Settings) -> NodePortAddresses {
+    match &settings.node_port_addresses {
         NodePorts::Unset => NodePortAddresses::All,
         NodePorts::Primary => NodePortAddresses::Primary,
         NodePorts::Networks(networks) => NodePortAddresses::Networks(networks.clone()),
-    };
+    }
+}
+
+fn options(settings: &Settings, tracker: &Tracker) -> Options {
+    let node_ports = node_ports(settings);
     let facts = tracker.facts();
     Options {
         masquerade_all: settings.masquerade_all,

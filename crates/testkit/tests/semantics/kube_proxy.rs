@@ -19,7 +19,7 @@ fn golden(file: &str) -> PathBuf {
         .join(file)
 }
 
-fn golden_cluster() -> Cluster {
+pub(crate) fn golden_cluster() -> Cluster {
     let mut manifests = Manifests::new([golden("cluster/cluster.yaml")], Some(NODE.to_owned()));
     let load = manifests.load();
     assert!(load.problems.is_empty(), "{:?}", load.problems);
@@ -55,7 +55,7 @@ fn kube_proxys_own_chains_mean_the_same() {
     let packets = every_packet(&cluster);
     assert!(packets.len() > 1000, "only {} packets", packets.len());
     for packet in packets {
-        for memories in [vec![], world::memories(&cluster, packet.source.ip(), 1)] {
+        for memories in [vec![], world::memories(&cluster, &packet, 1)] {
             theirs
                 .agree(&packet, &memories)
                 .expect("kube-proxy's chains");

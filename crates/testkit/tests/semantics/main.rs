@@ -7,6 +7,7 @@
 mod agreement;
 mod contract;
 mod generated;
+mod ipvs;
 mod kube_proxy;
 mod mutations;
 mod refusals;

@@ -18,7 +18,7 @@ use crate::world::{self, READY, empty_cluster, ip, service, slice};
 type Entries = Vec<(Key, Object)>;
 
 /// A cluster that needs every kind of rule.
-fn cluster() -> Cluster {
+pub(crate) fn cluster() -> Cluster {
     let net = |text: &str| -> IpNet { text.parse().expect("a network") };
     let balanced = |service: &mut Service| {
         service.external_ips = ["198.51.100.1", "fd00:198::1"].map(ip).into();
@@ -100,7 +100,7 @@ impl<'a> Fixture<'a> {
                 .contains(&packet.destination.ip());
             let mut memories = vec![vec![]];
             if sticky {
-                let at = |position| world::memories(cluster, packet.source.ip(), position);
+                let at = |position| world::memories(cluster, &packet, position);
                 memories.extend([at(0), at(1), [at(1), at(0)].concat()]);
             }
             for memories in memories {

@@ -84,6 +84,7 @@ pub(crate) fn service(name: &str, number: u8) -> Service {
         internal_policy_local: false,
         external_policy_local: false,
         health_check_node_port: 0,
+        balancing: None,
     }
 }
 
@@ -153,8 +154,9 @@ pub(crate) fn packet(cluster: &Cluster, source: &str, destination: &str) -> Pack
     }
 }
 
-/// This client was at the endpoint in this position of every slice, a moment ago.
-pub(crate) fn memories(cluster: &Cluster, client: IpAddr, position: usize) -> Vec<Remembered> {
+/// The packet's client was at the endpoint in this position of every slice, a moment ago, through
+/// the same address.
+pub(crate) fn memories(cluster: &Cluster, packet: &Packet, position: usize) -> Vec<Remembered> {
     let mut memories = Vec::new();
     for slice in &cluster.slices {
         let Some(endpoint) = slice.endpoints.get(position) else {
@@ -164,7 +166,8 @@ pub(crate) fn memories(cluster: &Cluster, client: IpAddr, position: usize) -> Ve
             service: slice.id.service.clone(),
             port: port.name.clone(),
             protocol: port.protocol,
-            client,
+            client: packet.source.ip(),
+            frontend: packet.destination,
             endpoint: SocketAddr::new(endpoint.address, port.port),
             seconds_ago: 1,
         }));

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use nfnetlink::xtables::{
-    AddrTypes, CtStates, Interface, Match, NotOr, PortRange, Recent, RecentMode, Rule,
+    AddrTypes, CtStates, Interface, Ipvs, Match, NotOr, Physdev, PortRange, Recent, RecentMode,
+    Rule,
 };
 
+use super::sets::Problem;
 use super::traverse::{InFlight, Traversal};
 use crate::walker::WalkError;
 
@@ -87,6 +89,38 @@ impl Traversal<'_> {
                 return Ok(if *not { 1.0 - chance } else { chance });
             }
             Match::Recent(recent) => self.is_recent(rule, recent, packet)? != recent.not,
+            Match::Set { not, name, dirs } => {
+                let holds = self.sets.hold(name, *dirs, packet, self.protocol);
+                holds.map_err(|problem| self.problem(rule, problem))? != *not
+            }
+            Match::Physdev(physdev) => {
+                let asks_only_that = Physdev {
+                    is_in: physdev.is_in,
+                    ..Physdev::default()
+                };
+                if *physdev != asks_only_that {
+                    return Err(self.unmodelled(rule, "a bridge's port"));
+                }
+                // Bridges hand packets to the host without a word about the port.
+                physdev.is_in == Some(false)
+            }
+            Match::Ipvs(ipvs) => {
+                let asked = Ipvs {
+                    protocol: ipvs.protocol,
+                    address: ipvs.address,
+                    port: ipvs.port,
+                    ..Ipvs::default()
+                };
+                if *ipvs != asked {
+                    return Err(self.unmodelled(rule, "how IPVS handles a packet"));
+                }
+                packet.server.is_some_and(|server| {
+                    holds(ipvs.protocol.as_ref(), |protocol| {
+                        *protocol == self.protocol
+                    }) && holds(ipvs.address.as_ref(), |net| net.contains(&server.ip()))
+                        && holds(ipvs.port.as_ref(), |port| *port == server.port())
+                })
+            }
             Match::Other { .. } => return Err(self.unmodelled(rule, "an xt match")),
             Match::Native { .. } => return Err(self.unmodelled(rule, "an expression")),
         };
@@ -141,6 +175,16 @@ impl Traversal<'_> {
             .source
             .map(|source| source.ip())
             .ok_or_else(|| self.unknown_source(rule))
+    }
+
+    fn problem(&self, rule: &Rule, problem: Problem) -> WalkError {
+        match problem {
+            Problem::Missing => WalkError::MissingSet {
+                rule: rule.to_string(),
+            },
+            Problem::Source => self.unknown_source(rule),
+            Problem::Dimensions => self.unmodelled(rule, "these directions for such a set"),
+        }
     }
 
     fn unknown_source(&self, rule: &Rule) -> WalkError {

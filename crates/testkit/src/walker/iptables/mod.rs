@@ -1,8 +1,9 @@
 //! Packets through iptables mode's chains.
 
 mod matches;
-mod ruleset;
-mod traverse;
+pub(super) mod ruleset;
+pub(super) mod sets;
+pub(super) mod traverse;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use viprule_service::model;
 use super::{Affinity, Distribution, Host, Origin, Outcome, Packet, Walk, WalkError};
 use ruleset::Ruleset;
 pub use ruleset::Unordered;
+use sets::Sets;
 use traverse::{End, InFlight, Traversal};
 
 /// The lists of `xt_recent`: for each list the addresses on it, with the seconds since they were
@@ -29,6 +31,8 @@ pub type RecentLists = BTreeMap<String, BTreeMap<IpAddr, u32>>;
 #[derive(Debug)]
 pub struct Walker<'a> {
     rules: Ruleset<'a>,
+    /// None: iptables mode has no sets.
+    sets: Sets,
     host: &'a Host,
 }
 
@@ -44,7 +48,8 @@ impl<'a> Walker<'a> {
         unordered: Unordered,
     ) -> Result<Self, WalkError> {
         Ok(Self {
-            rules: Ruleset::new(state, unordered)?,
+            rules: Ruleset::new(state.iter().map(|(key, it)| (key, it)), unordered)?,
+            sets: Sets::default(),
             host,
         })
     }
@@ -68,15 +73,14 @@ impl<'a> Walker<'a> {
             endings.add(Outcome::Dropped, 1.0);
             return Ok(endings);
         }
-        let family = match packet.family() {
-            model::Family::Ipv4 => Family::Ipv4,
-            model::Family::Ipv6 => Family::Ipv6,
-        };
         let mut way = Way {
-            walker: self,
-            packet,
-            lists,
-            family,
+            hooks: Hooks {
+                rules: &self.rules,
+                sets: &self.sets,
+                host: self.host,
+                lists,
+                packet,
+            },
             endings,
         };
         way.go(InFlight::new(packet))?;
@@ -109,40 +113,37 @@ pub fn recent_lists(affinity: &Affinity) -> RecentLists {
 
 /// The way of one packet through the hooks.
 struct Way<'a> {
-    walker: &'a Walker<'a>,
-    packet: &'a Packet,
-    lists: &'a RecentLists,
-    family: Family,
+    hooks: Hooks<'a>,
     endings: Distribution,
 }
 
 impl Way<'_> {
     /// Hooks and routing in the kernel's order (`ip_rcv`, `ip_local_out`, `ip_output`).
     fn go(&mut self, start: InFlight) -> Result<(), WalkError> {
-        if self.packet.origin == Origin::Node {
-            let sent = self.hook(BaseChain::Output, vec![start])?;
-            let sent = self.hook(BaseChain::Postrouting, sent)?;
+        use BaseChain::{Forward, Input, Output, Postrouting, Prerouting};
+        if self.hooks.packet.origin == Origin::Node {
+            let sent = self.hook(Output, vec![start])?;
+            let sent = self.hook(Postrouting, sent)?;
             // Packets to the host itself come back through the loopback interface. PREROUTING has
-            // no nat rules for them any more: the connection is set up.
-            let (to_host, away) = self.route(sent);
-            let received = self.hook(BaseChain::Input, to_host)?;
-            self.finish(received.into_iter().chain(away));
+            // no nat rules for them any more: the connection is set up. And source NAT was settled
+            // in POSTROUTING.
+            let (to_host, away) = self.hooks.route(sent);
+            let received = self.hooks.pass(
+                Input,
+                &[Kind::Mangle, Kind::Filter],
+                to_host,
+                &mut self.endings,
+            )?;
+            finish(received.into_iter().chain(away), &mut self.endings);
         } else {
-            let arrived = self.hook(BaseChain::Prerouting, vec![start])?;
-            let (to_host, away) = self.route(arrived);
-            let received = self.hook(BaseChain::Input, to_host)?;
-            let forwarded = self.hook(BaseChain::Forward, away)?;
-            let forwarded = self.hook(BaseChain::Postrouting, forwarded)?;
-            self.finish(received.into_iter().chain(forwarded));
+            let arrived = self.hook(Prerouting, vec![start])?;
+            let (to_host, away) = self.hooks.route(arrived);
+            let received = self.hook(Input, to_host)?;
+            let forwarded = self.hook(Forward, away)?;
+            let forwarded = self.hook(Postrouting, forwarded)?;
+            finish(received.into_iter().chain(forwarded), &mut self.endings);
         }
         Ok(())
-    }
-
-    /// Packets to the host itself, and those to elsewhere.
-    fn route(&self, packets: Vec<InFlight>) -> (Vec<InFlight>, Vec<InFlight>) {
-        packets
-            .into_iter()
-            .partition(|packet| self.walker.host.is_local(&packet.destination.ip()))
     }
 
     /// Takes packets through one hook's tables, by priority: mangle at -150, then DNAT at -100,
@@ -150,7 +151,7 @@ impl Way<'_> {
     fn hook(
         &mut self,
         base: BaseChain,
-        mut packets: Vec<InFlight>,
+        packets: Vec<InFlight>,
     ) -> Result<Vec<InFlight>, WalkError> {
         let tables: &[Kind] = match base {
             BaseChain::Prerouting | BaseChain::Postrouting => &[Kind::Mangle, Kind::Nat],
@@ -158,22 +159,50 @@ impl Way<'_> {
             BaseChain::Input => &[Kind::Mangle, Kind::Filter, Kind::Nat],
             BaseChain::Output => &[Kind::Mangle, Kind::Nat, Kind::Filter],
         };
-        let back_at_home = base == BaseChain::Input && self.packet.origin == Origin::Node;
+        self.hooks.pass(base, tables, packets, &mut self.endings)
+    }
+}
+
+/// What one packet meets at the hooks.
+pub(super) struct Hooks<'a> {
+    pub(super) rules: &'a Ruleset<'a>,
+    pub(super) sets: &'a Sets,
+    pub(super) host: &'a Host,
+    pub(super) lists: &'a RecentLists,
+    pub(super) packet: &'a Packet,
+}
+
+impl Hooks<'_> {
+    /// Packets to the host itself, and those to elsewhere.
+    pub(super) fn route(&self, packets: Vec<InFlight>) -> (Vec<InFlight>, Vec<InFlight>) {
+        packets
+            .into_iter()
+            .partition(|packet| self.host.is_local(&packet.destination.ip()))
+    }
+
+    /// Takes packets through some tables of one hook. Returns those that come out of them.
+    pub(super) fn pass(
+        &self,
+        base: BaseChain,
+        tables: &[Kind],
+        mut packets: Vec<InFlight>,
+        endings: &mut Distribution,
+    ) -> Result<Vec<InFlight>, WalkError> {
+        let family = match self.packet.family() {
+            model::Family::Ipv4 => Family::Ipv4,
+            model::Family::Ipv6 => Family::Ipv6,
+        };
         for kind in tables {
-            if back_at_home && *kind == Kind::Nat {
-                // Source NAT was settled in POSTROUTING.
-                continue;
-            }
-            let table = Table {
-                family: self.family,
-                kind: *kind,
-            };
             let traversal = Traversal {
-                rules: &self.walker.rules,
-                host: self.walker.host,
+                rules: self.rules,
+                sets: self.sets,
+                host: self.host,
                 lists: self.lists,
                 protocol: self.packet.protocol.number(),
-                table,
+                table: Table {
+                    family,
+                    kind: *kind,
+                },
                 base,
                 interface: interface(self.packet, base),
             };
@@ -182,8 +211,8 @@ impl Way<'_> {
                 for (end, packet) in traversal.run(packet)? {
                     match end {
                         End::Accept => passed.push(packet),
-                        End::Drop => self.endings.add(Outcome::Dropped, packet.probability),
-                        End::Reject => self.endings.add(Outcome::Rejected, packet.probability),
+                        End::Drop => endings.add(Outcome::Dropped, packet.probability),
+                        End::Reject => endings.add(Outcome::Rejected, packet.probability),
                     }
                 }
             }
@@ -191,20 +220,21 @@ impl Way<'_> {
         }
         Ok(packets)
     }
+}
 
-    fn finish(&mut self, packets: impl Iterator<Item = InFlight>) {
-        for packet in packets {
-            let masqueraded = packet.source.is_none();
-            let outcome = match (packet.translated, masqueraded) {
-                (true, _) => Outcome::Delivered {
-                    endpoint: packet.destination,
-                    masqueraded,
-                },
-                (false, false) => Outcome::Untouched,
-                (false, true) => Outcome::OnlyMasqueraded,
-            };
-            self.endings.add(outcome, packet.probability);
-        }
+/// Counts packets that nothing stopped.
+pub(super) fn finish(packets: impl Iterator<Item = InFlight>, endings: &mut Distribution) {
+    for packet in packets {
+        let masqueraded = packet.source.is_none();
+        let outcome = match (packet.translated || packet.server.is_some(), masqueraded) {
+            (true, _) => Outcome::Delivered {
+                endpoint: packet.destination,
+                masqueraded,
+            },
+            (false, false) => Outcome::Untouched,
+            (false, true) => Outcome::OnlyMasqueraded,
+        };
+        endings.add(outcome, packet.probability);
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nfnetlink::xtables::{Rule, Target};
-use viprule_dataplane::State;
 use viprule_dataplane::iptables::{Key, Object, Place, Table, place_of};
 
 use crate::walker::WalkError;
@@ -19,20 +18,20 @@ pub enum Unordered {
 
 /// Rules by chain.
 #[derive(Debug)]
-pub(super) struct Ruleset<'a> {
+pub(in crate::walker) struct Ruleset<'a> {
     chains: BTreeMap<(Table, String), Vec<&'a Rule>>,
 }
 
 impl<'a> Ruleset<'a> {
     /// Sorts a state's rules into chains and checks every jump, reachable or not, as the kernel
     /// does when it loads rules.
-    pub(super) fn new(
-        state: &'a State<Key, Object>,
+    pub(in crate::walker) fn new(
+        state: impl Iterator<Item = (&'a Key, &'a Object)> + Clone,
         unordered: Unordered,
     ) -> Result<Self, WalkError> {
         let mut chains: BTreeMap<(Table, String), Vec<(u8, &'a Rule)>> = BTreeMap::new();
         // Chains come first in key order, so a rule whose chain is missing finds none.
-        for (key, object) in state {
+        for (key, object) in state.clone() {
             let name = (key.table(), key.chain_name());
             if matches!(key, Key::Rule { .. }) && !chains.contains_key(&name) {
                 let (table, to) = name;
@@ -45,8 +44,8 @@ impl<'a> Ruleset<'a> {
             let rules = object.rules().iter().map(|rule| (place(key, rule), rule));
             chains.entry(name).or_default().extend(rules);
         }
-        for (key, _) in state {
-            let shared = matches!(key, Key::Chain { chain, .. } if chain.is_shared());
+        for (key, object) in state {
+            let shared = matches!(object, Object::Shared);
             if !shared {
                 continue;
             }

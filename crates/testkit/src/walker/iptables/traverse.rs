@@ -7,33 +7,37 @@ use viprule_dataplane::iptables::{BaseChain, Kind, Table};
 
 use super::RecentLists;
 use super::ruleset::Ruleset;
+use super::sets::Sets;
 use crate::walker::{Host, Packet, WalkError};
 
 /// A packet on its way, with the probability of having come so far in this shape.
 #[derive(Debug, Clone)]
-pub(super) struct InFlight {
+pub(in crate::walker) struct InFlight {
     /// The source as it was sent; `None` once masqueraded.
-    pub(super) source: Option<SocketAddr>,
-    pub(super) destination: SocketAddr,
+    pub(in crate::walker) source: Option<SocketAddr>,
+    pub(in crate::walker) destination: SocketAddr,
     /// True after DNAT.
     pub(super) translated: bool,
+    /// The virtual server that sent it on, if one did.
+    pub(in crate::walker) server: Option<SocketAddr>,
     /// `skb->mark`.
     pub(super) mark: u32,
-    pub(super) probability: f64,
+    pub(in crate::walker) probability: f64,
 }
 
 impl InFlight {
-    pub(super) const fn new(packet: &Packet) -> Self {
+    pub(in crate::walker) const fn new(packet: &Packet) -> Self {
         Self {
             source: Some(packet.source),
             destination: packet.destination,
             translated: false,
+            server: None,
             mark: 0,
             probability: 1.0,
         }
     }
 
-    const fn with_probability(mut self, probability: f64) -> Self {
+    pub(in crate::walker) const fn with_probability(mut self, probability: f64) -> Self {
         self.probability = probability;
         self
     }
@@ -50,6 +54,7 @@ pub(super) enum End {
 /// A table at a hook, and what its rules look at.
 pub(super) struct Traversal<'a> {
     pub(super) rules: &'a Ruleset<'a>,
+    pub(super) sets: &'a Sets,
     pub(super) host: &'a Host,
     pub(super) lists: &'a RecentLists,
     pub(super) protocol: u8,

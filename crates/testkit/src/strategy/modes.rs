@@ -1,0 +1,89 @@
+//! Settings of dataplanes.
+
+use ipvs_netlink::Scheduler;
+use nfnetlink::Family;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use viprule_dataplane::iptables::{self, DetectLocal};
+use viprule_dataplane::ipvs;
+use viprule_service::model;
+use viprule_service::plan::NodePortAddresses;
+
+use super::addresses;
+
+/// iptables mode's settings in every combination.
+pub fn iptables_settings() -> impl Strategy<Value = iptables::Settings> {
+    let flags = any::<(bool, bool, bool, bool)>();
+    let parts = (families(), 0_u8..=31, detect_local(), node_ports(), flags);
+    parts.prop_map(
+        |(families, masquerade_bit, detect_local, node_port_addresses, flags)| iptables::Settings {
+            families,
+            masquerade_bit,
+            masquerade_all: flags.0,
+            detect_local,
+            localhost_node_ports: flags.1,
+            node_port_addresses,
+            nfacct: flags.2,
+            drop_invalid: flags.3,
+        },
+    )
+}
+
+/// IPVS mode's settings in every combination.
+pub fn ipvs_settings() -> impl Strategy<Value = ipvs::Settings> {
+    let schedulers = select(vec![
+        Scheduler::RR,
+        Scheduler::RR,
+        Scheduler::LC,
+        Scheduler::MH,
+    ]);
+    let parts = (
+        families(),
+        0_u8..=31,
+        any::<bool>(),
+        detect_local(),
+        node_ports(),
+        schedulers,
+    );
+    parts.prop_map(
+        |(families, masquerade_bit, masquerade_all, detect_local, node_ports, scheduler)| {
+            ipvs::Settings {
+                families,
+                masquerade_bit,
+                masquerade_all,
+                detect_local,
+                node_port_addresses: node_ports,
+                scheduler,
+                exclude_cidrs: Vec::new(),
+            }
+        },
+    )
+}
+
+fn families() -> impl Strategy<Value = Vec<Family>> {
+    select(vec![
+        Family::ALL.to_vec(),
+        Family::ALL.to_vec(),
+        vec![Family::Ipv4],
+        vec![Family::Ipv6],
+    ])
+}
+
+fn detect_local() -> impl Strategy<Value = DetectLocal> {
+    let pods = || model::Family::ALL.map(addresses::pod_network).to_vec();
+    prop_oneof![
+        (0_usize..=2).prop_map(move |n| DetectLocal::ClusterCidr(pods()[..n].to_vec())),
+        Just(DetectLocal::NodeCidr),
+        Just(DetectLocal::BridgeInterface("cni0".to_owned())),
+        Just(DetectLocal::InterfaceNamePrefix("veth".to_owned())),
+    ]
+}
+
+fn node_ports() -> impl Strategy<Value = NodePortAddresses> {
+    let networks = addresses::source_ranges();
+    prop_oneof![
+        2 => Just(NodePortAddresses::All),
+        1 => Just(NodePortAddresses::Primary),
+        1 => subsequence(networks, 1..=3).prop_map(NodePortAddresses::Networks),
+    ]
+}

@@ -1,0 +1,8 @@
+//! IPVS mode.
+
+mod agreement;
+mod contract;
+mod generated;
+mod golden;
+
+mod mutations;
