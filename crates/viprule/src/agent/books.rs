@@ -1,11 +1,16 @@
 //! What the kernel holds of ours, as far as we know.
 
+mod holders;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use viprule_dataplane::{Fingerprint, ObjectKey, Scope, State};
 
 use super::FragmentId;
+use holders::Holders;
 
 /// Fingerprints of what the kernel holds, by the last look at it and by what was written since.
 ///
@@ -14,6 +19,8 @@ use super::FragmentId;
 #[derive(Debug)]
 pub(super) struct Books<K> {
     fragments: BTreeMap<FragmentId, State<K, Fingerprint>>,
+    /// Of the fragments' objects those that several of them may hold.
+    holders: Holders,
     /// Objects that belong to no fragment.
     orphans: BTreeMap<K, Fingerprint>,
 }
@@ -23,79 +30,149 @@ impl<K: ObjectKey> Books<K> {
     pub(super) fn new() -> Self {
         Self {
             fragments: BTreeMap::new(),
+            holders: Holders::default(),
             orphans: BTreeMap::new(),
         }
     }
 
     /// Takes a look at the kernel over. What was a fragment's stays the fragment's, the rest of
-    /// what was seen belongs to nobody. Returns the fragments that have objects within the scope.
+    /// what was seen belongs to nobody. Returns the fragments that have other objects now than we
+    /// knew, and tells `lost` what is gone of each.
     pub(super) fn correct(
         &mut self,
         scope: &Scope<K::Part>,
         seen: State<K, Fingerprint>,
+        mut lost: impl FnMut(State<K, Fingerprint>),
     ) -> Vec<FragmentId> {
         let mut seen: BTreeMap<K, Fingerprint> = seen.into_iter().collect();
-        let mut affected = Vec::new();
+        let mut changed = Vec::new();
         for (id, digest) in &mut self.fragments {
             if digest.iter().any(|(key, _)| scope.contains(&key.part())) {
+                let (mut gone, mut differs) = (Vec::new(), false);
                 let objects = std::mem::take(digest).into_iter();
                 let still_there = objects.filter_map(|(key, print)| {
-                    if scope.contains(&key.part()) {
-                        seen.remove(&key).map(|print| (key, print))
-                    } else {
-                        Some((key, print))
+                    if !scope.contains(&key.part()) {
+                        return Some((key, print));
                     }
+                    let now = if key.is_common() {
+                        see_common(&mut self.holders, &key, seen.get(&key))
+                    } else {
+                        seen.remove(&key)
+                    };
+                    differs |= now != Some(print);
+                    if now.is_none() {
+                        gone.push((key.clone(), print));
+                    }
+                    now.map(|print| (key, print))
                 });
                 *digest = still_there.collect();
-                affected.push(id.clone());
+                if differs {
+                    changed.push(id.clone());
+                }
+                if !gone.is_empty() {
+                    lost(gone.into_iter().collect());
+                }
             }
+        }
+        if !self.holders.is_empty() {
+            seen.retain(|key, _| !key.is_common() || self.holders.count(key) == 0);
         }
         self.orphans.retain(|key, _| !scope.contains(&key.part()));
         self.orphans.append(&mut seen);
-        affected
+        changed
     }
 
-    /// What the kernel holds of a fragment. Orphans that it wants become its own.
+    /// What the kernel holds of a fragment, and of what it wants by way of another one. Orphans
+    /// that it wants become its own: the second answer.
     pub(super) fn held<V>(
         &mut self,
         id: &FragmentId,
         wanted: &State<K, V>,
-    ) -> State<K, Fingerprint> {
-        let adopted: Vec<(K, Fingerprint)> = if self.orphans.is_empty() {
-            Vec::new()
-        } else {
-            let keys = wanted.iter().map(|(key, _)| key);
-            keys.filter_map(|key| self.orphans.remove_entry(key))
-                .collect()
-        };
-        if !adopted.is_empty() {
-            let own = self.fragments.entry(id.clone()).or_default();
-            *own = std::mem::take(own).merged(adopted.into_iter().collect());
+    ) -> (State<K, Fingerprint>, State<K, Fingerprint>) {
+        let adopted = self.adopt(id, wanted);
+        let own = self.fragments.get(id).cloned().unwrap_or_default();
+        if self.holders.is_empty() {
+            return (own, adopted);
         }
-        self.fragments.get(id).cloned().unwrap_or_default()
+        // Who else holds it may have written it since.
+        let own = own.into_iter().map(|(key, print)| {
+            let now = if key.is_common() {
+                self.holders.content(&key)
+            } else {
+                None
+            };
+            (key, now.unwrap_or(print))
+        });
+        let common = wanted.iter().filter(|(key, _)| key.is_common());
+        let others = common.filter_map(|(key, _)| Some((key.clone(), self.holders.content(key)?)));
+        (own.chain(others).collect(), adopted)
+    }
+
+    fn adopt<V>(&mut self, id: &FragmentId, wanted: &State<K, V>) -> State<K, Fingerprint> {
+        if self.orphans.is_empty() {
+            return State::default();
+        }
+        let keys = wanted.iter().map(|(key, _)| key);
+        let adopted: State<K, Fingerprint> = keys
+            .filter_map(|key| self.orphans.remove_entry(key))
+            .collect();
+        if !adopted.is_empty() {
+            for (key, print) in adopted.iter().filter(|(key, _)| key.is_common()) {
+                self.holders.hold(key, *print);
+            }
+            let own = self.fragments.entry(id.clone()).or_default();
+            *own = std::mem::take(own).merged(adopted.clone());
+        }
+        adopted
+    }
+
+    /// A fragment's own objects in the kernel, where it has any.
+    pub(super) fn own(&self, id: &FragmentId) -> Option<&State<K, Fingerprint>> {
+        self.fragments.get(id)
+    }
+
+    /// How many fragments hold an object that several may want.
+    pub(super) fn holders(&self, key: &K) -> u32 {
+        self.holders.count(key)
     }
 
     /// A fragment was written.
     pub(super) fn settle(&mut self, id: FragmentId, digest: State<K, Fingerprint>) {
-        if digest.is_empty() {
-            self.fragments.remove(&id);
+        for (key, print) in digest.iter().filter(|(key, _)| key.is_common()) {
+            self.holders.hold(key, *print);
+        }
+        let before = if digest.is_empty() {
+            self.fragments.remove(&id)
         } else {
-            self.fragments.insert(id, digest);
+            self.fragments.insert(id, digest)
+        };
+        let before = before.unwrap_or_default();
+        for (key, _) in before.iter().filter(|(key, _)| key.is_common()) {
+            self.holders.release(key);
         }
     }
 
-    /// Makes a fragment's objects nobody's. Returns false where it has none.
-    pub(super) fn disown(&mut self, id: &FragmentId) -> bool {
+    /// Makes a fragment's objects nobody's, but for those that another one holds. Returns what the
+    /// fragment had.
+    pub(super) fn disown(&mut self, id: &FragmentId) -> State<K, Fingerprint> {
         let objects = self.fragments.remove(id).unwrap_or_default();
-        let some = !objects.is_empty();
-        self.orphans.extend(objects);
-        some
+        for (key, print) in &objects {
+            let content = if key.is_common() {
+                self.holders.release(key)
+            } else {
+                Some(*print)
+            };
+            self.orphans
+                .extend(content.map(|content| (key.clone(), content)));
+        }
+        objects
     }
 
     /// Makes every fragment's objects nobody's.
     pub(super) fn disown_all(&mut self) {
         let fragments = std::mem::take(&mut self.fragments);
         self.orphans.extend(fragments.into_values().flatten());
+        self.holders.clear();
     }
 
     /// Objects that belong to no fragment.
@@ -114,4 +191,19 @@ impl<K: ObjectKey> Books<K> {
     pub(super) fn remove(&mut self, key: &K) {
         self.orphans.remove(key);
     }
+}
+
+/// A holder of a common object sees it, or that it is gone.
+fn see_common<K: ObjectKey>(
+    holders: &mut Holders,
+    key: &K,
+    seen: Option<&Fingerprint>,
+) -> Option<Fingerprint> {
+    match seen {
+        Some(print) => holders.correct(key, *print),
+        None => {
+            holders.release(key);
+        }
+    }
+    seen.copied()
 }

@@ -13,7 +13,7 @@ use super::inputs::{self, Context};
 use super::news::{NewSettings, News};
 use super::servers::Servers;
 use super::telemetry::Telemetry;
-use crate::config::{Changes, Effective, InputSource, Reloader};
+use crate::config::{Changes, Effective, InputSource, ProxyMode, Reloader};
 use crate::health::ListenFailure;
 use crate::log::LogHandle;
 
@@ -107,14 +107,14 @@ impl Front<'_> {
             let effective = self.configuration.current();
             adopt(effective, &changes, servers, telemetry, self.log);
             if changes.plan || changes.dataplane || changes.sync || changes.conntrack {
-                match probe(true) {
+                match probe(effective.resolve().mode == ProxyMode::Iptables) {
                     Ok(support) => self.support = support,
                     Err(error) => tracing::error!("the kernel is taken as it was: {error}"),
                 }
                 let resolved = effective.resolve();
                 let settings = NewSettings {
                     resolved: resolved.clone(),
-                    dataplane: resolved.iptables_on(self.support),
+                    support: self.support,
                 };
                 // A closed channel means that the agent is about to end.
                 let _ = self.news.send(News::Settings(Box::new(settings))).await;
@@ -191,6 +191,11 @@ fn adopt(
     if changes.conntrack || changes.oom_score_adj {
         // A setting that can't be made now is told; what works goes on.
         let _ = host_settings::make(resolved, Strictness::Told);
+    }
+    if changes.ipvs_host
+        && let Err(error) = host_settings::make_ipvs(&resolved.ipvs, Strictness::Told)
+    {
+        tracing::error!("{error:#}");
     }
     if (changes.health || changes.metrics || changes.shown)
         && let Err(error) = servers.configure(effective)

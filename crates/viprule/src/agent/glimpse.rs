@@ -1,7 +1,8 @@
 //! The first look at the kernel: what earlier runs, or another proxy, left there.
 
 use viprule_dataplane::iptables::{Object, udp_destination};
-use viprule_dataplane::{Content as _, Fingerprint};
+use viprule_dataplane::ipvs;
+use viprule_dataplane::{Content, Fingerprint};
 use viprule_service::plan::UdpDestination;
 
 /// An object's fingerprint, and the UDP frontend that it serves if it does. Rules of Services
@@ -12,15 +13,29 @@ pub struct Glimpse {
     pub(super) udp: Option<UdpDestination>,
 }
 
+impl Glimpse {
+    /// A look at an object that serves this UDP frontend, as far as its content tells.
+    pub fn new(object: &impl Content, udp: Option<UdpDestination>) -> Self {
+        Self {
+            print: object.fingerprint(),
+            udp,
+        }
+    }
+}
+
 impl From<Object> for Glimpse {
     fn from(object: Object) -> Self {
         let udp = match &object {
             Object::Rule(rule) => udp_destination(rule),
             _ => None,
         };
-        Self {
-            print: object.fingerprint(),
-            udp,
-        }
+        Self::new(&object, udp)
+    }
+}
+
+/// IPVS mode's virtual servers tell by their keys.
+impl From<ipvs::Object> for Glimpse {
+    fn from(object: ipvs::Object) -> Self {
+        Self::new(&object, None)
     }
 }

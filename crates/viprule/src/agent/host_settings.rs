@@ -1,10 +1,11 @@
 //! Kernel settings that rules rely on, and those that the operator asks for.
 
 use viprule_dataplane::iptables::Options;
-use viprule_writer::host::{Host, HostSettings};
+use viprule_writer::host::{Change, Host, HostSettings};
+use viprule_writer::ipvs::host::{IpvsSettings, apply};
 use viprule_writer::{WriteError, sysctl};
 
-use crate::config::Resolved;
+use crate::config::{Ipvs, Resolved};
 
 /// What a setting that can't be made means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +44,7 @@ pub(super) fn make(resolved: &Resolved, strictness: Strictness) -> anyhow::Resul
         udp_stream: conntrack.udp_stream_timeout,
         oom_score_adj: Some(resolved.oom_score_adj),
     });
-    for change in &outcome.changed {
-        tracing::info!(from = change.from, to = change.to, "set {}", change.setting);
-    }
+    tell(&outcome.changed);
     for problem in &outcome.problems {
         anyhow::ensure!(
             strictness == Strictness::Told || !problem.essential,
@@ -54,4 +53,40 @@ pub(super) fn make(resolved: &Resolved, strictness: Strictness) -> anyhow::Resul
         tracing::warn!("{problem}");
     }
     Ok(())
+}
+
+/// Makes the settings that IPVS mode relies on, and those of it that the operator asks for
+/// (contract 3.2). Without some of them no Service works: an error, however strict.
+pub(super) fn make_ipvs(ipvs: &Ipvs, strictness: Strictness) -> anyhow::Result<()> {
+    const VITAL: [&str; 2] = ["net.ipv4.vs.conntrack", "net.ipv4.ip_forward"];
+    let outcome = apply(&IpvsSettings {
+        strict_arp: ipvs.strict_arp,
+        tcp: ipvs.tcp_timeout,
+        tcp_fin: ipvs.tcp_fin_timeout,
+        udp: ipvs.udp_timeout,
+    });
+    tell(&outcome.changed);
+    for problem in &outcome.problems {
+        anyhow::ensure!(
+            !VITAL.contains(&problem.setting.as_str()),
+            "no Service works in IPVS mode without this setting: {problem}"
+        );
+        anyhow::ensure!(
+            strictness == Strictness::Told || !problem.essential,
+            "{problem}"
+        );
+        tracing::warn!("{problem}");
+    }
+    Ok(())
+}
+
+/// The same for a command that ends.
+pub fn prepare_ipvs(resolved: &Resolved) -> anyhow::Result<()> {
+    make_ipvs(&resolved.ipvs, Strictness::Told)
+}
+
+fn tell(changes: &[Change]) {
+    for change in changes {
+        tracing::info!(from = change.from, to = change.to, "set {}", change.setting);
+    }
 }

@@ -1,46 +1,44 @@
 //! The sync loop: when to write and when to look.
 
-use std::collections::BTreeSet;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::Duration;
+#[cfg(test)]
+mod tests;
+mod timing;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use std::collections::BTreeSet;
+
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{self, Instant, MissedTickBehavior};
-use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::Iptables;
+use tokio::time::{self, Instant};
+use viprule_dataplane::{Fingerprint, Scope};
 use viprule_service::model::ServiceId;
 use viprule_service::tracker::Conflict;
-use viprule_writer::backend::HostWriter;
-use viprule_writer::{WriteError, Writer as _};
+use viprule_writer::{PartOf, WriteError, Writer as _};
 
-use super::news::{Happened, NewSettings, News};
+use super::glimpse::Glimpse;
+use super::mode::{Mode, ObjectOf, SyncerOf};
+use super::news::{Happened, News};
 use super::patience::Patience;
-use super::rival::Rival;
 use super::surroundings::Surroundings;
-use super::takeover::Takeover;
 use super::telemetry::{Cause, Pending, Telemetry, shares};
-use super::{Report, SyncError, Syncer};
+use super::{Report, SyncError};
 use crate::config::Resolved;
-
-/// How long to wait before trying again after an error, at first and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+pub(super) use timing::Timing;
+use timing::{Notifications, after, timer, wait_for};
 
 /// Owns the plans and the kernel.
-#[derive(Debug)]
-pub(super) struct Keeper {
-    pub(super) syncer: Syncer<Iptables, HostWriter>,
+pub(super) struct Keeper<M: Mode> {
+    pub(super) syncer: SyncerOf<M>,
+    pub(super) mode: M,
     pub(super) inbox: mpsc::Receiver<News>,
     /// Conflicts between Services, to be told by whoever knows where the Services come from.
     pub(super) conflicts: mpsc::UnboundedSender<Conflict>,
     pub(super) telemetry: Telemetry,
     pub(super) surroundings: Surroundings,
-    pub(super) takeover: Takeover,
     pub(super) resolved: Resolved,
     /// What the first sync waits for besides [`News::Complete`].
     pub(super) patience: Patience,
     pub(super) timing: Timing,
+    /// Services that were told to be refused by the kernel.
+    pub(super) refused: BTreeSet<ServiceId>,
     /// Everything has been told: from now on events ask for syncs.
     pub(super) ready: bool,
     /// News was taken that no sync has seen.
@@ -48,32 +46,11 @@ pub(super) struct Keeper {
     pub(super) pending: Pending,
 }
 
-/// When to do what next, and what was told.
-#[derive(Debug)]
-pub(super) struct Timing {
-    /// No sync of changes before this.
-    not_before: Instant,
-    /// When everything is looked at again because an attempt failed. Nothing is done before.
-    retry_at: Option<Instant>,
-    backoff: Duration,
-    rival: Rival,
-    /// Services that were told to be refused by the kernel.
-    refused: BTreeSet<ServiceId>,
-}
-
-impl Timing {
-    pub(super) fn new() -> Self {
-        Self {
-            not_before: Instant::now(),
-            retry_at: None,
-            backoff: BACKOFF.0,
-            rival: Rival::default(),
-            refused: BTreeSet::new(),
-        }
-    }
-}
-
-impl Keeper {
+impl<M: Mode> Keeper<M>
+where
+    Fingerprint: From<ObjectOf<M>>,
+    Glimpse: From<ObjectOf<M>>,
+{
     /// Runs until told to stop, or until the sources or the kernel's permissions are gone.
     /// Nothing is written before [`News::Complete`].
     pub(super) async fn keep(mut self, mut stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
@@ -83,28 +60,25 @@ impl Keeper {
             complete = self.wait_for_everything() => if !complete? { return Ok(()) },
         }
         self.check_fit()?;
-        let notifications = self.syncer.writer().notifications();
-        let descriptor = notifications
-            .map(|socket| readable(socket.as_fd().try_clone_to_owned()?))
-            .transpose()?;
+        let notifications = Notifications::of(self.syncer.writer().notifications())?;
         let mut timer = timer(self.resolved.sync.period);
         self.look(&Cause::Start)?;
         loop {
             let Timing {
                 not_before,
                 retry_at,
+                tend_at,
+                take_over_at,
                 ..
             } = self.timing;
             let repair_at = self.timing.rival.not_before();
             let owes = self.owes && retry_at.is_none();
             let foreign = async {
                 wait_for(repair_at).await;
-                match &descriptor {
-                    Some(descriptor) => descriptor.readable().await,
-                    None => std::future::pending().await,
-                }
+                notifications.arrive().await
             };
             let retry = wait_for(retry_at);
+            let (tend, take_over) = (wait_for(tend_at), wait_for(take_over_at));
             tokio::select! {
                 biased;
                 _ = &mut stopped => return Ok(()),
@@ -120,9 +94,13 @@ impl Keeper {
                         timer = self::timer(self.resolved.sync.period);
                     }
                 }
-                ready = foreign, if retry_at.is_none() => {
-                    ready?.clear_ready();
+                arrived = foreign, if retry_at.is_none() => {
+                    arrived?;
                     self.repair()?;
+                }
+                () = tend, if tend_at.is_some() && retry_at.is_none() => self.tend()?,
+                () = take_over, if take_over_at.is_some() && retry_at.is_none() => {
+                    self.take_over();
                 }
                 _ = timer.tick(), if retry_at.is_none() => self.check()?,
             }
@@ -197,17 +175,14 @@ impl Keeper {
                 if self.ready {
                     self.telemetry.requested();
                 }
-                let NewSettings {
-                    resolved,
-                    dataplane,
-                } = *settings;
                 if let Some(retry_at) = &mut self.timing.retry_at {
                     // They may be the cure.
                     *retry_at = Instant::now();
                 }
-                self.patience.adapt(&dataplane);
-                self.syncer.configure(resolved.plan.clone(), dataplane);
-                self.resolved = resolved;
+                let dataplane = self.mode.adopt(&settings, self.syncer.writer());
+                self.resolved = settings.resolved;
+                self.patience.adapt(&self.resolved);
+                self.syncer.configure(self.resolved.plan.clone(), dataplane);
                 if self.ready
                     && let Err(problem) = self.check_fit()
                 {
@@ -225,44 +200,19 @@ impl Keeper {
     }
 
     fn sync(&mut self, cause: &Cause) -> Result<(), SyncError> {
-        self.attempt(cause, Syncer::sync).map(drop)
+        self.attempt(cause, SyncerOf::<M>::sync).map(drop)
     }
 
-    /// Puts right what somebody else changed.
+    /// Puts right what somebody else changed, by what the kernel told.
     fn repair(&mut self) -> Result<(), SyncError> {
-        let changes = match self.syncer.writer().foreign_changes() {
-            Ok(changes) => changes,
-            Err(error) => {
-                let by = Cause::Foreign(Vec::new());
-                return self.attempt(&by, |_| Err(error.into())).map(drop);
-            }
-        };
-        if changes.scope.is_empty() {
-            return Ok(());
-        }
-        let cause = Cause::Foreign(changes.by);
-        let repaired = self.attempt(&cause, |syncer| syncer.reconcile(changes.scope))?;
-        let Cause::Foreign(by) = cause else {
-            return Ok(());
-        };
-        if repaired {
-            let by = by.join(", ");
-            tracing::warn!(by, "another program changed our rules");
-            if let Some(pause) = self.timing.rival.repaired(Instant::now()) {
-                tracing::error!(
-                    by,
-                    ?pause,
-                    "another program keeps changing our rules, waiting before the next repair; \
-                     look for a second service proxy on this node"
-                );
-            }
-        }
-        Ok(())
+        self.repair_with(Scope::nothing())
     }
 
-    /// The timer: nothing is read as long as the kernel says that nobody has changed anything.
+    /// The timer: where nobody tells of changes, the kernel is read. Nothing else is, as long as it
+    /// says that nobody has changed anything.
     fn check(&mut self) -> Result<(), SyncError> {
-        self.repair()?;
+        let unwatched = self.syncer.writer().unwatched();
+        self.repair_with(unwatched)?;
         if self.timing.retry_at.is_none() && self.syncer.has_refused() {
             self.syncer.release_refused();
             return self.sync(&Cause::Period);
@@ -270,26 +220,87 @@ impl Keeper {
         Ok(())
     }
 
+    /// The same, and looks at `more`.
+    fn repair_with(&mut self, more: Scope<PartOf<M::Writer>>) -> Result<(), SyncError> {
+        let changes = match self.syncer.writer().foreign_changes() {
+            Ok(changes) => changes,
+            Err(error) => {
+                let by = Cause::Foreign(Vec::new());
+                return self.attempt(&by, |_| Err(error.into())).map(drop);
+            }
+        };
+        let mut scope = changes.scope;
+        let told = !scope.is_empty();
+        scope.extend(more);
+        if scope.is_empty() {
+            return Ok(());
+        }
+        let cause = if told {
+            Cause::Foreign(changes.by)
+        } else {
+            Cause::Period
+        };
+        let repaired = self.attempt(&cause, |syncer| syncer.reconcile(scope))?;
+        if !repaired {
+            return Ok(());
+        }
+        let Cause::Foreign(by) = cause else {
+            tracing::warn!("another program changed what is ours");
+            return Ok(());
+        };
+        let by = by.join(", ");
+        tracing::warn!(by, "another program changed our rules");
+        if let Some(pause) = self.timing.rival.repaired(Instant::now()) {
+            tracing::error!(
+                by,
+                ?pause,
+                "another program keeps changing our rules, waiting before the next repair; \
+                 look for a second service proxy on this node"
+            );
+        }
+        Ok(())
+    }
+
+    /// Lets the writer go on with what takes time.
+    fn tend(&mut self) -> Result<(), SyncError> {
+        match self.syncer.writer().tend() {
+            Ok(next) => self.timing.tend_at = after(next),
+            Err(error) if is_final(&error) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!("waiting for connections to end failed, trying again: {error}");
+                self.timing.tend_later();
+            }
+        }
+        self.mode.tended(self.syncer.writer(), &self.telemetry);
+        Ok(())
+    }
+
+    fn take_over(&mut self) {
+        let next = self.mode.take_over(self.syncer.cleaner(), &self.telemetry);
+        self.timing.take_over_at = after(next);
+    }
+
     /// Syncs, and tells whoever wants to know. True where something was written. Errors that time
     /// may heal are tried again.
     fn attempt(
         &mut self,
         cause: &Cause,
-        sync: impl FnOnce(&mut Syncer<Iptables, HostWriter>) -> Result<Report, SyncError>,
+        sync: impl FnOnce(&mut SyncerOf<M>) -> Result<Report, SyncError>,
     ) -> Result<bool, SyncError> {
         let start = Instant::now();
-        self.surroundings.prepare(&self.syncer, cause);
+        self.mode.prepare(self.syncer.dataplane(), cause);
         let outcome = sync(&mut self.syncer);
         let took = start.elapsed();
         // Before health checks are opened: it says where.
-        self.surroundings.tell(&self.syncer, &self.telemetry);
+        self.surroundings
+            .tell(&self.syncer, &self.resolved, &self.telemetry);
         let pending = &mut self.pending;
         let adopted = self.syncer.found();
         let ledger = self.syncer.ledger();
         self.telemetry
             .synced(cause, took, outcome.as_ref(), adopted, pending, ledger);
         let quarantined = self.syncer.quarantined();
-        let told = &mut self.timing.refused;
+        let told = &mut self.refused;
         if quarantined.keys().ne(told.iter()) {
             let new = quarantined.iter().filter(|(id, _)| !told.contains(*id));
             self.telemetry.quarantined(new, quarantined.len());
@@ -301,54 +312,35 @@ impl Keeper {
             let _ = self.conflicts.send(conflict);
         }
         self.timing.not_before = Instant::now() + self.resolved.sync.min;
-        self.timing.retry_at = None;
-        match outcome {
-            Ok(report) => {
-                self.timing.backoff = BACKOFF.0;
-                log(cause.as_str(), &report);
-                self.owes = false;
-                // What another proxy left may be all that a refused Service has.
-                if !self.syncer.has_refused() {
-                    self.takeover.complete(&self.telemetry);
-                }
-                Ok(!report.is_empty())
-            }
-            Err(
-                error
-                @ SyncError::Write(WriteError::Permission { .. } | WriteError::Missing { .. }),
-            ) => Err(error),
+        let report = match outcome {
+            Ok(report) => report,
+            Err(SyncError::Write(error)) if is_final(&error) => return Err(error.into()),
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 tracing::error!("{} failed, trying again: {error:#}", cause.as_str());
                 // What a failed sync has left is in nobody's books.
-                let backoff = self.timing.backoff;
-                self.timing.retry_at = Some(Instant::now() + backoff);
-                self.timing.backoff = (backoff * 2).min(BACKOFF.1);
-                Ok(false)
+                self.timing.failed();
+                return Ok(false);
             }
+        };
+        self.timing.succeeded();
+        log(cause.as_str(), &report);
+        self.owes = false;
+        self.tend()?;
+        // What another proxy left may be all that a refused Service has.
+        if !self.syncer.has_refused() {
+            self.take_over();
         }
+        Ok(!report.is_empty())
     }
 }
 
-/// At once without a time.
-async fn wait_for(time: Option<Instant>) {
-    if let Some(time) = time {
-        time::sleep_until(time).await;
-    }
-}
-
-fn timer(period: Duration) -> time::Interval {
-    let mut timer = time::interval_at(Instant::now() + period, period);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    timer
-}
-
-#[expect(
-    deprecated,
-    reason = "the other constructor is unsafe; an owned descriptor is sound here"
-)]
-fn readable(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(descriptor, Interest::READABLE)
+/// True for what time does not heal.
+const fn is_final(error: &WriteError) -> bool {
+    matches!(
+        error,
+        WriteError::Permission { .. } | WriteError::Missing { .. }
+    )
 }
 
 fn log(what: &str, report: &Report) {

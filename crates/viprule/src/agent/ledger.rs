@@ -17,6 +17,9 @@ pub struct Ledger {
     foundation: RuleCounts,
     totals: Totals,
     checks: BTreeMap<ServiceId, Option<ServiceCheck>>,
+    objections: BTreeMap<ServiceId, Vec<String>>,
+    /// Services count where their ports else do.
+    by_service: bool,
 }
 
 /// What is kept of one Service.
@@ -27,10 +30,11 @@ struct Entry {
     rare: Option<Box<Rare>>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Rare {
     no_local: NoLocal,
     check: Option<ServiceCheck>,
+    objections: Vec<String>,
 }
 
 /// Sums over all Services.
@@ -40,6 +44,8 @@ pub struct Totals {
     pub rules: RuleCounts,
     /// Service ports that have endpoints, none of which may be used here.
     pub no_local: NoLocal,
+    /// Services of which the dataplane refuses a part.
+    pub objected: usize,
 }
 
 /// Service ports that have endpoints somewhere but none on this node, which their policy wants
@@ -77,7 +83,14 @@ impl Ledger {
             foundation: RuleCounts::default(),
             totals: Totals::default(),
             checks: BTreeMap::new(),
+            objections: BTreeMap::new(),
+            by_service: false,
         }
+    }
+
+    /// [`Totals::no_local`] counts Services rather than their ports, as IPVS mode does.
+    pub fn count_services(&mut self) {
+        self.by_service = true;
     }
 
     /// Only these IP families are served.
@@ -95,13 +108,30 @@ impl Ledger {
         std::mem::take(&mut self.checks)
     }
 
-    /// The facts about a Service that has this plan and consists of so many rules.
-    pub(super) fn facts(&self, plan: &ServicePlan, rules: RuleCounts) -> Facts {
+    /// What the dataplane refuses to do for Services, where that changed since the last call; empty
+    /// where it refuses nothing any more.
+    pub fn take_objections(&mut self) -> BTreeMap<ServiceId, Vec<String>> {
+        std::mem::take(&mut self.objections)
+    }
+
+    /// The facts about a Service that has this plan, consists of so many rules, and of which the
+    /// dataplane refuses so much.
+    pub(super) fn facts(
+        &self,
+        plan: &ServicePlan,
+        rules: RuleCounts,
+        objections: Vec<String>,
+    ) -> Facts {
         Facts {
             rules,
             rare: Rare {
-                no_local: NoLocal::of(plan),
+                no_local: if self.by_service {
+                    NoLocal::of(plan).by_service()
+                } else {
+                    NoLocal::of(plan)
+                },
                 check: ServiceCheck::of(plan, &self.families),
+                objections,
             },
             udp: plan.udp_frontends(),
         }
@@ -123,25 +153,29 @@ impl Ledger {
 
     fn enter_service(&mut self, id: &ServiceId, facts: Option<&Facts>) {
         let (rules, rare) = facts
-            .map(|facts| (facts.rules, facts.rare))
+            .map(|facts| (facts.rules, facts.rare.clone()))
             .unwrap_or_default();
         let old = match facts {
             Some(_) => {
-                let rare = (rare != Rare::default()).then(|| Box::new(rare));
+                let rare = (rare != Rare::default()).then(|| Box::new(rare.clone()));
                 self.services.insert(id.clone(), Entry { rules, rare })
             }
             None => self.services.remove(id),
         };
         let old = old.unwrap_or_default();
         let old_rare = old.rare.map(|rare| *rare).unwrap_or_default();
+        self.totals.rules += rules;
+        self.totals.rules -= old.rules;
+        let totals = &mut self.totals;
+        totals.no_local.replace(old_rare.no_local, rare.no_local);
+        totals.objected += usize::from(!rare.objections.is_empty());
+        totals.objected -= usize::from(!old_rare.objections.is_empty());
         if old_rare.check != rare.check {
             self.checks.insert(id.clone(), rare.check);
         }
-        self.totals.rules += rules;
-        self.totals.rules -= old.rules;
-        self.totals
-            .no_local
-            .replace(old_rare.no_local, rare.no_local);
+        if old_rare.objections != rare.objections {
+            self.objections.insert(id.clone(), rare.objections);
+        }
     }
 }
 
@@ -155,6 +189,14 @@ impl NoLocal {
             counts.external[family] += usize::from(lacks(port.external_unreachable()));
         }
         counts
+    }
+
+    /// Of one Service's ports, whether there is any.
+    fn by_service(self) -> Self {
+        Self {
+            internal: self.internal.map(|ports| ports.min(1)),
+            external: self.external.map(|ports| ports.min(1)),
+        }
     }
 
     fn replace(&mut self, old: Self, new: Self) {

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use viprule_dataplane::iptables::Settings;
 use viprule_service::model::Event;
 use viprule_source::kube::Trigger;
+use viprule_writer::iptables::Support;
 
 use crate::config::Resolved;
 
@@ -42,6 +42,6 @@ impl Happened {
 #[derive(Debug)]
 pub(super) struct NewSettings {
     pub(super) resolved: Resolved,
-    /// iptables mode's settings as this kernel can have them.
-    pub(super) dataplane: Settings,
+    /// What this kernel has.
+    pub(super) support: Support,
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::{self, Instant};
 use viprule_dataplane::iptables::DetectLocal;
-use viprule_dataplane::iptables::Settings;
 use viprule_service::model::Family;
 use viprule_service::plan::NodePortAddresses;
 use viprule_service::tracker::Tracker;
@@ -35,17 +34,18 @@ pub(super) struct Patience {
 
 impl Patience {
     /// What these settings need of a Node that comes from a cluster.
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(super) fn of(resolved: &Resolved) -> Self {
         let mut patience = Self {
             from_cluster: true,
             ..Self::default()
         };
-        patience.adapt(settings);
+        patience.adapt(resolved);
         patience
     }
 
     /// Settings are these now.
-    pub(super) fn adapt(&mut self, settings: &Settings) {
+    pub(super) fn adapt(&mut self, resolved: &Resolved) {
+        let settings = &resolved.iptables;
         let of = |needs: bool| self.from_cluster && needs;
         let addresses = of(settings.node_port_addresses == NodePortAddresses::Primary);
         let pod_cidrs = of(settings.detect_local == DetectLocal::NodeCidr);

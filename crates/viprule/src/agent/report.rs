@@ -42,6 +42,17 @@ pub struct Touched {
     pub removed: usize,
 }
 
+impl Touched {
+    pub(super) const fn nothing(share: String) -> Self {
+        Self {
+            share,
+            created: 0,
+            replaced: 0,
+            removed: 0,
+        }
+    }
+}
+
 impl Report {
     /// True where the kernel had it all.
     pub fn is_empty(&self) -> bool {

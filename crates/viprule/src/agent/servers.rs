@@ -3,14 +3,15 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
+use viprule_writer::ipvs::Counters;
 
 use crate::config::Effective;
-use crate::debug::{DebugEndpoint, Pages};
+use crate::debug::{DebugEndpoint, Fallible, Pages};
 use crate::health::{
     HealthEndpoint, ListenFailure, Moment, ProxyHealth, ServiceCheckOptions, ServiceChecks,
 };
 use crate::http::{BindError, Server, ServerOptions};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ServerOwners};
 
 /// The servers of an agent.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl Servers {
         effective: &Effective,
         health: &Arc<ProxyHealth>,
         metrics: &Arc<Metrics>,
+        owners: Option<ServerOwners>,
         failures: mpsc::UnboundedSender<ListenFailure>,
     ) -> anyhow::Result<Self> {
         let resolved = effective.resolve();
@@ -37,14 +39,17 @@ impl Servers {
         };
         let configz = Arc::new(RwLock::new(configz(effective)?));
         let shown = Arc::clone(&configz);
+        // Another mode takes a restart.
+        let mode = resolved.mode;
         let pages = Pages {
-            mode: Box::new(|| "iptables".to_owned()),
+            mode: Box::new(move || mode.as_str().to_owned()),
             config: Box::new(move || {
                 let shown = shown.read();
                 shown.unwrap_or_else(PoisonError::into_inner).clone()
             }),
             flags: flags(),
             version: env!("CARGO_PKG_VERSION"),
+            services: owners.map(services),
         };
         let endpoint = HealthEndpoint::new(health.clone(), metrics.clone(), Moment::now);
         let debug = DebugEndpoint::new(metrics.clone(), pages)?;
@@ -77,6 +82,14 @@ impl Servers {
             error = self.debug.failed() => ("FailedToStartMetricServer", error),
         }
     }
+}
+
+/// The counters of the Services that have these virtual servers.
+fn services(owners: ServerOwners) -> Fallible {
+    Arc::new(move || {
+        let counted = Counters::open()?.read()?;
+        Ok(owners.render(counted)?)
+    })
 }
 
 /// The document of `/configz` (contract 7).

@@ -2,20 +2,19 @@
 
 use std::net::IpAddr;
 
-use viprule_dataplane::iptables::Iptables;
+use viprule_dataplane::Dataplane;
+use viprule_service::model::Family;
 use viprule_service::plan::NodePortTargets;
-use viprule_writer::backend::HostWriter;
-use viprule_writer::iptables::probe;
 
-use super::telemetry::{Cause, Telemetry};
-use super::{Syncer, host_settings};
+use super::Syncer;
+use super::telemetry::Telemetry;
+use crate::config::Resolved;
 
 /// What was told last, so that only changes are.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
     /// What to think of a node without a Node object.
     eligible_alone: bool,
-    loopback_is_routed: bool,
     addresses: Option<Vec<IpAddr>>,
     targets: Option<[NodePortTargets; 2]>,
     eligible: Option<bool>,
@@ -31,30 +30,13 @@ impl Surroundings {
         }
     }
 
-    /// Makes the kernel ready for what is about to be written. Where it can't be, only node ports
-    /// on loopback don't work.
-    pub(super) fn prepare(&mut self, syncer: &Syncer<Iptables, HostWriter>, cause: &Cause) {
-        let options = syncer.dataplane().options();
-        // Whoever took rules away, or made the kernel refuse some, may have taken their counters.
-        if options.nfacct
-            && !matches!(cause, Cause::Start | Cause::Change)
-            && let Err(error) = probe(true)
-        {
-            tracing::warn!("rules that count may be refused: {error}");
-        }
-        if options.localhost_node_ports && !self.loopback_is_routed {
-            if let Err(error) = host_settings::ensure(options) {
-                tracing::error!(
-                    "node ports on loopback addresses do not work: {error}; set it on the host, \
-                     or set iptables.localhostNodePorts to false"
-                );
-            }
-            self.loopback_is_routed = true;
-        }
-    }
-
     /// Tells whoever depends on this node's facts.
-    pub(super) fn tell(&mut self, syncer: &Syncer<Iptables, HostWriter>, telemetry: &Telemetry) {
+    pub(super) fn tell<D: Dataplane, W>(
+        &mut self,
+        syncer: &Syncer<D, W>,
+        resolved: &Resolved,
+        telemetry: &Telemetry,
+    ) {
         let tracker = syncer.tracker();
         let addresses = &tracker.facts().local_addresses;
         if self.addresses.as_ref() != Some(addresses) {
@@ -63,10 +45,11 @@ impl Surroundings {
             }
             self.addresses = Some(addresses.clone());
         }
-        let targets = &syncer.dataplane().options().node_port_targets;
-        if self.targets.as_ref() != Some(targets) {
+        let chosen = &resolved.iptables.node_port_addresses;
+        let targets = Family::ALL.map(|family| chosen.targets(family, tracker.facts()));
+        if self.targets.as_ref() != Some(&targets) {
             telemetry.checks.set_targets(targets.clone());
-            self.targets = Some(targets.clone());
+            self.targets = Some(targets);
         }
         let eligible = tracker
             .node()

@@ -80,42 +80,36 @@ pub struct Syncer<D: Dataplane, W> {
     pub(super) owed: BTreeSet<FragmentId>,
     /// Nothing is desired any more.
     removing: bool,
+    pub(super) listener: Listener<D::Key>,
 }
 
-impl<D, W> Syncer<D, W>
-where
-    D: Dataplane,
-    W: Writer<Key = D::Key, Object = D::Object>,
-    Fingerprint: From<D::Object>,
-    Glimpse: From<D::Object>,
-{
-    /// A syncer that knows nothing of the kernel yet: [`Syncer::reconcile`] everything first.
-    pub fn new(tracker: Tracker, dataplane: D, writer: W) -> Self {
-        Self {
-            tracker,
-            dataplane,
-            writer,
-            books: Books::new(),
-            ledger: Ledger::new(),
-            cleaner: None,
-            found: None,
-            found_udp: Vec::new(),
-            quarantined: BTreeMap::new(),
-            stuck: BTreeMap::new(),
-            departed: BTreeSet::new(),
-            conflicts: Vec::new(),
-            owed: BTreeSet::new(),
-            removing: false,
+/// Who wants to know which objects of a Service the kernel has.
+pub(super) struct Listener<K>(Option<Box<Listen<K>>>);
+
+/// Is told of a Service, its objects so far, and its objects from now on.
+pub(super) type Listen<K> =
+    dyn FnMut(&ServiceId, &State<K, Fingerprint>, &State<K, Fingerprint>) + Send;
+
+impl<K> std::fmt::Debug for Listener<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Listener").field(&self.0.is_some()).finish()
+    }
+}
+
+impl<K> Listener<K> {
+    pub(super) fn tell(
+        &mut self,
+        id: &FragmentId,
+        before: &State<K, Fingerprint>,
+        after: &State<K, Fingerprint>,
+    ) {
+        if let (Some(listen), FragmentId::Service(service)) = (&mut self.0, id) {
+            listen(service, before, after);
         }
     }
+}
 
-    /// Lets a cleaner know of UDP Services' endpoints, so that it ends flows which lead to others.
-    #[must_use]
-    pub fn with_cleaner(mut self, cleaner: Cleaner) -> Self {
-        self.cleaner = Some(cleaner);
-        self
-    }
-
+impl<D: Dataplane, W> Syncer<D, W> {
     /// The cleaner, where there is one.
     pub fn cleaner(&self) -> Option<&Cleaner> {
         self.cleaner.as_ref()
@@ -149,6 +143,49 @@ where
     /// Services that the kernel refused, with its reasons. What was there of them before stays.
     pub fn quarantined(&self) -> &BTreeMap<ServiceId, String> {
         &self.quarantined
+    }
+}
+
+impl<D, W> Syncer<D, W>
+where
+    D: Dataplane,
+    W: Writer<Key = D::Key, Object = D::Object>,
+    Fingerprint: From<D::Object>,
+    Glimpse: From<D::Object>,
+{
+    /// A syncer that knows nothing of the kernel yet: [`Syncer::reconcile`] everything first.
+    pub fn new(tracker: Tracker, dataplane: D, writer: W) -> Self {
+        Self {
+            tracker,
+            dataplane,
+            writer,
+            books: Books::new(),
+            ledger: Ledger::new(),
+            cleaner: None,
+            found: None,
+            found_udp: Vec::new(),
+            quarantined: BTreeMap::new(),
+            stuck: BTreeMap::new(),
+            departed: BTreeSet::new(),
+            conflicts: Vec::new(),
+            owed: BTreeSet::new(),
+            removing: false,
+            listener: Listener(None),
+        }
+    }
+
+    /// Tells somebody which objects of a Service the kernel has, whenever that may have changed.
+    #[must_use]
+    pub(super) fn with_listener(mut self, listen: Box<Listen<D::Key>>) -> Self {
+        self.listener = Listener(Some(listen));
+        self
+    }
+
+    /// Lets a cleaner know of UDP Services' endpoints, so that it ends flows which lead to others.
+    #[must_use]
+    pub fn with_cleaner(mut self, cleaner: Cleaner) -> Self {
+        self.cleaner = Some(cleaner);
+        self
     }
 
     /// Takes an event. Nothing is written before the next [`Syncer::sync`].
@@ -233,6 +270,11 @@ where
     /// Changes the dataplane, and owes what is rendered otherwise from then on.
     fn owe(&mut self, change: impl FnOnce(&mut D, &NodeFacts) -> NodeEffect) {
         let effect = change(&mut self.dataplane, self.tracker.facts());
+        self.owe_for(effect);
+    }
+
+    /// Owes what such an effect means.
+    pub(super) fn owe_for(&mut self, effect: NodeEffect) {
         if effect >= NodeEffect::Foundation {
             self.owed
                 .extend([FragmentId::Foundation, FragmentId::Links]);
@@ -252,8 +294,15 @@ where
             self.writer.observe::<Fingerprint>(scope)?
         };
         self.take_changes();
-        let affected = self.books.correct(scope, seen);
-        self.owed.extend(affected);
+        let (dataplane, nothing) = (&mut self.dataplane, State::default());
+        let mut effect = NodeEffect::Nothing;
+        let changed = self.books.correct(scope, seen, |lost| {
+            if !D::ATOMIC {
+                effect = effect.max(dataplane.settled(&lost, &nothing));
+            }
+        });
+        self.owed.extend(changed);
+        self.owe_for(effect);
         if *scope == Scope::Everything {
             self.owed
                 .extend([FragmentId::Foundation, FragmentId::Links]);
@@ -276,7 +325,8 @@ where
     ) -> Result<State<D::Key, Fingerprint>, WriteError> {
         let seen = self.writer.observe::<Glimpse>(scope)?;
         self.found = Some(seen.len());
-        self.found_udp = seen.iter().filter_map(|(_, glimpse)| glimpse.udp).collect();
+        let served = |(key, glimpse): &(D::Key, Glimpse)| glimpse.udp.or(D::udp_frontend(key));
+        self.found_udp = seen.iter().filter_map(served).collect();
         let prints = seen.into_iter().map(|(key, glimpse)| (key, glimpse.print));
         Ok(prints.collect())
     }
@@ -297,14 +347,32 @@ where
         Ok(report)
     }
 
+    /// What the next transaction is to hold.
+    ///
+    /// Where it doesn't take effect as a whole, Services come first: what leads to them and what is
+    /// removed waits until they are there.
     fn pieces(&self) -> Vec<Piece<D::Key>> {
-        let owed = self.owed.iter().filter(|_| !self.removing);
-        let fragments = owed.cloned().map(Piece::Fragment);
+        let owed = || self.owed.iter().filter(|_| !self.removing).cloned();
+        if !D::ATOMIC {
+            let first = owed().filter(|id| *id != FragmentId::Links);
+            let first: Vec<_> = first.map(Piece::Fragment).collect();
+            if !first.is_empty() {
+                return first;
+            }
+        }
         let orphans = self.books.orphans().keys().rev();
-        let removable = orphans.filter(|key| key.is_removable() && !self.stuck.contains_key(key));
-        fragments
+        let removable = orphans.filter(|key| {
+            key.is_removable() && !self.stuck.contains_key(key) && !self.is_spared(key)
+        });
+        owed()
+            .map(Piece::Fragment)
             .chain(removable.cloned().map(Piece::Orphan))
             .collect()
+    }
+
+    /// True for what an operator wants to stay, unless everything is to go.
+    fn is_spared(&self, key: &D::Key) -> bool {
+        !self.removing && self.dataplane.spares(key)
     }
 
     fn refusal_lines(&self) -> Vec<String> {
@@ -330,7 +398,8 @@ where
                     return (State::default(), Note::Service(None));
                 };
                 let state = self.dataplane.service(&plan);
-                let facts = self.ledger.facts(&plan, count(&state));
+                let objections = self.dataplane.objections(&plan);
+                let facts = self.ledger.facts(&plan, count(&state), objections);
                 return (state, Note::Service(Some(facts)));
             }
         };
@@ -340,16 +409,22 @@ where
 }
 
 /// Everything that the plans ask for, with contents in full.
-pub fn desired<D: Dataplane>(dataplane: &D, tracker: &Tracker) -> State<D::Key, D::Object> {
-    let services = tracker
-        .services()
-        .into_iter()
-        .filter_map(|id| tracker.plan(&id));
-    let fragments = services.flat_map(|plan| dataplane.service(&plan).into_iter());
+pub fn desired<D: Dataplane + Clone>(dataplane: &D, tracker: &Tracker) -> State<D::Key, D::Object> {
+    // What leads to the Services may depend on what they have.
+    let mut dataplane = dataplane.clone();
+    let nothing = State::default();
+    let mut services = Vec::new();
+    for plan in tracker.services().iter().filter_map(|id| tracker.plan(id)) {
+        let fragment = dataplane.service(&plan);
+        if !D::ATOMIC {
+            let _nothing_is_rendered_yet = dataplane.settled(&nothing, &fragment.fingerprints());
+        }
+        services.extend(fragment);
+    }
     dataplane
         .foundation()
         .into_iter()
-        .chain(fragments)
+        .chain(services)
         .chain(dataplane.links())
         .collect()
 }

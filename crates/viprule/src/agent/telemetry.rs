@@ -1,5 +1,6 @@
 //! Tells whoever wants to know what the sync loop does: metrics, health, Kubernetes Events.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -88,7 +89,8 @@ impl EventSink {
 pub(super) struct Pending {
     /// When the oldest one arrived.
     since: Option<Instant>,
-    triggers: Vec<Trigger>,
+    /// When what they tell began, by Service.
+    triggers: BTreeMap<ServiceId, Vec<(Family, SystemTime)>>,
 }
 
 impl Telemetry {
@@ -110,11 +112,14 @@ impl Telemetry {
         for event in events {
             if let Event::SliceDeleted(slice) = event {
                 // Nobody waits for what is gone (contract 7).
-                pending.triggers.retain(|it| it.service != slice.service);
+                pending.triggers.remove(&slice.service);
             }
         }
         pending.since.get_or_insert(at);
-        pending.triggers.extend(triggers);
+        for trigger in triggers {
+            let of_service = pending.triggers.entry(trigger.service).or_default();
+            of_service.push((trigger.family, trigger.at));
+        }
     }
 
     /// A sync is asked for.
@@ -175,9 +180,9 @@ impl Telemetry {
         if let Some(since) = pending.since.take() {
             self.metrics.event_in_kernel(since.elapsed());
         }
-        for trigger in pending.triggers.drain(..) {
-            self.metrics
-                .network_programmed(trigger.family, trigger.at, time);
+        let triggers = std::mem::take(&mut pending.triggers);
+        for (family, at) in triggers.into_values().flatten() {
+            self.metrics.network_programmed(family, at, time);
         }
         self.metrics.written(&Writes {
             created: report.created,
@@ -208,6 +213,27 @@ impl Telemetry {
         }
         self.checks
             .apply(ledger.take_checks().into_iter().collect());
+        self.metrics.objected(totals.objected);
+        for (service, objections) in ledger.take_objections() {
+            self.objected(&service, &objections);
+        }
+    }
+
+    /// The dataplane refuses this of a Service now, and did not before.
+    fn objected(&self, service: &ServiceId, objections: &[String]) {
+        if objections.is_empty() {
+            tracing::info!(%service, "all of it is programmed again");
+        }
+        for objection in objections {
+            tracing::error!(%service, "not programmed: {objection}");
+            self.events.publish(
+                Regarding::Service(service.clone()),
+                Severity::Warning,
+                "NotProgrammed",
+                "SyncRules",
+                objection.clone(),
+            );
+        }
     }
 
     /// These Services are refused by the kernel now, with its reasons, and were not before.

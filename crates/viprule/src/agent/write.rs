@@ -1,7 +1,10 @@
 //! One transaction after the other, and what follows from the kernel's answers.
 
+use std::collections::{BTreeMap, HashMap};
+
 use viprule_dataplane::{
-    Content as _, Dataplane, Diff, Fingerprint, RuleCounts, Scope, State, diff,
+    Content as _, Dataplane, Diff, Fingerprint, NodeEffect, ObjectKey as _, RuleCounts, Scope,
+    State, diff,
 };
 use viprule_writer::{ApplyError, PartOf, Refusal, Tag, Writer};
 
@@ -9,6 +12,54 @@ use super::glimpse::Glimpse;
 use super::ledger::Note;
 use super::syncer::Piece;
 use super::{FragmentId, Report, SyncError, Syncer, Touched};
+
+/// What is staged in one transaction.
+#[derive(Debug)]
+struct Transaction<K> {
+    fragments: Vec<Written<K>>,
+    /// Objects that belong to no fragment, to be removed.
+    orphans: Vec<K>,
+    /// What is written already of what several fragments may want: keys and contents.
+    written: HashMap<Fingerprint, Fingerprint>,
+    /// What fragments let go and others may want.
+    released: BTreeMap<K, Released>,
+    /// What follows from fragments' having taken orphans over.
+    effect: NodeEffect,
+}
+
+/// An object that fragments of a transaction let go.
+#[derive(Debug)]
+struct Released {
+    content: Fingerprint,
+    /// How many of them.
+    fragments: u32,
+    /// The first one.
+    tag: Tag,
+    /// Its place in the transaction.
+    at: usize,
+}
+
+/// A fragment that is staged.
+#[derive(Debug)]
+struct Written<K> {
+    id: FragmentId,
+    digest: State<K, Fingerprint>,
+    note: Note,
+    touched: Touched,
+    rules: RuleCounts,
+}
+
+impl<K> Default for Transaction<K> {
+    fn default() -> Self {
+        Self {
+            fragments: Vec::new(),
+            orphans: Vec::new(),
+            written: HashMap::new(),
+            released: BTreeMap::new(),
+            effect: NodeEffect::Nothing,
+        }
+    }
+}
 
 impl<D, W> Syncer<D, W>
 where
@@ -83,7 +134,13 @@ where
                     // What is left of it is removed object by object.
                     self.ledger.enter(id, &Note::Service(None));
                     self.departed.insert(service.clone());
-                    return Ok(self.books.disown(id));
+                    let left = self.books.disown(id);
+                    self.listener.tell(id, &left, &State::default());
+                    if !D::ATOMIC {
+                        let effect = self.dataplane.settled(&left, &State::default());
+                        self.owe_for(effect);
+                    }
+                    return Ok(!left.is_empty());
                 }
                 if let Some(cleaner) = &self.cleaner {
                     cleaner.withdraw(service);
@@ -131,23 +188,14 @@ where
     /// One transaction.
     fn attempt(&mut self, pieces: &[Piece<D::Key>]) -> Result<Report, ApplyError<PartOf<W>>> {
         let mut report = Report::default();
-        let mut written = Vec::new();
-        let mut removed = Vec::new();
+        let mut transaction = Transaction::default();
         for (at, piece) in pieces.iter().enumerate() {
             let tag = Tag(u32::try_from(at).unwrap_or(u32::MAX));
             match piece {
                 Piece::Fragment(id) if self.owed.contains(id) => {
-                    let (desired, note) = self.render(id);
-                    let held = self.books.held(id, &desired);
-                    let digest = desired.fingerprints();
-                    // A start on a kernel that has it all should cost no more than looking.
-                    if held != digest {
-                        let diff = diff(&held, &desired);
-                        report.add(touched(id.to_string(), &diff));
-                        report.rules += rules::<D>(diff.writes.iter().map(|it| (it.key, it.new)));
-                        self.writer.stage(tag, &diff)?;
-                    }
-                    written.push((id.clone(), digest, note));
+                    let written = self.stage_fragment(tag, id, &mut transaction)?;
+                    report.rules += written.rules;
+                    transaction.fragments.push(written);
                 }
                 Piece::Orphan(key) if !self.stuck.contains_key(key) => {
                     // Adopted by a fragment meanwhile, or gone.
@@ -157,40 +205,144 @@ where
                     let deletes = vec![(key, print)];
                     let writes = Vec::new();
                     self.writer.stage(tag, &Diff { writes, deletes })?;
-                    removed.push(key);
+                    transaction.orphans.push(key.clone());
                 }
                 Piece::Fragment(_) | Piece::Orphan(_) => {}
             }
         }
-        report.add(Touched {
-            share: "leftovers".to_owned(),
-            created: 0,
-            replaced: 0,
-            removed: removed.len(),
-        });
-        self.announce_flows(&written);
+        self.stage_released(&mut transaction)?;
+        self.announce_flows(&transaction.fragments);
         let sent = self.writer.commit()?;
         report.transactions = sent.transactions;
         report.bytes = sent.bytes;
-        for (id, digest, note) in written {
+        self.settle(transaction, &mut report);
+        Ok(report)
+    }
+
+    /// Stages what turns a fragment into what it shall be, but for the removal of what others may
+    /// want as well.
+    fn stage_fragment(
+        &mut self,
+        tag: Tag,
+        id: &FragmentId,
+        transaction: &mut Transaction<D::Key>,
+    ) -> Result<Written<D::Key>, ApplyError<PartOf<W>>> {
+        let (desired, note) = self.render(id);
+        let (held, adopted) = self.books.held(id, &desired);
+        transaction.effect = transaction.effect.max(self.adopted(&adopted));
+        let digest = desired.fingerprints();
+        let mut written = Written {
+            touched: Touched::nothing(id.to_string()),
+            id: id.clone(),
+            digest,
+            note,
+            rules: RuleCounts::default(),
+        };
+        // A start on a kernel that has it all should cost no more than looking.
+        if held != written.digest {
+            let mut diff = diff(&held, &desired);
+            diff.writes.retain(|write| {
+                let common = write.key.is_common();
+                !common || {
+                    let (key, content) = (Fingerprint::of(write.key), write.new.fingerprint());
+                    transaction.written.insert(key, content) != Some(content)
+                }
+            });
+            let at = transaction.fragments.len();
+            diff.deletes.retain(|(key, content)| {
+                let common = key.is_common();
+                if common {
+                    let released = transaction.released.entry((*key).clone());
+                    let released = released.or_insert(Released {
+                        content: **content,
+                        fragments: 0,
+                        tag,
+                        at,
+                    });
+                    released.fragments += 1;
+                }
+                !common
+            });
+            written.touched = touched(id.to_string(), &diff);
+            written.rules = rules::<D>(diff.writes.iter().map(|it| (it.key, it.new)));
+            if !diff.is_empty() {
+                self.writer.stage(tag, &diff)?;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Stages the removal of what fragments of this transaction let go and no other one has.
+    fn stage_released(
+        &mut self,
+        transaction: &mut Transaction<D::Key>,
+    ) -> Result<(), ApplyError<PartOf<W>>> {
+        let mut released = std::mem::take(&mut transaction.released);
+        if released.is_empty() {
+            return Ok(());
+        }
+        for Written { digest, .. } in &transaction.fragments {
+            for (key, _) in digest.iter().filter(|(key, _)| key.is_common()) {
+                released.remove(key);
+            }
+        }
+        released.retain(|key, released| self.books.holders(key) <= released.fragments);
+        for (key, released) in released.iter().rev() {
+            let deletes = vec![(key, &released.content)];
+            let writes = Vec::new();
+            self.writer.stage(released.tag, &Diff { writes, deletes })?;
+            transaction.fragments[released.at].touched.removed += 1;
+        }
+        Ok(())
+    }
+
+    /// A transaction was committed.
+    fn settle(&mut self, transaction: Transaction<D::Key>, report: &mut Report) {
+        let nothing = State::default();
+        let mut effect = transaction.effect;
+        for written in transaction.fragments {
+            let Written {
+                id, digest, note, ..
+            } = written;
+            report.add(written.touched);
             self.owed.remove(&id);
             self.ledger.enter(&id, &note);
             self.update_flows(&id, note);
+            let before = self.books.own(&id).unwrap_or(&nothing);
+            if !D::ATOMIC {
+                effect = effect.max(self.dataplane.settled(before, &digest));
+            }
+            self.listener.tell(&id, before, &digest);
             self.books.settle(id, digest);
         }
-        for key in removed {
+        self.owe_for(effect);
+        report.add(Touched {
+            removed: transaction.orphans.len(),
+            ..Touched::nothing("leftovers".to_owned())
+        });
+        for key in &transaction.orphans {
             self.books.remove(key);
         }
         let orphans = self.books.orphans();
         self.stuck.retain(|key, _| orphans.contains_key(key));
-        Ok(report)
+    }
+
+    /// Nobody's objects became a fragment's.
+    fn adopted(&mut self, objects: &State<D::Key, Fingerprint>) -> NodeEffect {
+        if D::ATOMIC || objects.is_empty() {
+            return NodeEffect::Nothing;
+        }
+        let effect = self.dataplane.settled(&State::default(), objects);
+        // However the transaction ends.
+        self.owe_for(effect);
+        effect
     }
 
     /// Flows that the new rules make must not be taken for stale ones, however soon they come. What
     /// could not be written is announced anew with the next attempt, or withdrawn with the Service.
-    fn announce_flows<T>(&self, written: &[(FragmentId, T, Note)]) {
+    fn announce_flows(&self, written: &[Written<D::Key>]) {
         let Some(cleaner) = &self.cleaner else { return };
-        for (id, _, note) in written {
+        for Written { id, note, .. } in written {
             if let (FragmentId::Service(id), Note::Service(Some(facts))) = (id, note)
                 && !facts.udp.is_empty()
             {

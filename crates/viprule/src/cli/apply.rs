@@ -2,16 +2,15 @@
 
 use std::fmt::Write as _;
 
-use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::Iptables;
-use viprule_writer::backend::{HostWriter, choose};
-use viprule_writer::iptables::probe;
+use viprule_dataplane::{Fingerprint, Scope};
+use viprule_writer::Writer as _;
 
+use super::facility::{Facility, ObjectOf, OfIptables, OfIpvs};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::agent::{Report, Syncer, Touched, host_settings};
-use crate::config::Output;
+use crate::agent::{Glimpse, Report, Syncer, Touched};
+use crate::config::{Effective, Output, ProxyMode};
 
 /// Make the kernel right once, and print what was changed
 #[derive(Debug, clap::Args)]
@@ -23,18 +22,35 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
     let output = args.verb.output;
     let effective = args.verb.settings(given)?;
-    let tracker = input::load(&effective, Place::Here)?;
+    match effective.resolve().mode {
+        ProxyMode::Iptables => make_right::<OfIptables>(&effective, output),
+        ProxyMode::Ipvs => make_right::<OfIpvs>(&effective, output),
+    }
+}
+
+fn make_right<F: Facility>(effective: &Effective, output: Output) -> anyhow::Result<u8>
+where
+    Fingerprint: From<ObjectOf<F>>,
+    Glimpse: From<ObjectOf<F>>,
+{
+    let tracker = input::load(effective, Place::Here)?;
     let resolved = effective.resolve();
-    let settings = resolved.iptables_on(probe(true)?);
-    let backend = choose(resolved.backend.chosen())?.backend;
-    let writer = HostWriter::open(backend, &settings.families)?;
-    let dataplane = Iptables::new(settings, tracker.facts());
-    host_settings::ensure(dataplane.options())?;
+    let settings = F::settings_here(resolved, true)?;
+    let writer = F::open(resolved, &settings)?;
+    let dataplane = F::dataplane(settings, tracker.facts());
+    F::prepare(resolved, &dataplane)?;
+    print::objections(&dataplane, &tracker);
     let mut syncer = Syncer::new(tracker, dataplane, writer);
     let report = syncer.reconcile(Scope::Everything)?;
+    let tended = syncer.writer().tend()?;
     match output {
         Output::Text => print::text(&describe(&report))?,
         Output::Json => print::json(&report)?,
+    }
+    if tended.is_some()
+        && let Some(rest) = F::unfinished(syncer.writer())
+    {
+        print::note(&rest);
     }
     Ok(if report.refused.is_empty() {
         exit::OK

@@ -1,4 +1,4 @@
-//! Differences, printed chain by chain.
+//! Differences, printed kind by kind and chain by chain.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,18 +7,32 @@ use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
-use viprule_dataplane::Diff;
 use viprule_dataplane::iptables::{Key, Object, Place, place_of};
+use viprule_dataplane::{Diff, Write, ipvs};
+
+use super::facility::section_name;
 
 /// What differs.
 #[derive(Debug, Serialize)]
 pub(super) struct Changes {
     mode: &'static str,
     in_sync: bool,
+    /// IPVS mode's objects by kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sections: Vec<SectionChange>,
     chains: Vec<ChainChange>,
     /// What an earlier proxy left elsewhere, to be removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leavings: Vec<String>,
+}
+
+/// What differs among the objects that one tool tells of.
+#[derive(Debug, Serialize)]
+struct SectionChange {
+    section: &'static str,
+    #[serde(skip)]
+    heading: &'static str,
+    lines: Vec<Line>,
 }
 
 /// What differs in one chain.
@@ -30,7 +44,7 @@ struct ChainChange {
     lines: Vec<Line>,
 }
 
-/// One line of `iptables-save`.
+/// One line of a tool's output.
 #[derive(Debug, Serialize)]
 struct Line {
     op: Op,
@@ -64,7 +78,8 @@ pub(super) const fn family_name(family: Family) -> &'static str {
 }
 
 impl Changes {
-    pub(super) fn new(diff: &Diff<'_, Key, Object, Object>) -> Self {
+    /// What differs in iptables mode.
+    pub(super) fn of_chains(diff: &Diff<'_, Key, Object, Object>) -> Self {
         let mut chains: BTreeMap<_, ChainChange> = BTreeMap::new();
         let deletes = diff
             .deletes
@@ -92,8 +107,58 @@ impl Changes {
         Self {
             mode: "iptables",
             in_sync: diff.is_empty(),
+            sections: Vec::new(),
             chains,
             leavings: Vec::new(),
+        }
+    }
+
+    /// What differs in IPVS mode.
+    pub(super) fn of_ipvs(diff: &Diff<'_, ipvs::Key, ipvs::Object, ipvs::Object>) -> Self {
+        let mut sections: BTreeMap<ipvs::Section, Vec<Line>> = BTreeMap::new();
+        let mut chains = Diff {
+            writes: Vec::new(),
+            deletes: Vec::new(),
+        };
+        let mut add = |key: &ipvs::Key, op: Op, object: &ipvs::Object| {
+            let lines = sections.entry(ipvs::section(key)).or_default();
+            lines.extend(ipvs::line(key, object).map(|text| Line { op, text }));
+        };
+        // As the tools list them.
+        for (key, old) in diff.deletes.iter().rev() {
+            match (key, old) {
+                (ipvs::Key::Netfilter(key), ipvs::Object::Netfilter(old)) => {
+                    chains.deletes.push((key, old));
+                }
+                _ => add(key, Op::Remove, old),
+            }
+        }
+        for Write { key, old, new } in &diff.writes {
+            if let (ipvs::Key::Netfilter(key), ipvs::Object::Netfilter(new)) = (key, new) {
+                let old = match old {
+                    Some(ipvs::Object::Netfilter(old)) => Some(old),
+                    _ => None,
+                };
+                chains.writes.push(Write { key, old, new });
+                continue;
+            }
+            if let Some(old) = old {
+                add(key, Op::Remove, old);
+            }
+            add(key, Op::Add, new);
+        }
+        let sections = sections.into_iter().filter_map(|(section, lines)| {
+            Some(SectionChange {
+                section: section_name(section)?,
+                heading: section.heading().trim_start_matches("# "),
+                lines,
+            })
+        });
+        Self {
+            mode: "ipvs",
+            in_sync: diff.is_empty(),
+            sections: sections.collect(),
+            ..Self::of_chains(&chains)
         }
     }
 
@@ -111,6 +176,15 @@ impl Changes {
             return text;
         }
         let _ = writeln!(text, "--- {from}\n+++ {to}");
+        let mut add = |heading: &str, lines: &[Line]| {
+            let _ = writeln!(text, "@@ {heading} @@");
+            for Line { op, text: line } in lines {
+                let _ = writeln!(text, "{}{line}", op.sign());
+            }
+        };
+        for SectionChange { heading, lines, .. } in &self.sections {
+            add(heading, lines);
+        }
         for ChainChange {
             family,
             table,
@@ -118,10 +192,7 @@ impl Changes {
             lines,
         } in &self.chains
         {
-            let _ = writeln!(text, "@@ {family} {table} {chain} @@");
-            for Line { op, text: line } in lines {
-                let _ = writeln!(text, "{}{line}", op.sign());
-            }
+            add(&format!("{family} {table} {chain}"), lines);
         }
         if !self.leavings.is_empty() {
             let _ = writeln!(text, "@@ left by an earlier proxy @@");

@@ -6,6 +6,7 @@ mod changes;
 mod cleanup;
 mod completions;
 mod diff;
+mod facility;
 mod input;
 mod node;
 mod print;

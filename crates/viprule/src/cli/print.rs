@@ -3,6 +3,8 @@
 use std::io::{self, Write as _};
 
 use serde::Serialize;
+use viprule_dataplane::Dataplane;
+use viprule_service::tracker::Tracker;
 
 /// Prints text as it is.
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
@@ -25,4 +27,14 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 pub(super) fn note(line: &str) {
     // Nobody to tell where standard error is closed.
     let _ = writeln!(io::stderr(), "viprule: {line}");
+}
+
+/// Tells what the dataplane refuses to do.
+pub(super) fn objections<D: Dataplane>(dataplane: &D, tracker: &Tracker) {
+    for id in tracker.services() {
+        let plan = tracker.plan(&id);
+        for objection in plan.iter().flat_map(|plan| dataplane.objections(plan)) {
+            note(&format!("warning: service {id}: {objection}"));
+        }
+    }
 }

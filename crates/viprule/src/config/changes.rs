@@ -1,6 +1,9 @@
 //! What another configuration means for an agent that runs.
 
+use ipvs_netlink::Scheduler;
+
 use super::effective::Effective;
+use super::resolve::Ipvs;
 
 /// What differs between two configurations, by what has to be done about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,8 +14,11 @@ use super::effective::Effective;
 pub struct Changes {
     /// Plans: [`Resolved::plan`](super::Resolved::plan).
     pub plan: bool,
-    /// The dataplane's settings: [`Resolved::iptables`](super::Resolved::iptables).
+    /// The dataplane's settings: [`Resolved::iptables`](super::Resolved::iptables) and
+    /// [`Resolved::ipvs`](super::Resolved::ipvs).
     pub dataplane: bool,
+    /// The node's settings for IPVS mode, among those of [`Resolved::ipvs`](super::Resolved::ipvs).
+    pub ipvs_host: bool,
     /// When the kernel is written: [`Resolved::sync`](super::Resolved::sync).
     pub sync: bool,
     /// The log's filter: [`Resolved::log_level`](super::Resolved::log_level).
@@ -48,7 +54,14 @@ impl Changes {
         };
         let (was, is) = (&old.resolved, &new.resolved);
         changes.plan = was.plan != is.plan;
-        changes.dataplane = was.iptables != is.iptables;
+        changes.dataplane = was.iptables != is.iptables || was.ipvs != is.ipvs;
+        let host = |ipvs: &Ipvs| Ipvs {
+            scheduler: Scheduler::RR,
+            exclude_cidrs: Vec::new(),
+            drain_timeout: None,
+            ..ipvs.clone()
+        };
+        changes.ipvs_host = host(&was.ipvs) != host(&is.ipvs);
         changes.sync = was.sync != is.sync;
         changes.log_level = was.log_level != is.log_level;
         changes.conntrack = was.conntrack != is.conntrack;
@@ -73,7 +86,9 @@ fn keep(old: &Effective, new: &mut Effective) -> Vec<&'static str> {
         new.proxy.ipvs.clone_from(&old.proxy.ipvs);
         new.proxy.nftables.clone_from(&old.proxy.nftables);
         is.sync = was.sync;
+        is.mode = was.mode;
         is.iptables.clone_from(&was.iptables);
+        is.ipvs.clone_from(&was.ipvs);
     }
     if was.plan.node_name != is.plan.node_name {
         kept.push("hostnameOverride");

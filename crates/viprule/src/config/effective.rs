@@ -11,7 +11,7 @@ use super::proxy::KubeProxyConfiguration;
 use super::resolve::{self, Names, Resolved};
 
 /// Flags that count beside a configuration file: kube-proxy's (contract 8) and our own.
-const BESIDE_FILE: [&str; 24] = [
+const BESIDE_FILE: [&str; 25] = [
     "against",
     "boot-id-file",
     "cleanup",
@@ -20,6 +20,7 @@ const BESIDE_FILE: [&str; 24] = [
     "init-only",
     "ip-family",
     "iptables-backend",
+    "ipvs-drain-timeout",
     "log-flush-frequency",
     "log-json-info-buffer-size",
     "log-json-split-stream",

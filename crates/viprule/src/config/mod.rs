@@ -21,7 +21,7 @@ pub use changes::Changes;
 pub use duration::{GoDuration, NotADuration};
 pub use effective::{Effective, InputSource};
 pub use flags::{
-    ActionArgs, AgentArgs, DataplaneArgs, Flags, InputArgs, IpFamily, IptablesBackend,
+    ActionArgs, AgentArgs, DataplaneArgs, Flags, InputArgs, IpFamily, IptablesBackend, IpvsArgs,
     LoggingFormat, Output, SharedArgs, VersionArg,
 };
 pub use own::OwnSettings;
@@ -31,5 +31,5 @@ pub use proxy::{
     IptablesConfiguration, IpvsConfiguration, KubeProxyConfiguration, LoggingConfiguration,
     NftablesConfiguration, OutputRoutingOptions, Quantity, VModuleItem, WinkernelConfiguration,
 };
-pub use resolve::{Conntrack, NodeFit, Resolved, SyncPeriods};
+pub use resolve::{Conntrack, Ipvs, NodeFit, ProxyMode, Resolved, SyncPeriods};
 pub use watch::{Reloader, ReloaderError};

@@ -1,5 +1,6 @@
 //! Settings that kube-proxy doesn't have.
 
+use super::duration::GoDuration;
 use super::fields::fields;
 
 /// Its `apiVersion`.
@@ -19,6 +20,9 @@ fields! {
         pub iptables_backend: String = "iptablesBackend",
         /// `ipv4` and `ipv6`, or one; empty for those that this kernel has.
         pub ip_families: Vec<String> = "ipFamilies",
+        /// How long a destination of IPVS mode that is not wanted any more may wait for its
+        /// connections to end; 0 for as long as they last.
+        pub ipvs_drain_timeout: GoDuration = "ipvsDrainTimeout",
         /// `error`, `warn`, `info`, `debug`, `trace`, or directives for parts of the program;
         /// empty for what `logging.verbosity` says.
         pub log_level: String = "logLevel",

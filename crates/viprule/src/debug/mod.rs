@@ -22,6 +22,9 @@ const SCRAPES: usize = 2;
 /// A text that is asked for with each request, so that a reload shows.
 pub type Text = Box<dyn Fn() -> String + Send + Sync>;
 
+/// The same where it may go wrong.
+pub type Fallible = Arc<dyn Fn() -> anyhow::Result<String> + Send + Sync>;
+
 /// What the server shows beside metrics.
 pub struct Pages {
     /// `/proxyMode`: `iptables`.
@@ -32,6 +35,8 @@ pub struct Pages {
     pub flags: Vec<(String, String)>,
     /// The version that `/statusz` shows.
     pub version: &'static str,
+    /// `/metrics/services`, where the mode has such; may block.
+    pub services: Option<Fallible>,
 }
 
 /// Answers for `metricsBindAddress`. That the address may be empty, and nothing is served then,
@@ -72,6 +77,20 @@ impl DebugEndpoint {
         }
     }
 
+    /// Kept apart: there are as many as Services.
+    async fn services(&self) -> Reply {
+        let Some(services) = self.pages.services.clone() else {
+            return not_found();
+        };
+        // As above.
+        let _permit = self.scrapes.acquire().await;
+        match tokio::task::spawn_blocking(move || services()).await {
+            Ok(Ok(body)) => self.exposition(body),
+            Ok(Err(error)) => failed(&format!("{error:#}")),
+            Err(error) => failed(&error.to_string()),
+        }
+    }
+
     fn slis(&self, method: &Method) -> Reply {
         if method == Method::DELETE {
             self.slis.reset();
@@ -105,6 +124,7 @@ impl Handler for DebugEndpoint {
         let ok = |body| text(StatusCode::OK, body);
         match request.uri().path() {
             "/metrics" => self.metrics().await,
+            pages::SERVICES => self.services().await,
             "/metrics/slis" => self.slis(request.method()),
             "/healthz" => {
                 let (body, checked) = healthz::answer(request.uri().query().unwrap_or_default());
@@ -119,7 +139,11 @@ impl Handler for DebugEndpoint {
             "/flagz" => ok(pages::flagz(&self.pages.flags)),
             "/statusz" => {
                 let started = self.metrics.process_start_time();
-                ok(pages::statusz(started, self.pages.version))
+                ok(pages::statusz(
+                    started,
+                    self.pages.version,
+                    self.pages.services.is_some(),
+                ))
             }
             _ => not_found(),
         }

@@ -8,16 +8,20 @@ const NOTICE: &str = "Warning: This endpoint is not meant to be machine parseabl
                       formatting compatibility guarantees and is for debugging purposes only.";
 
 /// The paths that `/statusz` lists.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "/configz",
     "/flagz",
     "/healthz",
     "/healthz/ping",
     "/metrics",
+    SERVICES,
     "/metrics/slis",
     "/proxyMode",
     "/statusz",
 ];
+
+/// The one that not every mode has.
+pub(super) const SERVICES: &str = "/metrics/services";
 
 /// Flags and their values.
 pub(super) fn flagz(flags: &[(String, String)]) -> String {
@@ -32,7 +36,7 @@ pub(super) fn flagz(flags: &[(String, String)]) -> String {
 }
 
 /// What runs here and since when.
-pub(super) fn statusz(started: Option<u64>, version: &str) -> String {
+pub(super) fn statusz(started: Option<u64>, version: &str, has_services: bool) -> String {
     let started = started
         .and_then(|seconds| i64::try_from(seconds).ok())
         .and_then(|seconds| Timestamp::from_second(seconds).ok());
@@ -43,11 +47,13 @@ pub(super) fn statusz(started: Option<u64>, version: &str) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(page, "Started: {started}\nUp: {up:#}");
     }
+    let mut paths = PATHS.to_vec();
+    paths.retain(|path| has_services || *path != SERVICES);
     // As above.
     let _ = writeln!(
         page,
         "Binary version: {version}\nPaths: {}",
-        PATHS.join(" ")
+        paths.join(" ")
     );
     page
 }
@@ -65,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_status_says_since_when() {
-        let page = statusz(Some(1_763_871_558), "0.1.0");
+        let page = statusz(Some(1_763_871_558), "0.1.0", false);
         assert!(
             page.contains("\nStarted: 2025-11-23T04:19:18Z\nUp: "),
             "{page}"
@@ -74,6 +80,8 @@ mod tests {
             page.contains("\nBinary version: 0.1.0\nPaths: /configz "),
             "{page}"
         );
-        assert!(!statusz(None, "0.1.0").contains("Started"));
+        assert!(!page.contains(SERVICES));
+        let page = statusz(None, "0.1.0", true);
+        assert!(!page.contains("Started") && page.contains(SERVICES));
     }
 }

@@ -10,10 +10,12 @@ mod kernel;
 mod kube_proxy;
 mod own;
 mod process;
+mod services;
 mod slis;
 
 pub use build::BuildInfo;
 pub use own::Repair;
+pub use services::ServerOwners;
 pub use slis::Slis;
 
 use std::fmt;
@@ -105,7 +107,7 @@ impl Metrics {
     pub fn new(mode: MetricsMode, build: &BuildInfo) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let kube_proxy = KubeProxy::register(&registry, mode)?;
-        let own = Own::register(&registry)?;
+        let own = Own::register(&registry, mode)?;
         build::register(&registry, build)?;
         process::register(&registry)?;
         if mode == (MetricsMode::Iptables { nfacct: true }) {
@@ -260,6 +262,16 @@ impl Metrics {
     /// Services that the kernel refuses, as of now.
     pub fn quarantined(&self, services: usize) {
         self.own.quarantined.set(as_gauge(services));
+    }
+
+    /// Services of which the dataplane refuses a part, as it would harm the node, as of now.
+    pub fn objected(&self, services: usize) {
+        self.own.objected.set(as_gauge(services));
+    }
+
+    /// Destinations that are not wanted any more and still have connections, as of now (IPVS mode).
+    pub fn draining(&self, destinations: usize) {
+        self.own.draining.set(as_gauge(destinations));
     }
 
     /// A change is in the kernel this long after its event arrived.

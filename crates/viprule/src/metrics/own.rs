@@ -11,7 +11,7 @@ use prometheus::{
     exponential_buckets,
 };
 
-use super::Writes;
+use super::{MetricsMode, Writes};
 
 /// How a difference between the kernel and what we wrote was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(super) struct Own {
     pub(super) write_conflicts: IntCounter,
     pub(super) claim_conflicts: IntCounter,
     pub(super) quarantined: IntGauge,
+    pub(super) objected: IntGauge,
+    pub(super) draining: IntGauge,
     pub(super) event_to_kernel: Histogram,
     pub(super) watches: Watches,
     pub(super) relists: IntCounterVec,
@@ -53,9 +55,21 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(super) fn register(
+        registry: &Registry,
+        mode: MetricsMode,
+    ) -> Result<Self, prometheus::Error> {
+        let draining = IntGauge::with_opts(Opts::new(
+            "viprule_ipvs_draining_destinations",
+            "Destinations at weight 0 that wait for the end of their connections",
+        ))?;
+        if mode == MetricsMode::Ipvs {
+            registry.register(Box::new(draining.clone()))?;
+        }
         let counter =
             |name: &str, help: &str| add(registry, IntCounter::with_opts(Opts::new(name, help)));
+        let gauge =
+            |name: &str, help: &str| add(registry, IntGauge::with_opts(Opts::new(name, help)));
         let counters = |name: &str, help: &str, label: &str| {
             add(
                 registry,
@@ -97,13 +111,15 @@ impl Own {
                 "viprule_claim_conflicts_total",
                 "Addresses and ports that a Service lost to another one that claims them as well",
             )?,
-            quarantined: add(
-                registry,
-                IntGauge::with_opts(Opts::new(
-                    "viprule_quarantined_services",
-                    "Services that the kernel refuses and that are left out for that",
-                )),
+            quarantined: gauge(
+                "viprule_quarantined_services",
+                "Services that the kernel refuses and that are left out for that",
             )?,
+            objected: gauge(
+                "viprule_partly_programmed_services",
+                "Services of which a part is left out because it would harm the node",
+            )?,
+            draining,
             event_to_kernel: histogram(
                 "viprule_event_to_kernel_seconds",
                 "Time from the arrival of a change to the end of the transaction that has it",

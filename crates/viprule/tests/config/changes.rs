@@ -1,6 +1,8 @@
 //! What another file means for an agent that runs.
 
-use viprule::config::{Changes, Effective};
+use std::time::Duration;
+
+use viprule::config::{Changes, Effective, Ipvs, ProxyMode};
 
 use crate::support::{OWN_HEAD, Place};
 
@@ -128,16 +130,40 @@ fn what_takes_a_restart_is_named_and_stays() {
 
 #[test]
 fn the_mode_stays_with_all_that_it_decides() {
-    let place = Place::new("");
-    let before = place.load("").unwrap();
-    place.write("iptables: {masqueradeBit: 3, syncPeriod: 9s}\noomScoreAdj: 5\n");
-    let mut new = place.load("").unwrap();
-    // As a build with more modes would have it.
-    new.proxy.mode = "nftables".to_owned();
-    let (now, changes) = Changes::adopt(&before, new);
+    let (now, changes) = adopt(
+        "oomScoreAdj: 4",
+        "mode: ipvs\nipvs: {scheduler: lc, strictARP: true}\n\
+         iptables: {masqueradeBit: 3, syncPeriod: 9s}\noomScoreAdj: 5\n",
+    );
     assert_eq!(changes.restart, ["mode"]);
     assert_eq!(now.proxy.mode, "iptables");
+    assert_eq!(now.resolve().mode, ProxyMode::Iptables);
+    assert_eq!(now.resolve().ipvs, Ipvs::default());
+    let (before, _) = adopt("", "");
     assert_eq!(now.proxy.iptables, before.proxy.iptables);
     assert_eq!((changes.sync, changes.dataplane), (false, false));
-    assert!(changes.oom_score_adj);
+    assert!(changes.oom_score_adj && !changes.ipvs_host);
+}
+
+#[test]
+fn ipvs_settings_change_without_a_restart() {
+    let of = |fields: &str| {
+        let fields = format!("mode: ipvs\n{fields}");
+        let (now, changes) = adopt("mode: ipvs", &fields);
+        assert!(changes.restart.is_empty());
+        (now.resolve().ipvs.clone(), changes)
+    };
+    let (ipvs, changes) = of("ipvs: {scheduler: lc, excludeCIDRs: [10.0.0.0/8]}");
+    assert_eq!(
+        (ipvs.scheduler.as_str(), ipvs.exclude_cidrs.len()),
+        ("lc", 1)
+    );
+    assert!(changes.dataplane && !changes.ipvs_host);
+    for fields in ["strictARP: true", "tcpTimeout: 5m", "udpTimeout: 5s"] {
+        let (_, changes) = of(&format!("ipvs: {{{fields}}}"));
+        assert!(changes.ipvs_host, "{fields}");
+    }
+    let (ipvs, changes) = of(&format!("{OWN_HEAD}ipvsDrainTimeout: 9s"));
+    assert_eq!(ipvs.drain_timeout, Some(Duration::from_secs(9)));
+    assert!(changes.dataplane && !changes.ipvs_host);
 }

@@ -3,24 +3,29 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use viprule::config::{InputSource, NodeFit};
+use viprule::config::{InputSource, Ipvs, NodeFit, ProxyMode};
 use viprule_service::model::Family;
 
 use crate::support::{HEAD, OWN_HEAD, Place, of_file, of_flags};
 
 /// Fields and what has to be said about them.
-const WRONG: [(&str, &str); 43] = [
+const WRONG: [(&str, &str); 44] = [
     (
         "mode: ebpf",
         "mode: must be iptables, ipvs, nftables or empty",
     ),
     (
-        "mode: ipvs",
-        "mode: ipvs is not a mode of this build, which has iptables",
+        "mode: nftables",
+        "mode: nftables is not a mode of this build, which has iptables, ipvs",
     ),
     (
-        "mode: nftables",
-        "mode: nftables is not a mode of this build, which has iptables",
+        "mode: ipvs\nipvs: {scheduler: 'round robin'}",
+        "ipvs.scheduler: \"round robin\" is not a scheduler's name",
+    ),
+    (
+        "---\napiVersion: config.viprule.dev/v1alpha1\nkind: VipruleConfiguration\n\
+         ipvsDrainTimeout: -1s",
+        "ipvsDrainTimeout: must not be negative",
     ),
     ("mode: 3", "line 3: mode: must be a text, not 3"),
     (
@@ -248,8 +253,16 @@ fn flags_that_kube_proxy_checks_late_are_told_by_their_names() {
             "--metrics-bind-address: must be IP:port",
         ),
         (
-            "--proxy-mode=ipvs",
-            "--mode: ipvs is not a mode of this build",
+            "--proxy-mode=nftables",
+            "--mode: nftables is not a mode of this build",
+        ),
+        (
+            "--proxy-mode=ipvs --ipvs-scheduler=r%r",
+            "--ipvs-scheduler: \"r%r\" is not",
+        ),
+        (
+            "--ipvs-drain-timeout=-1s",
+            "--ipvs-drain-timeout: must not be negative",
         ),
         (
             "--feature-gates=NoSuchGate=true",
@@ -354,6 +367,54 @@ fn an_explicit_min_sync_period_counts_and_0_is_the_default() {
     assert_eq!(min("--iptables-min-sync-period=1s"), Duration::from_secs(1));
     // Another mode's flags don't count.
     assert_eq!(min("--ipvs-min-sync-period=5s"), Duration::ZERO);
+}
+
+#[test]
+fn ipvs_settings_count_in_their_mode() {
+    let fields = "ipvs: {scheduler: sh, excludeCIDRs: [10.9.0.0/16, fd00::/64], strictARP: true, \
+                  tcpTimeout: 15m, udpTimeout: 1m, syncPeriod: 10s, minSyncPeriod: 1s}\n";
+    let own = format!("{OWN_HEAD}ipvsDrainTimeout: 5m\nipFamilies: [ipv4]\n");
+    let effective = of_file(&format!(
+        "mode: ipvs\n{fields}clusterCIDR: 10.244.0.0/16\n{own}"
+    ));
+    let resolved = effective.unwrap().resolve().clone();
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+    let networks = ["10.9.0.0/16", "fd00::/64"].map(|text| text.parse().unwrap());
+    let expected = Ipvs {
+        scheduler: "sh".parse().unwrap(),
+        exclude_cidrs: networks.to_vec(),
+        strict_arp: true,
+        tcp_timeout: minutes(15),
+        tcp_fin_timeout: None,
+        udp_timeout: minutes(1),
+        drain_timeout: minutes(5),
+    };
+    assert_eq!(
+        (resolved.mode, &resolved.ipvs),
+        (ProxyMode::Ipvs, &expected)
+    );
+    assert_eq!(resolved.sync.period, Duration::from_secs(10));
+    let settings = resolved.ipvs_for(resolved.iptables.families.clone());
+    assert_eq!(settings.families, [nfnetlink::Family::Ipv4]);
+    assert_eq!(settings.detect_local, resolved.iptables.detect_local);
+    assert_eq!(settings.exclude_cidrs, networks);
+
+    // Another mode lets the connections end that this one had, and has no use for the rest.
+    let effective = of_file(&format!("{fields}{own}"));
+    let resolved = effective.unwrap().resolve().clone();
+    let expected = Ipvs {
+        drain_timeout: minutes(5),
+        ..Ipvs::default()
+    };
+    assert_eq!(
+        (resolved.mode, resolved.ipvs),
+        (ProxyMode::Iptables, expected)
+    );
+    let of_flags = of_flags("--proxy-mode=ipvs --ipvs-scheduler=mh --ipvs-drain-timeout=30s");
+    let resolved = of_flags.unwrap().resolve().clone();
+    assert_eq!(resolved.ipvs.scheduler.as_str(), "mh");
+    assert_eq!(resolved.ipvs.drain_timeout, Some(Duration::from_secs(30)));
+    assert_eq!(resolved.sync.min, Duration::ZERO);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The debug server's paths.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use netlink_batch::Socket;
 use nfnetlink::nfacct;
-use viprule::debug::{DebugEndpoint, Pages};
+use viprule::debug::{DebugEndpoint, Fallible, Pages};
 use viprule::http::{Server, ServerOptions};
 use viprule::metrics::MetricsMode;
 use viprule_dataplane::iptables::counter;
@@ -15,11 +17,16 @@ const AT: &str = "127.0.0.1:10249";
 const MODE: MetricsMode = MetricsMode::Iptables { nfacct: true };
 
 async fn serve() -> Server {
+    serve_with(None).await
+}
+
+async fn serve_with(services: Option<Fallible>) -> Server {
     let pages = Pages {
         mode: Box::new(|| "iptables".to_owned()),
         config: Box::new(|| "{\"kubeproxy.config.k8s.io\":{}}".to_owned()),
         flags: vec![("v".to_owned(), "2".to_owned())],
         version: "0.1.0",
+        services,
     };
     let endpoint = DebugEndpoint::new(metrics(MODE), pages).unwrap();
     let options = ServerOptions::new("metrics");
@@ -73,6 +80,36 @@ fn packet_counters_are_read_from_the_kernel() {
         assert!(text.contains(dropped), "{text}");
         let accepted = "\nkubeproxy_iptables_localhost_nodeports_accepted_packets_total 0\n";
         assert!(text.contains(accepted), "{text}");
+    });
+}
+
+#[test]
+fn counters_of_services_are_served_where_the_mode_has_them() {
+    in_namespace(|| async {
+        let server = serve().await;
+        assert_eq!(get(address(AT), "/metrics/services").await.status, 404);
+        drop(server);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let services: Fallible = Arc::new(move || match calls.fetch_add(1, Relaxed) {
+            0 => Ok("viprule_service_connections_total 1\n".to_owned()),
+            _ => Err(anyhow::anyhow!("the kernel is gone").context("reading counters")),
+        });
+        let _server = serve_with(Some(services)).await;
+        let answer = get(address(AT), "/metrics/services").await;
+        assert_eq!(answer.body, "viprule_service_connections_total 1\n");
+        let kind = answer.header("Content-Type").unwrap();
+        assert!(kind.starts_with("text/plain; version=0.0.4; charset=utf-8"));
+        let answer = get(address(AT), "/metrics/services").await;
+        assert_eq!(answer.status, 500);
+        let why = "reading counters: the kernel is gone";
+        assert!(answer.body.contains(why), "{}", answer.body);
+        // Nobody else's.
+        assert!(
+            !get(address(AT), "/metrics")
+                .await
+                .body
+                .contains("_service_connections")
+        );
     });
 }
 

@@ -58,6 +58,8 @@ fn everything(mode: MetricsMode) -> String {
     metrics.write_conflict();
     metrics.claim_conflict();
     metrics.quarantined(1);
+    metrics.objected(2);
+    metrics.draining(3);
     metrics.event_in_kernel(took);
     metrics.watch_heard("services", Instant::now());
     metrics.watch_relisted("services");
@@ -98,6 +100,8 @@ fn a_mode_serves_its_own_metrics_only() {
     assert!(nftables.contains("kubeproxy_sync_proxy_rules_nftables_sync_failures_total"));
     let ipvs = everything(MetricsMode::Ipvs);
     assert!(!ipvs.contains("sync_full_proxy_rules"));
+    let draining = "\nviprule_ipvs_draining_destinations 3\n";
+    assert!(ipvs.contains(draining) && !nftables.contains(draining));
 }
 
 #[test]
@@ -125,6 +129,7 @@ fn samples_have_kube_proxys_labels() {
         "viprule_sync_written_objects_sum 5",
         "viprule_repaired_objects_total{cause=\"notification\"} 3",
         "viprule_quarantined_services 1",
+        "viprule_partly_programmed_services 2",
         "viprule_write_conflicts_total 1",
         "viprule_claim_conflicts_total 1",
         "viprule_watch_relists_total{resource=\"services\"} 1",

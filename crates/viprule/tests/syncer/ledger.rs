@@ -74,6 +74,29 @@ fn health_checks_are_told_when_they_change() {
     assert_eq!(syncer.ledger().totals().no_local, NoLocal::default());
 }
 
+#[test]
+fn ipvs_mode_counts_services_where_others_count_their_ports() {
+    for (by_service, expected) in [(false, 2), (true, 1)] {
+        let mut syncer = synced();
+        if by_service {
+            syncer.ledger().count_services();
+        }
+        let Event::ServiceApplied(mut service) = local_load_balancer("a") else {
+            unreachable!("it is a Service");
+        };
+        let mut second = service.ports[0].clone();
+        (second.port, second.node_port) = (81, 0);
+        service.ports = [service.ports[0].clone(), second].into();
+        syncer.apply(Event::ServiceApplied(service));
+        syncer.sync().unwrap();
+        let no_local = syncer.ledger().totals().no_local;
+        assert_eq!(no_local.external, [expected, 0], "{by_service}");
+        syncer.apply(Event::ServiceDeleted(id("a")));
+        syncer.sync().unwrap();
+        assert_eq!(syncer.ledger().totals().no_local, NoLocal::default());
+    }
+}
+
 /// A foreign rule leads to its chain; the rest of it is removed.
 #[test]
 fn a_service_whose_chain_is_held_is_gone_all_the_same() {

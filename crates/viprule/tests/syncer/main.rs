@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod common;
 mod contention;
 mod flows;
+mod ipvs;
 mod ledger;
 mod leftovers;
+mod memory;
 mod paths;
 mod quarantine;
 mod sync;

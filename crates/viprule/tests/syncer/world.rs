@@ -128,6 +128,7 @@ pub(crate) fn service(name: &str) -> Event {
         internal_policy_local: false,
         external_policy_local: false,
         health_check_node_port: 0,
+        balancing: None,
     })
 }
 

@@ -21,9 +21,6 @@ pub struct AgentArgs {
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,
-    /// Settings of IPVS mode.
-    #[command(flatten)]
-    pub ipvs: IpvsArgs,
     /// Flags without effect.
     #[command(flatten)]
     pub idle: IdleArgs,
@@ -32,6 +29,10 @@ pub struct AgentArgs {
 /// When the kernel is written.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Sync")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "flags are called as their fields"
+)]
 pub struct SyncArgs {
     /// How often the kernel is checked without any change being known, such as 30s or 1m
     /// [default: 30s]
@@ -42,6 +43,15 @@ pub struct SyncArgs {
     /// [default: 0s]
     #[arg(long, value_name = "DURATION")]
     pub iptables_min_sync_period: Option<GoDuration>,
+
+    /// The same in IPVS mode, where this is also how often virtual servers and IP sets are read
+    /// [default: 30s]
+    #[arg(long, value_name = "DURATION", hide_short_help = true)]
+    pub ipvs_sync_period: Option<GoDuration>,
+
+    /// The same in IPVS mode [default: 0s]
+    #[arg(long, value_name = "DURATION", hide_short_help = true)]
+    pub ipvs_min_sync_period: Option<GoDuration>,
 }
 
 /// What is served.
@@ -136,52 +146,6 @@ pub struct LogArgs {
     /// The same as kube-proxy counts: 0 to 2 for info, 3 and 4 for debug, more for trace
     #[arg(long, value_name = "NUMBER", short = 'v')]
     pub v: Option<u32>,
-}
-
-/// Settings of IPVS mode.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "IPVS mode, not in this build")]
-#[expect(
-    clippy::struct_field_names,
-    reason = "flags are called as their fields"
-)]
-pub struct IpvsArgs {
-    /// As --iptables-sync-period
-    #[arg(long, value_name = "DURATION", hide_short_help = true)]
-    pub ipvs_sync_period: Option<GoDuration>,
-
-    /// As --iptables-min-sync-period
-    #[arg(long, value_name = "DURATION", hide_short_help = true)]
-    pub ipvs_min_sync_period: Option<GoDuration>,
-
-    /// The scheduler
-    #[arg(long, value_name = "NAME", hide_short_help = true)]
-    pub ipvs_scheduler: Option<String>,
-
-    /// Networks whose virtual servers are somebody else's
-    #[arg(
-        long,
-        value_name = "CIDR",
-        value_delimiter = ',',
-        hide_short_help = true
-    )]
-    pub ipvs_exclude_cidrs: Vec<String>,
-
-    /// Answer ARP only for addresses of the interface that was asked
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = value::boolean, hide_short_help = true)]
-    pub ipvs_strict_arp: Option<bool>,
-
-    /// Of idle TCP connections
-    #[arg(long, value_name = "DURATION", hide_short_help = true)]
-    pub ipvs_tcp_timeout: Option<GoDuration>,
-
-    /// Of TCP connections behind a FIN
-    #[arg(long, value_name = "DURATION", hide_short_help = true)]
-    pub ipvs_tcpfin_timeout: Option<GoDuration>,
-
-    /// Of UDP
-    #[arg(long, value_name = "DURATION", hide_short_help = true)]
-    pub ipvs_udp_timeout: Option<GoDuration>,
 }
 
 /// Flags that mean nothing here.

@@ -8,11 +8,11 @@ use super::value::{self, IptablesBackend};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Dataplane")]
 pub struct DataplaneArgs {
-    /// The kernel facility to write [default: iptables]
+    /// The kernel facility to write: iptables or ipvs [default: iptables]
     #[arg(long, visible_alias = "proxy-mode", value_name = "MODE", hide_possible_values = true,
           value_parser = value::names([
               ("iptables", "iptables chains"),
-              ("ipvs", "not in this build"),
+              ("ipvs", "IPVS virtual servers"),
               ("nftables", "not in this build"),
           ]))]
     pub mode: Option<String>,

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::agent::{HostArgs, IdleArgs, IpvsArgs, LogArgs, ServeArgs, SyncArgs};
-use super::{AgentArgs, DataplaneArgs, Flags, InputArgs};
+use super::agent::{HostArgs, IdleArgs, LogArgs, ServeArgs, SyncArgs};
+use super::{AgentArgs, DataplaneArgs, Flags, InputArgs, IpvsArgs};
 use crate::config::duration::GoDuration;
 use crate::config::own::OwnSettings;
 use crate::config::proxy::{Flush, KubeProxyConfiguration, LoggingConfiguration, VModuleItem};
@@ -13,6 +13,7 @@ impl Flags {
     pub(in crate::config) fn fill(&self, config: &mut KubeProxyConfiguration) {
         self.shared.input.fill(config);
         self.shared.dataplane.fill(config);
+        self.shared.ipvs.fill(config);
         if let Some(agent) = &self.agent {
             agent.fill(config);
         }
@@ -52,6 +53,10 @@ impl Flags {
             let names = dataplane.ip_family.iter().map(|family| family.name());
             own.ip_families = names.map(str::to_owned).collect();
         }
+        put(
+            self.shared.ipvs.ipvs_drain_timeout.as_ref(),
+            &mut own.ipvs_drain_timeout,
+        );
         let agent = self.agent.as_ref();
         put(
             agent.and_then(|agent| agent.log.log_level.as_ref()),
@@ -145,7 +150,6 @@ impl DataplaneArgs {
 impl AgentArgs {
     fn fill(&self, config: &mut KubeProxyConfiguration) {
         self.sync.fill(config);
-        self.ipvs.fill(config);
         self.serve.fill(config);
         self.host.fill(config);
         self.idle.fill(config);
@@ -168,17 +172,18 @@ impl SyncArgs {
             put(self.iptables_sync_period.as_ref(), period);
             put(self.iptables_min_sync_period.as_ref(), min);
         }
-    }
-}
-
-impl IpvsArgs {
-    fn fill(&self, config: &mut KubeProxyConfiguration) {
         let ipvs = &mut config.ipvs;
         put(self.ipvs_sync_period.as_ref(), &mut ipvs.sync_period);
         put(
             self.ipvs_min_sync_period.as_ref(),
             &mut ipvs.min_sync_period,
         );
+    }
+}
+
+impl IpvsArgs {
+    fn fill(&self, config: &mut KubeProxyConfiguration) {
+        let ipvs = &mut config.ipvs;
         put(self.ipvs_scheduler.as_ref(), &mut ipvs.scheduler);
         put_list(&self.ipvs_exclude_cidrs, &mut ipvs.exclude_cidrs);
         put(self.ipvs_strict_arp.as_ref(), &mut ipvs.strict_arp);

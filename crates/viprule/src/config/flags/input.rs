@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataplaneArgs, value};
+use super::{DataplaneArgs, IpvsArgs, value};
 
 /// What every verb takes that plans.
 #[derive(Debug, Clone, Default, Args)]
@@ -15,6 +15,9 @@ pub struct SharedArgs {
     /// How Services are put into the kernel.
     #[command(flatten)]
     pub dataplane: DataplaneArgs,
+    /// How IPVS mode works.
+    #[command(flatten)]
+    pub ipvs: IpvsArgs,
 }
 
 /// Where Services come from, for which node they are planned, and the configuration file.

@@ -7,6 +7,7 @@ mod agent;
 mod dataplane;
 mod fill;
 mod input;
+mod ipvs;
 mod value;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::path::Path;
 pub use agent::{ActionArgs, AgentArgs, VersionArg};
 pub use dataplane::{DataplaneArgs, IpFamily};
 pub use input::{InputArgs, SharedArgs};
+pub use ipvs::IpvsArgs;
 pub use value::{IptablesBackend, LoggingFormat, Output};
 
 /// All that the command line said.

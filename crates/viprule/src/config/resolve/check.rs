@@ -3,7 +3,7 @@
 use crate::config::problem::Problem;
 
 /// Fields and the flags that fill them.
-const FLAGS: [(&str, &str); 34] = [
+const FLAGS: [(&str, &str); 36] = [
     ("bindAddress", "bind-address"),
     ("clientConnection.burst", "kube-api-burst"),
     ("clusterCIDR", "cluster-cidr"),
@@ -35,10 +35,12 @@ const FLAGS: [(&str, &str); 34] = [
     ("iptablesBackend", "iptables-backend"),
     ("ipvs.excludeCIDRs", "ipvs-exclude-cidrs"),
     ("ipvs.minSyncPeriod", "ipvs-min-sync-period"),
+    ("ipvs.scheduler", "ipvs-scheduler"),
     ("ipvs.syncPeriod", "ipvs-sync-period"),
     ("ipvs.tcpFinTimeout", "ipvs-tcpfin-timeout"),
     ("ipvs.tcpTimeout", "ipvs-tcp-timeout"),
     ("ipvs.udpTimeout", "ipvs-udp-timeout"),
+    ("ipvsDrainTimeout", "ipvs-drain-timeout"),
     ("logLevel", "log-level"),
     ("logging.flushFrequency", "log-flush-frequency"),
     ("logging.format", "logging-format"),
@@ -81,6 +83,7 @@ impl Names {
             "hostnameOverride",
             "ipFamilies",
             "iptablesBackend",
+            "ipvsDrainTimeout",
             "logLevel",
         ];
         match flag {

@@ -3,12 +3,14 @@
 mod check;
 mod families;
 mod host;
+mod ipvs;
 mod logging;
 mod network;
 
 use std::net::SocketAddr;
 
 use nfnetlink::Family;
+use viprule_dataplane as dataplane;
 use viprule_dataplane::iptables::Settings;
 use viprule_service::plan::PlanConfig;
 use viprule_source::convert::parse_ip;
@@ -24,19 +26,43 @@ use check::Check;
 pub(super) use check::Names;
 pub use families::NodeFit;
 pub use host::{Conntrack, SyncPeriods};
+pub use ipvs::Ipvs;
 
 /// Modes that this build has.
-const MODES: [&str; 1] = ["iptables"];
+const MODES: [&str; 2] = ["iptables", "ipvs"];
 /// Modes that kube-proxy has on Linux.
 const KUBE_PROXY_MODES: [&str; 3] = ["iptables", "ipvs", "nftables"];
+
+/// The kernel facility that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// iptables chains.
+    Iptables,
+    /// IPVS virtual servers.
+    Ipvs,
+}
+
+impl ProxyMode {
+    /// As the configuration names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Ipvs => "ipvs",
+        }
+    }
+}
 
 /// Valid settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
+    /// The kernel facility that is written.
+    pub mode: ProxyMode,
     /// What plans depend on.
     pub plan: PlanConfig,
-    /// What iptables mode depends on.
+    /// What iptables mode depends on; much of it counts in every mode.
     pub iptables: Settings,
+    /// What IPVS mode alone depends on.
+    pub ipvs: Ipvs,
     /// The families were chosen by a setting rather than by what the kernel has.
     pub families_chosen: bool,
     /// Which implementation of iptables is written.
@@ -65,10 +91,31 @@ impl Resolved {
         let mut settings = self.iptables.clone();
         settings.nfacct = support.nfacct;
         settings.drop_invalid = !support.be_liberal;
-        if !self.families_chosen && !support.ipv6 {
-            settings.families.retain(|family| *family != Family::Ipv6);
-        }
+        settings.families = self.families_on(support);
         settings
+    }
+
+    /// The families that this kernel serves.
+    pub fn families_on(&self, support: Support) -> Vec<Family> {
+        let mut families = self.iptables.families.clone();
+        if !self.families_chosen && !support.ipv6 {
+            families.retain(|family| *family != Family::Ipv6);
+        }
+        families
+    }
+
+    /// IPVS mode's settings for these families.
+    pub fn ipvs_for(&self, families: Vec<Family>) -> dataplane::ipvs::Settings {
+        let shared = &self.iptables;
+        dataplane::ipvs::Settings {
+            families,
+            masquerade_bit: shared.masquerade_bit,
+            masquerade_all: shared.masquerade_all,
+            detect_local: shared.detect_local.clone(),
+            node_port_addresses: shared.node_port_addresses.clone(),
+            scheduler: self.ipvs.scheduler,
+            exclude_cidrs: self.ipvs.exclude_cidrs.clone(),
+        }
     }
 }
 
@@ -100,10 +147,10 @@ pub(super) fn resolve(
             "must be the minor version before, 1.35",
         );
     }
-    mode(&proxy.mode, check);
+    let mode = mode(&proxy.mode, check);
     let masquerade_bit = network::masquerade_bit(proxy, check);
     let sync = host::sync_periods(proxy, check);
-    network::ipvs(proxy, check);
+    let ipvs = ipvs::ipvs(proxy, own, check);
     let detect_local = network::detect_local(proxy, check);
     let node_port_addresses = network::node_port_addresses(
         proxy.node_port_addresses.as_deref().unwrap_or_default(),
@@ -125,6 +172,7 @@ pub(super) fn resolve(
         return Err(Vec::new());
     };
     Ok(Resolved {
+        mode,
         plan: PlanConfig {
             node_name,
             bind_address: bind_address.filter(|ip| !ip.is_unspecified()),
@@ -139,6 +187,7 @@ pub(super) fn resolve(
             node_port_addresses,
             ..Settings::default()
         },
+        ipvs,
         families_chosen: !own.ip_families.is_empty(),
         backend,
         sync,
@@ -182,7 +231,7 @@ fn node_name(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) -> String {
     name
 }
 
-fn mode(mode: &str, check: &mut Check<'_>) {
+fn mode(mode: &str, check: &mut Check<'_>) -> ProxyMode {
     if !KUBE_PROXY_MODES.contains(&mode) {
         let known = KUBE_PROXY_MODES.join(", ");
         check.wrong(
@@ -195,6 +244,11 @@ fn mode(mode: &str, check: &mut Check<'_>) {
             "mode",
             format!("{mode} is not a mode of this build, which has {modes}"),
         );
+    }
+    if mode == ProxyMode::Ipvs.as_str() {
+        ProxyMode::Ipvs
+    } else {
+        ProxyMode::Iptables
     }
 }
 

@@ -6,7 +6,6 @@ use viprule_service::plan::NodePortAddresses;
 use viprule_source::convert::{parse_ip, parse_range};
 
 use super::Check;
-use super::host::not_negative;
 use crate::config::proxy::KubeProxyConfiguration;
 
 /// Longest interface name, bytes (`IFNAMSIZ` less the NUL).
@@ -27,20 +26,6 @@ pub(super) fn masquerade_bit(proxy: &KubeProxyConfiguration, check: &mut Check<'
         return bit("nftables.masqueradeBit", proxy.nftables.masquerade_bit);
     }
     of_iptables
-}
-
-/// What IPVS mode alone takes, which is checked in it alone.
-pub(super) fn ipvs(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) {
-    if proxy.mode != "ipvs" {
-        return;
-    }
-    let ipvs = &proxy.ipvs;
-    not_negative("ipvs.tcpTimeout", ipvs.tcp_timeout, check);
-    not_negative("ipvs.tcpFinTimeout", ipvs.tcp_fin_timeout, check);
-    not_negative("ipvs.udpTimeout", ipvs.udp_timeout, check);
-    for (index, text) in ipvs.exclude_cidrs.iter().flatten().enumerate() {
-        network(&format!("ipvs.excludeCIDRs[{index}]"), text, check);
-    }
 }
 
 /// How local pods are recognised (contract 1.8).
@@ -94,7 +79,7 @@ fn cluster_cidr(text: &str, check: &mut Check<'_>) -> Option<Vec<IpNet>> {
     Some(networks)
 }
 
-fn network(field: &str, text: &str, check: &mut Check<'_>) -> Option<IpNet> {
+pub(super) fn network(field: &str, text: &str, check: &mut Check<'_>) -> Option<IpNet> {
     check.some(field, parse_range(text), || match parse_ip(text) {
         Some(ip) => format!("{text} needs a prefix length, as {}", IpNet::from(ip)),
         None => format!("{text:?} is not a network such as 10.244.0.0/16"),

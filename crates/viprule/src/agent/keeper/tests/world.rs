@@ -1,0 +1,308 @@
+//! A keeper in front of a kernel in memory.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args as _, Command, FromArgMatches as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, LocalSet};
+use viprule_dataplane::iptables::{Iptables, Key, Kind, Object, Part, Settings, Table};
+use viprule_dataplane::{Diff, Scope, State};
+use viprule_service::model::{
+    Conditions, Endpoint, EndpointSlice, Event, Family, Protocol, Service, ServiceId, ServicePort,
+    ServiceType, SliceId, SlicePort,
+};
+use viprule_service::plan::PlanConfig;
+use viprule_service::tracker::Tracker;
+use viprule_testkit::fake::Kernel;
+use viprule_writer::conntrack::Cleaner;
+use viprule_writer::iptables::Support;
+use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
+
+use super::super::{Keeper, Timing};
+use crate::agent::Syncer;
+use crate::agent::mode::Mode;
+use crate::agent::news::{Happened, NewSettings, News};
+use crate::agent::patience::Patience;
+use crate::agent::surroundings::Surroundings;
+use crate::agent::telemetry::{Cause, EventSink, Pending, Telemetry};
+use crate::config::{AgentArgs, Effective, Flags, Resolved, SharedArgs};
+use crate::health::{ProxyHealth, ServiceCheckOptions, ServiceChecks};
+use crate::metrics::{BuildInfo, Metrics, MetricsMode};
+
+pub(super) const NAT: Table = Table {
+    family: nfnetlink::Family::Ipv4,
+    kind: Kind::Nat,
+};
+
+/// What the keeper sees, and what tests change.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub(super) kernel: RefCell<Kernel>,
+    /// Looks at the whole kernel.
+    pub(super) looks: Cell<usize>,
+    /// Looks fail so.
+    pub(super) broken: RefCell<Option<WriteError>>,
+    /// What nobody tells of.
+    pub(super) unwatched: RefCell<Option<Part>>,
+    pub(super) tended: Cell<usize>,
+    /// What tending answers; nothing when there are no more answers.
+    pub(super) tend: RefCell<VecDeque<Result<Option<Duration>, WriteError>>>,
+    pub(super) taken_over: Cell<usize>,
+    pub(super) take_over: RefCell<VecDeque<Option<Duration>>>,
+    /// Causes of attempts.
+    pub(super) causes: RefCell<Vec<&'static str>>,
+}
+
+#[derive(Debug)]
+struct Memory(Rc<World>);
+
+impl Writer for Memory {
+    type Key = Key;
+    type Object = Object;
+
+    fn observe<V: From<Object>>(
+        &mut self,
+        scope: &Scope<Part>,
+    ) -> Result<State<Key, V>, WriteError> {
+        if let Some(error) = &*self.0.broken.borrow() {
+            return Err(error.clone());
+        }
+        if *scope == Scope::Everything {
+            self.0.looks.set(self.0.looks.get() + 1);
+        }
+        self.0.kernel.borrow_mut().observe(scope)
+    }
+
+    fn stage<A>(
+        &mut self,
+        tag: Tag,
+        diff: &Diff<'_, Key, A, Object>,
+    ) -> Result<(), ApplyError<Part>> {
+        self.0.kernel.borrow_mut().stage(tag, diff)
+    }
+
+    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+        self.0.kernel.borrow_mut().commit()
+    }
+
+    /// Nobody tells of anything.
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+        Ok(ForeignChanges {
+            scope: Scope::nothing(),
+            by: Vec::new(),
+        })
+    }
+
+    fn unwatched(&self) -> Scope<Part> {
+        Scope::Parts(self.0.unwatched.borrow().iter().copied().collect())
+    }
+
+    fn tend(&mut self) -> Result<Option<Duration>, WriteError> {
+        self.0.tended.set(self.0.tended.get() + 1);
+        self.0.tend.borrow_mut().pop_front().unwrap_or(Ok(None))
+    }
+}
+
+#[derive(Debug)]
+struct Fake(Rc<World>);
+
+impl Mode for Fake {
+    type Dataplane = Iptables;
+    type Writer = Memory;
+
+    fn adopt(&mut self, news: &NewSettings, _: &mut Memory) -> Settings {
+        news.resolved.iptables.clone()
+    }
+
+    fn prepare(&mut self, _: &Iptables, cause: &Cause) {
+        self.0.causes.borrow_mut().push(cause.as_str());
+    }
+
+    fn take_over(&mut self, _: Option<&Cleaner>, _: &Telemetry) -> Option<Duration> {
+        self.0.taken_over.set(self.0.taken_over.get() + 1);
+        self.0.take_over.borrow_mut().pop_front().flatten()
+    }
+}
+
+/// A keeper that runs, and what it is told by.
+pub(super) struct Kept {
+    news: mpsc::Sender<News>,
+    stop: Option<oneshot::Sender<()>>,
+    pub(super) task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Kept {
+    /// Starts one that knows nothing yet. To be called within [`run`].
+    pub(super) fn start(world: &Rc<World>) -> Self {
+        let (news, inbox) = mpsc::channel(64);
+        let (conflicts, _) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let tracker = Tracker::new(PlanConfig {
+            node_name: "node-0".to_owned(),
+            bind_address: None,
+            allow_external_ips: true,
+        });
+        let dataplane = Iptables::new(Settings::default(), tracker.facts());
+        let keeper = Keeper {
+            syncer: Syncer::new(tracker, dataplane, Memory(world.clone())),
+            mode: Fake(world.clone()),
+            inbox,
+            conflicts,
+            telemetry: telemetry(),
+            surroundings: Surroundings::new(true),
+            resolved: resolved(),
+            patience: Patience::default(),
+            timing: Timing::new(),
+            refused: std::collections::BTreeSet::new(),
+            ready: false,
+            owes: false,
+            pending: Pending::default(),
+        };
+        Self {
+            news,
+            stop: Some(stop),
+            task: tokio::task::spawn_local(keeper.keep(stopped)),
+        }
+    }
+
+    /// Starts one that knows these Services and has written them.
+    pub(super) async fn synced(world: &Rc<World>, services: &[&str]) -> Self {
+        let kept = Self::start(world);
+        for name in services {
+            kept.tell(service(name)).await;
+        }
+        kept.complete().await;
+        kept
+    }
+
+    pub(super) async fn tell(&self, events: Vec<Event>) {
+        self.send(News::Events(Happened::now(events))).await;
+    }
+
+    pub(super) async fn complete(&self) {
+        self.send(News::Complete).await;
+    }
+
+    /// New settings.
+    pub(super) async fn set(&self, change: impl FnOnce(&mut Resolved)) {
+        let mut resolved = resolved();
+        change(&mut resolved);
+        let support = Support {
+            ipv6: true,
+            nfacct: true,
+            be_liberal: false,
+        };
+        let settings = NewSettings { resolved, support };
+        self.send(News::Settings(Box::new(settings))).await;
+    }
+
+    /// Sends news and lets the keeper have it.
+    async fn send(&self, news: News) {
+        self.news.send(news).await.unwrap();
+        // Time stands still, so that nothing else happens.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(super) async fn stop(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+/// Runs a test on a clock that goes on when everybody sleeps.
+pub(super) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(LocalSet::new().run_until(test));
+}
+
+fn telemetry() -> Telemetry {
+    let mode = MetricsMode::Iptables { nfacct: false };
+    let (failures, _) = mpsc::unbounded_channel();
+    Telemetry {
+        families: Family::ALL.to_vec(),
+        metrics: Arc::new(Metrics::new(mode, &BuildInfo::of_this_program()).unwrap()),
+        health: Arc::new(ProxyHealth::new(Duration::from_secs(60))),
+        checks: Arc::new(ServiceChecks::start(ServiceCheckOptions::new(
+            None, failures,
+        ))),
+        events: EventSink::default(),
+    }
+}
+
+/// The defaults: looks every 30 s, syncs at once.
+fn resolved() -> Resolved {
+    let command = AgentArgs::augment_args(SharedArgs::augment_args(Command::new("run")));
+    let words = ["run", "--hostname-override=node-0"];
+    let matches = command.try_get_matches_from(words).unwrap();
+    let flags = Flags {
+        shared: SharedArgs::from_arg_matches(&matches).unwrap(),
+        agent: Some(AgentArgs::from_arg_matches(&matches).unwrap()),
+        given: vec!["hostname-override".to_owned()],
+    };
+    Effective::load(&flags).unwrap().resolved
+}
+
+/// A Service with one port and one endpoint.
+pub(super) fn service(name: &str) -> Vec<Event> {
+    let id = ServiceId::new("shop", name).unwrap();
+    let last = name.bytes().next().unwrap();
+    let (name, protocol, port): (Box<str>, _, _) = ("http".into(), Protocol::Tcp, 80);
+    let service = Service {
+        id: id.clone(),
+        kind: ServiceType::ClusterIp,
+        cluster_ips: [IpAddr::from([10, 1, 0, last])].into(),
+        ports: [ServicePort {
+            name: name.clone(),
+            protocol,
+            port,
+            node_port: 0,
+        }]
+        .into(),
+        external_ips: [].into(),
+        load_balancer_ips: [].into(),
+        source_ranges: [].into(),
+        affinity_seconds: None,
+        internal_policy_local: false,
+        external_policy_local: false,
+        health_check_node_port: 0,
+        balancing: None,
+    };
+    let slice = EndpointSlice {
+        id: SliceId::new(id, "one").unwrap(),
+        family: Family::Ipv4,
+        ports: [SlicePort {
+            name,
+            protocol,
+            port: 8080,
+        }]
+        .into(),
+        endpoints: [Endpoint {
+            address: IpAddr::from([10, 244, 0, last]),
+            conditions: Conditions::default(),
+            node: None,
+            hints: None,
+        }]
+        .into(),
+    };
+    vec![Event::ServiceApplied(service), Event::SliceApplied(slice)]
+}
+
+impl World {
+    /// True where the kernel has rules of this Service.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let rules = self.kernel.borrow().rules(NAT, "KUBE-SERVICES");
+        let text = format!("shop/{name}:http");
+        rules.iter().any(|rule| rule.contains(&text))
+    }
+}

@@ -1,0 +1,46 @@
+//! IPVS mode.
+
+use std::time::Duration;
+
+use viprule_dataplane::ipvs::{Ipvs, Settings};
+use viprule_writer::conntrack::Cleaner;
+use viprule_writer::ipvs::IpvsWriter;
+
+use super::Mode;
+use crate::agent::news::NewSettings;
+use crate::agent::takeover::Takeover;
+use crate::agent::telemetry::{Cause, Telemetry};
+
+/// IPVS mode.
+#[derive(Debug)]
+pub(in crate::agent) struct IpvsMode {
+    takeover: Takeover,
+}
+
+impl IpvsMode {
+    pub(in crate::agent) fn new(takeover: Takeover) -> Self {
+        Self { takeover }
+    }
+}
+
+impl Mode for IpvsMode {
+    type Dataplane = Ipvs;
+    type Writer = IpvsWriter;
+
+    fn adopt(&mut self, news: &NewSettings, writer: &mut IpvsWriter) -> Settings {
+        let resolved = &news.resolved;
+        writer.set_drain_timeout(resolved.ipvs.drain_timeout);
+        resolved.ipvs_for(resolved.families_on(news.support))
+    }
+
+    /// What it takes is made at the start.
+    fn prepare(&mut self, _: &Ipvs, _: &Cause) {}
+
+    fn tended(&self, writer: &IpvsWriter, telemetry: &Telemetry) {
+        telemetry.metrics.draining(writer.draining());
+    }
+
+    fn take_over(&mut self, cleaner: Option<&Cleaner>, telemetry: &Telemetry) -> Option<Duration> {
+        self.takeover.go_on(cleaner, telemetry)
+    }
+}

@@ -1,0 +1,49 @@
+//! What the sync loop does otherwise in each mode.
+
+mod iptables;
+mod ipvs;
+
+pub(super) use iptables::IptablesMode;
+pub(super) use ipvs::IpvsMode;
+
+use std::time::Duration;
+
+use viprule_dataplane::Dataplane;
+use viprule_writer::Writer;
+use viprule_writer::conntrack::Cleaner;
+
+use super::Syncer;
+use super::news::NewSettings;
+use super::telemetry::{Cause, Telemetry};
+
+/// A mode's dataplane.
+pub(super) type DataplaneOf<M> = <M as Mode>::Dataplane;
+/// What identifies its objects.
+pub(super) type KeyOf<M> = <DataplaneOf<M> as Dataplane>::Key;
+/// What they say.
+pub(super) type ObjectOf<M> = <DataplaneOf<M> as Dataplane>::Object;
+/// What an operator sets.
+pub(super) type SettingsOf<M> = <DataplaneOf<M> as Dataplane>::Settings;
+/// The syncer that writes them.
+pub(super) type SyncerOf<M> = Syncer<DataplaneOf<M>, <M as Mode>::Writer>;
+
+/// What the sync loop does otherwise in each mode.
+pub(super) trait Mode {
+    /// How plans are expressed.
+    type Dataplane: Dataplane;
+    /// How that gets into the kernel.
+    type Writer: Writer<Key = KeyOf<Self>, Object = ObjectOf<Self>>;
+
+    /// New settings as this kernel can have them. What is not the dataplane's takes effect at once.
+    fn adopt(&mut self, news: &NewSettings, writer: &mut Self::Writer) -> SettingsOf<Self>;
+
+    /// Makes the kernel ready for what is about to be written.
+    fn prepare(&mut self, dataplane: &Self::Dataplane, cause: &Cause);
+
+    /// The writer has gone on with what takes time.
+    fn tended(&self, _writer: &Self::Writer, _telemetry: &Telemetry) {}
+
+    /// Removes what another proxy left in places that this mode does not write. To be called after
+    /// each sync that put everything right, and when the answer says.
+    fn take_over(&mut self, cleaner: Option<&Cleaner>, telemetry: &Telemetry) -> Option<Duration>;
+}

@@ -1,0 +1,179 @@
+//! The thread that owns the kernel, and what was found there before it starts.
+
+use std::collections::BTreeSet;
+use std::thread::{self, JoinHandle};
+
+use nfnetlink::Family;
+use tokio::sync::{mpsc, oneshot};
+use viprule_dataplane::family::in_plans;
+use viprule_dataplane::iptables::Iptables;
+use viprule_dataplane::ipvs::{self, Ipvs};
+use viprule_dataplane::{Fingerprint, State};
+use viprule_service::model::{self, ServiceId};
+use viprule_service::tracker::{Conflict, Tracker};
+use viprule_writer::backend::{Choice, HostWriter, choose};
+use viprule_writer::conntrack::Cleaner;
+use viprule_writer::iptables::Support;
+use viprule_writer::ipvs::IpvsWriter;
+
+use super::glimpse::Glimpse;
+use super::keeper::{Keeper, Timing};
+use super::mode::{IptablesMode, IpvsMode, Mode, ObjectOf, SyncerOf};
+use super::news::News;
+use super::patience::Patience;
+use super::surroundings::Surroundings;
+use super::takeover::Takeover;
+use super::telemetry::{Pending, Telemetry};
+use super::{Syncer, flows};
+use crate::config::{Effective, InputSource, ProxyMode};
+use crate::metrics::ServerOwners;
+
+/// What was found in this kernel.
+#[derive(Debug)]
+pub(super) struct KernelFacts {
+    pub(super) support: Support,
+    choice: Choice,
+    families: Vec<Family>,
+}
+
+impl KernelFacts {
+    pub(super) fn look(effective: &Effective, support: Support) -> anyhow::Result<Self> {
+        let resolved = effective.resolve();
+        if !support.nfacct && resolved.mode == ProxyMode::Iptables {
+            tracing::info!(
+                "this kernel has no nfacct counters: the rules that count go without them"
+            );
+        }
+        let choice = choose(resolved.backend.chosen())?;
+        tracing::info!(backend = %choice.backend, "iptables: {}", choice.reason);
+        for warning in &choice.warnings {
+            tracing::warn!("{warning}");
+        }
+        if resolved.mode == ProxyMode::Ipvs {
+            viprule_writer::ipvs::probe(choice.backend, &resolved.ipvs.scheduler)?;
+        }
+        Ok(Self {
+            support,
+            choice,
+            families: resolved.families_on(support),
+        })
+    }
+
+    pub(super) fn families(&self) -> Vec<model::Family> {
+        let families = self.families.iter();
+        families.map(|family| in_plans(*family)).collect()
+    }
+}
+
+/// All that the sync thread owns.
+pub(super) struct SyncThread {
+    pub(super) kernel: KernelFacts,
+    pub(super) effective: Effective,
+    pub(super) telemetry: Telemetry,
+    /// Where there are virtual servers: which Service they are of.
+    pub(super) owners: Option<ServerOwners>,
+    pub(super) inbox: mpsc::Receiver<News>,
+    pub(super) conflicts: mpsc::UnboundedSender<Conflict>,
+    pub(super) stopped: oneshot::Receiver<()>,
+}
+
+impl SyncThread {
+    pub(super) fn spawn(
+        self,
+        ended: oneshot::Sender<()>,
+    ) -> std::io::Result<JoinHandle<anyhow::Result<()>>> {
+        thread::Builder::new()
+            .name("viprule-sync".to_owned())
+            .spawn(move || {
+                // Whoever waits for the end hears of it even if this panics.
+                let _ended = ended;
+                self.keep()
+            })
+    }
+
+    fn keep(self) -> anyhow::Result<()> {
+        let resolved = self.effective.resolve();
+        let KernelFacts {
+            support,
+            choice,
+            families,
+        } = &self.kernel;
+        let takeover = Takeover::new(
+            resolved.mode,
+            choice.leftovers.then(|| choice.backend.other()),
+            resolved.ipvs.drain_timeout,
+        );
+        let tracker = Tracker::new(resolved.plan.clone());
+        match resolved.mode {
+            ProxyMode::Iptables => {
+                let writer = HostWriter::open(choice.backend, families)?;
+                let settings = resolved.iptables_on(*support);
+                let dataplane = Iptables::new(settings, tracker.facts());
+                let syncer = Syncer::new(tracker, dataplane, writer);
+                self.keep_in(IptablesMode::new(takeover), syncer)
+            }
+            ProxyMode::Ipvs => {
+                let mut writer = IpvsWriter::open(choice.backend, families)?;
+                writer.set_drain_timeout(resolved.ipvs.drain_timeout);
+                let settings = resolved.ipvs_for(families.clone());
+                let dataplane = Ipvs::new(settings, tracker.facts());
+                let mut syncer = Syncer::new(tracker, dataplane, writer);
+                syncer.ledger().count_services();
+                if let Some(owners) = self.owners.clone() {
+                    let tell = move |service: &ServiceId, before: &_, after: &_| {
+                        owners.changed(service, servers(before), servers(after));
+                    };
+                    syncer = syncer.with_listener(Box::new(tell));
+                }
+                self.keep_in(IpvsMode::new(takeover), syncer)
+            }
+        }
+    }
+
+    /// Runs the sync loop in a mode.
+    fn keep_in<M: Mode>(self, mode: M, syncer: SyncerOf<M>) -> anyhow::Result<()>
+    where
+        Fingerprint: From<ObjectOf<M>>,
+        Glimpse: From<ObjectOf<M>>,
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let resolved = self.effective.resolve();
+        let from_cluster = matches!(self.effective.input, InputSource::Cluster { .. });
+        let patience = if from_cluster {
+            Patience::of(resolved)
+        } else {
+            Patience::default()
+        };
+        let cleaner = Cleaner::spawn(flows::reporter(self.telemetry.clone()))?;
+        let mut syncer = syncer.with_cleaner(cleaner);
+        syncer.ledger().serve_only(self.telemetry.families.clone());
+        let keeper = Keeper {
+            syncer,
+            mode,
+            inbox: self.inbox,
+            conflicts: self.conflicts,
+            telemetry: self.telemetry,
+            surroundings: Surroundings::new(!from_cluster),
+            resolved: resolved.clone(),
+            patience,
+            timing: Timing::new(),
+            refused: BTreeSet::new(),
+            ready: false,
+            owes: false,
+            pending: Pending::default(),
+        };
+        runtime.block_on(keeper.keep(self.stopped))
+    }
+}
+
+/// The virtual servers among these objects.
+fn servers(
+    state: &State<ipvs::Key, Fingerprint>,
+) -> impl Iterator<Item = ipvs_netlink::ServerId> + '_ {
+    state.iter().filter_map(|(key, _)| match key {
+        ipvs::Key::Server(server) => Some(*server),
+        _ => None,
+    })
+}

@@ -1,0 +1,91 @@
+//! What IPVS mode alone takes.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use ipvs_netlink::Scheduler;
+
+use super::Check;
+use super::host::not_negative;
+use super::network::network;
+use crate::config::duration::GoDuration;
+use crate::config::own::OwnSettings;
+use crate::config::proxy::KubeProxyConfiguration;
+
+/// Settings of IPVS mode (contract 8); in other modes they have their defaults, but for
+/// `drain_timeout`, which counts for what IPVS mode left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ipvs {
+    /// For Services that ask for none.
+    pub scheduler: Scheduler,
+    /// Virtual servers on these addresses are never removed.
+    pub exclude_cidrs: Vec<IpNet>,
+    /// Answer ARP only for addresses of the interface that was asked.
+    pub strict_arp: bool,
+    /// Of idle TCP connections, whole seconds count; None leaves the kernel's.
+    pub tcp_timeout: Option<Duration>,
+    /// Of TCP connections behind a FIN.
+    pub tcp_fin_timeout: Option<Duration>,
+    /// Of UDP.
+    pub udp_timeout: Option<Duration>,
+    /// How long a destination that nobody wants any more may keep its connections; None for as long
+    /// as they last.
+    pub drain_timeout: Option<Duration>,
+}
+
+impl Default for Ipvs {
+    fn default() -> Self {
+        Self {
+            scheduler: Scheduler::RR,
+            exclude_cidrs: Vec::new(),
+            strict_arp: false,
+            tcp_timeout: None,
+            tcp_fin_timeout: None,
+            udp_timeout: None,
+            drain_timeout: None,
+        }
+    }
+}
+
+/// Checked in this mode alone, but for what is ours.
+pub(super) fn ipvs(
+    proxy: &KubeProxyConfiguration,
+    own: &OwnSettings,
+    check: &mut Check<'_>,
+) -> Ipvs {
+    let mut timeout = |field: &str, value: GoDuration| {
+        not_negative(field, value, check);
+        (!value.is_zero()).then(|| value.to_std())
+    };
+    let drain_timeout = timeout("ipvsDrainTimeout", own.ipvs_drain_timeout);
+    if proxy.mode != "ipvs" {
+        return Ipvs {
+            drain_timeout,
+            ..Ipvs::default()
+        };
+    }
+    let ipvs = &proxy.ipvs;
+    let tcp_timeout = timeout("ipvs.tcpTimeout", ipvs.tcp_timeout);
+    let tcp_fin_timeout = timeout("ipvs.tcpFinTimeout", ipvs.tcp_fin_timeout);
+    let udp_timeout = timeout("ipvs.udpTimeout", ipvs.udp_timeout);
+    let mut exclude_cidrs = Vec::new();
+    for (index, text) in ipvs.exclude_cidrs.iter().flatten().enumerate() {
+        exclude_cidrs.extend(network(&format!("ipvs.excludeCIDRs[{index}]"), text, check));
+    }
+    let scheduler = match ipvs.scheduler.as_str() {
+        "" => Scheduler::RR,
+        name => name.parse().unwrap_or_else(|error| {
+            check.wrong("ipvs.scheduler", format!("{error}"));
+            Scheduler::RR
+        }),
+    };
+    Ipvs {
+        scheduler,
+        exclude_cidrs,
+        strict_arp: ipvs.strict_arp,
+        tcp_timeout,
+        tcp_fin_timeout,
+        udp_timeout,
+        drain_timeout,
+    }
+}

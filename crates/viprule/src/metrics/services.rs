@@ -1,0 +1,154 @@
+//! What IPVS counts, by Service.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ipvs_netlink::{ServerId, Stats};
+use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
+use viprule_service::model::ServiceId;
+
+/// Which Service a virtual server is of. Whoever writes them keeps it up to date.
+#[derive(Debug, Clone, Default)]
+pub struct ServerOwners(Arc<RwLock<HashMap<ServerId, ServiceId>>>);
+
+impl ServerOwners {
+    /// A Service had the virtual servers `before` and has those `after`.
+    pub fn changed(
+        &self,
+        service: &ServiceId,
+        before: impl Iterator<Item = ServerId>,
+        after: impl Iterator<Item = ServerId>,
+    ) {
+        let mut owners = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for server in before {
+            // It may be another one's by now.
+            if owners.get(&server) == Some(service) {
+                owners.remove(&server);
+            }
+        }
+        owners.extend(after.map(|server| (server, service.clone())));
+    }
+
+    /// What these virtual servers count, summed by Service, in Prometheus' text format 0.0.4.
+    pub fn render(
+        &self,
+        counted: impl Iterator<Item = (ServerId, Stats)>,
+    ) -> Result<String, prometheus::Error> {
+        const SERVICE: [&str; 2] = ["namespace", "service"];
+        const DIRECTED: [&str; 3] = ["namespace", "service", "direction"];
+        // Made anew each time: a Service that is gone is not told of any more.
+        let registry = Registry::new();
+        let add = |name: &str, help: &str, labels: &[&str]| {
+            let vector = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vector.clone()))?;
+            Ok::<_, prometheus::Error>(vector)
+        };
+        let all_connections = add(
+            "viprule_service_connections_total",
+            "Connections to a Service's virtual servers",
+            &SERVICE,
+        )?;
+        let all_packets = add(
+            "viprule_service_packets_total",
+            "Packets through a Service's virtual servers; in is from clients",
+            &DIRECTED,
+        )?;
+        let all_bytes = add(
+            "viprule_service_bytes_total",
+            "Bytes through a Service's virtual servers; in is from clients",
+            &DIRECTED,
+        )?;
+        for (service, sum) in self.sum(counted) {
+            let (namespace, name) = (service.namespace(), service.name());
+            all_connections
+                .with_label_values(&[namespace, name])
+                .inc_by(sum.connections);
+            for (direction, packets, bytes) in [
+                ("in", sum.packets_in, sum.bytes_in),
+                ("out", sum.packets_out, sum.bytes_out),
+            ] {
+                let labels = [namespace, name, direction];
+                all_packets.with_label_values(&labels).inc_by(packets);
+                all_bytes.with_label_values(&labels).inc_by(bytes);
+            }
+        }
+        TextEncoder::new().encode_to_string(&registry.gather())
+    }
+
+    /// The sums of these counts by Service, without those of servers that are nobody's.
+    fn sum(&self, counted: impl Iterator<Item = (ServerId, Stats)>) -> BTreeMap<ServiceId, Stats> {
+        let owners = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut sums: BTreeMap<ServiceId, Stats> = BTreeMap::new();
+        for (server, stats) in counted {
+            let Some(service) = owners.get(&server) else {
+                continue;
+            };
+            let sum = sums.entry(service.clone()).or_default();
+            sum.connections = sum.connections.wrapping_add(stats.connections);
+            sum.packets_in = sum.packets_in.wrapping_add(stats.packets_in);
+            sum.packets_out = sum.packets_out.wrapping_add(stats.packets_out);
+            sum.bytes_in = sum.bytes_in.wrapping_add(stats.bytes_in);
+            sum.bytes_out = sum.bytes_out.wrapping_add(stats.bytes_out);
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(port: u16) -> ServerId {
+        ServerId::Address {
+            address: [10, 1, 0, 1].into(),
+            port,
+            protocol: ipvs_netlink::Protocol::Tcp,
+        }
+    }
+
+    fn counted(port: u16) -> (ServerId, Stats) {
+        let stats = Stats {
+            connections: port.into(),
+            packets_in: 2 * u64::from(port),
+            packets_out: 3,
+            bytes_in: 1 << 40,
+            bytes_out: 5,
+            ..Stats::default()
+        };
+        (server(port), stats)
+    }
+
+    #[test]
+    fn servers_are_summed_by_service() {
+        let owners = ServerOwners::default();
+        let [a, b] = ["a", "b"].map(|name| ServiceId::new("shop", name).unwrap());
+        let nothing = || std::iter::empty();
+        owners.changed(&a, nothing(), [server(1), server(2)].into_iter());
+        // It moves before its former owner is told to have lost it.
+        owners.changed(&b, nothing(), [server(2), server(4)].into_iter());
+        owners.changed(
+            &a,
+            [server(1), server(2)].into_iter(),
+            [server(1)].into_iter(),
+        );
+        let text = owners.render((1..6).map(counted)).unwrap();
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = [
+            "viprule_service_bytes_total{direction=\"in\",namespace=\"shop\",service=\"a\"} 1099511627776",
+            "viprule_service_bytes_total{direction=\"in\",namespace=\"shop\",service=\"b\"} 2199023255552",
+            "viprule_service_bytes_total{direction=\"out\",namespace=\"shop\",service=\"a\"} 5",
+            "viprule_service_bytes_total{direction=\"out\",namespace=\"shop\",service=\"b\"} 10",
+            "viprule_service_connections_total{namespace=\"shop\",service=\"a\"} 1",
+            "viprule_service_connections_total{namespace=\"shop\",service=\"b\"} 6",
+            "viprule_service_packets_total{direction=\"in\",namespace=\"shop\",service=\"a\"} 2",
+            "viprule_service_packets_total{direction=\"in\",namespace=\"shop\",service=\"b\"} 12",
+            "viprule_service_packets_total{direction=\"out\",namespace=\"shop\",service=\"a\"} 3",
+            "viprule_service_packets_total{direction=\"out\",namespace=\"shop\",service=\"b\"} 6",
+        ];
+        assert_eq!(lines, expected);
+        owners.changed(&b, [server(2), server(4)].into_iter(), nothing());
+        owners.changed(&a, [server(1)].into_iter(), nothing());
+        let text = owners.render((1..6).map(counted)).unwrap();
+        assert!(!text.contains("shop"), "{text}");
+    }
+}
