@@ -93,3 +93,74 @@ fn unusable_dumps_are_told() {
     place.write("loose", "-A KUBE-SERVICES -j ACCEPT\n");
     diff(&place, "--against {}/loose --ip-family ipv4").says(&["loose: line 1: a rule before"]);
 }
+
+/// Of kube-proxy in IPVS mode, one file for each tool.
+const IPVS: [&str; 5] = [
+    "ipset-save.txt",
+    "ipvsadm-Sn.txt",
+    "addresses.txt",
+    "iptables-save.txt",
+    "ip6tables-save.txt",
+];
+
+fn ipvs(place: &Place, files: &[&str]) -> crate::support::Answer {
+    let files = files.iter().map(|file| saved(&format!("ipvs/{file}")));
+    let against: Vec<_> = files.map(|file| format!("--against {file}")).collect();
+    diff(place, &format!("--proxy-mode ipvs {}", against.join(" ")))
+}
+
+#[test]
+fn dumps_of_ipvs_mode_are_compared_kind_by_kind() {
+    let place = Place::new();
+    let out = ipvs(&place, &IPVS).clean(1);
+    // default/kubernetes is not in the manifests.
+    let lines: Vec<&str> = out.lines().skip(1).collect();
+    let expected = [
+        "+++ desired",
+        "@@ ipset save @@",
+        "-add KUBE-CLUSTER-IP 10.1.0.1,tcp:443",
+        "-add KUBE-IPVS-IPS 10.1.0.1",
+        "@@ ipvsadm -Sn @@",
+        "--A -t 10.1.0.1:443 -s rr",
+        "@@ ip address show dev kube-ipvs0 @@",
+        "-inet 10.1.0.1/32",
+    ];
+    assert_eq!(lines[..6], expected[..6].to_vec());
+    assert!(lines.iter().any(|line| *line == expected[7]), "{out}");
+    assert!(lines.iter().all(|line| !line.starts_with("+add")), "{out}");
+
+    // What no file shows is not compared.
+    assert_eq!(ipvs(&place, &IPVS[3..]).clean(0), "");
+    let out = ipvs(&place, &IPVS[..1]).clean(1);
+    assert!(!out.contains("@@ ipvsadm"), "{out}");
+    ipvs(&place, &IPVS[1..2]).says(&["save the output of `ipset save` as well"]);
+    ipvs(&place, &IPVS[..2]).says(&["save the output of `ip address show dev kube-ipvs0` as well"]);
+}
+
+#[test]
+fn what_ipvs_mode_renders_has_no_difference_to_itself() {
+    let place = Place::new();
+    let file = golden("cluster.yaml").display().to_string();
+    let mode = "--proxy-mode ipvs --ipvs-scheduler wrr";
+    let args = format!("render --node node-0 --manifests {file} {CIDRS} {mode}");
+    let text = place.viprule(&args).clean(0);
+    assert!(text.contains("-s wrr"), "{text}");
+    let dump = place.write("dump", &text).display().to_string();
+    let against = format!("{mode} --against {dump}");
+    assert_eq!(diff(&place, &against).clean(0), "");
+    let out = diff(&place, &against.replace("wrr", "lc")).clean(1);
+    assert!(out.contains("\n--A -t 10.1.0.30:80 -s wrr\n"), "{out}");
+    let changed = text.replacen("-w 1\n", "-w 7\n", 1);
+    place.write("dump", &changed);
+    let out = diff(&place, &against).clean(1);
+    let lines: Vec<&str> = out.lines().skip(2).collect();
+    assert_eq!((lines.len(), lines[0]), (3, "@@ ipvsadm -Sn @@"), "{out}");
+    assert!(
+        lines[1].starts_with("--a ") && lines[1].ends_with("-w 7"),
+        "{out}"
+    );
+    assert!(
+        lines[2].starts_with("+-a ") && lines[2].ends_with("-w 1"),
+        "{out}"
+    );
+}

@@ -51,6 +51,33 @@ fn render_prints_chains() {
 }
 
 #[test]
+fn render_prints_what_ipvs_mode_has() {
+    let place = Place::new();
+    let file = golden("cluster.yaml").display().to_string();
+    let render = |output: &str| {
+        let args =
+            format!("render --proxy-mode ipvs --node node-0 --manifests {file} --output {output}");
+        place.viprule(&args).clean(0)
+    };
+    let value = json(&render("json"));
+    assert_eq!(
+        keys(&value),
+        set(["addresses", "chains", "servers", "sets"])
+    );
+    let text = render("text");
+    for kind in ["addresses", "servers", "sets"] {
+        let lines = value[kind].as_array().unwrap();
+        assert!(lines.len() > 5, "{kind}: {lines:?}");
+        for line in lines {
+            let line = line.as_str().unwrap();
+            assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+        }
+    }
+    let chain = &value["chains"][0];
+    assert_eq!(keys(chain), set(["chain", "family", "rules", "table"]));
+}
+
+#[test]
 fn diff_apply_and_cleanup_print_reports() {
     let place = Place::new();
     place.write("good.yaml", &good("fine", "10.1.0.10"));

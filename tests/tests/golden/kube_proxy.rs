@@ -28,7 +28,7 @@ fn theirs(file: &str) -> Dump {
 
 /// Both families, IPv4 first.
 fn ours() -> [Dump; 2] {
-    let text = render(&folder().join("cluster"));
+    let text = render(&folder().join("cluster"), "iptables");
     let second = text.rfind("*mangle").unwrap();
     [&text[..second], &text[second..]].map(|text| Dump::parse(text).unwrap())
 }

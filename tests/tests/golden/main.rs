@@ -1,14 +1,16 @@
 //! `tests/golden/CASE/`: manifests, perhaps `flags`, and what comes out.
 //!
-//! `iptables.rules` is what `viprule render` prints for IPv4 on node-0, compared with what it
-//! prints for no Services: lines that the case adds, and behind `- ` lines that it lacks. The case
-//! `nothing` has that text whole. `UPDATE_GOLDEN=1` writes what comes out now.
+//! `iptables.rules` and `ipvs.rules` are what `viprule render` prints for IPv4 on node-0 in either
+//! mode, compared with what it prints for no Services: lines that the case adds, and behind `- `
+//! lines that it lacks. The case `nothing` has that text whole. `UPDATE_GOLDEN=1` writes what comes
+//! out now.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
+mod ipvs;
 mod kube_proxy;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -20,7 +22,6 @@ use viprule_testkit::agent::viprule_binary;
 
 /// The case that the others are compared with.
 const NOTHING: &str = "nothing";
-const EXPECTED: &str = "iptables.rules";
 /// What a reviewer reads at a glance, lines.
 const LIMIT: usize = 40;
 
@@ -28,11 +29,15 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
+/// A mode and the files that have what it comes to.
+const MODES: [(&str, &str); 2] = [("iptables", "iptables.rules"), ("ipvs", "ipvs.rules")];
+
 /// What `viprule render` prints for a case.
-fn render(case: &Path) -> String {
+fn render(case: &Path, mode: &str) -> String {
     let flags = fs::read_to_string(case.join("flags")).unwrap_or_default();
     let mut command = Command::new(viprule_binary().unwrap());
-    command.args(["render", "--node", "node-0", "--manifests"]);
+    command.args(["render", "--proxy-mode", mode]);
+    command.args(["--node", "node-0", "--manifests"]);
     command.arg(case).args(flags.split_whitespace());
     if !flags.contains("--ip-family") {
         command.args(["--ip-family", "ipv4"]);
@@ -44,11 +49,11 @@ fn render(case: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A text's tables, in order: the name and the lines.
+/// A text's sections and tables, in order: the name and the lines.
 fn tables(text: &str) -> Vec<(&str, Vec<&str>)> {
     let mut tables: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in text.lines().filter(|line| *line != "COMMIT") {
-        if line.starts_with('*') {
+        if line.starts_with(['*', '#']) {
             tables.push((line, Vec::new()));
         } else {
             tables.last_mut().unwrap().1.push(line);
@@ -61,9 +66,13 @@ fn tables(text: &str) -> Vec<(&str, Vec<&str>)> {
 /// declarations of chains say nothing that their rules don't.
 fn besides(nothing: &str, text: &str) -> String {
     let mut out = String::new();
-    for ((name, base), (same_name, lines)) in tables(nothing).into_iter().zip(tables(text)) {
-        assert_eq!(name, same_name);
-        let base: BTreeSet<&str> = base.into_iter().collect();
+    let nothing: BTreeMap<&str, Vec<&str>> = tables(nothing).into_iter().collect();
+    let tables = tables(text);
+    let missing = |name: &&&str| !tables.iter().any(|(other, _)| *other == **name);
+    assert_eq!(nothing.keys().find(missing), None);
+    for (name, lines) in tables {
+        let base = nothing.get(name).into_iter().flatten();
+        let base: BTreeSet<&str> = base.copied().collect();
         let has: BTreeSet<&str> = lines.iter().copied().collect();
         let lost = base.difference(&has).map(|line| format!("- {line}\n"));
         let new = lines.iter().filter(|line| !base.contains(**line));
@@ -88,11 +97,15 @@ fn cases() -> Vec<PathBuf> {
 #[test]
 fn every_case_prints_what_it_should() {
     let update = env::var_os("UPDATE_GOLDEN").is_some();
-    let nothing = render(&folder().join(NOTHING));
+    let nothing = MODES.map(|(mode, _)| render(&folder().join(NOTHING), mode));
     let mut failures = String::new();
     let mut compared = 0;
-    for case in cases() {
-        let file = case.join(EXPECTED);
+    let modes = MODES.iter().zip(&nothing);
+    let all = cases()
+        .into_iter()
+        .flat_map(|case| modes.clone().map(move |mode| (case.clone(), mode)));
+    for (case, ((mode, file), nothing)) in all {
+        let file = case.join(file);
         let of_kube_proxy = case.join("iptables-save.txt").exists();
         if of_kube_proxy {
             continue;
@@ -100,7 +113,7 @@ fn every_case_prints_what_it_should() {
         let found = if case.ends_with(NOTHING) {
             nothing.clone()
         } else {
-            besides(&nothing, &render(&case))
+            besides(nothing, &render(&case, mode))
         };
         if update {
             fs::write(&file, &found).unwrap();
@@ -115,7 +128,7 @@ fn every_case_prints_what_it_should() {
             let _ = writeln!(failures, "{}\n{diff}", file.display());
         }
     }
-    assert!(compared >= 13, "only {compared} cases");
+    assert!(compared >= 2 * 14, "only {compared} cases");
     assert!(
         failures.is_empty(),
         "as expected -, as it is now +:\n{failures}"
@@ -125,9 +138,15 @@ fn every_case_prints_what_it_should() {
 #[test]
 fn cases_can_be_reviewed() {
     for case in cases().iter().filter(|case| !case.ends_with(NOTHING)) {
-        if let Ok(text) = fs::read_to_string(case.join(EXPECTED)) {
-            let lines = text.lines().count();
-            assert!(lines <= LIMIT, "{} has {lines} lines", case.display());
+        for (mode, file) in MODES {
+            if let Ok(text) = fs::read_to_string(case.join(file)) {
+                let lines = text.lines().count();
+                assert!(
+                    lines <= LIMIT,
+                    "{} {mode} has {lines} lines",
+                    case.display()
+                );
+            }
         }
     }
 }

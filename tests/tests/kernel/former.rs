@@ -65,8 +65,7 @@ fn former_chains(dumps: &[Dump; 2]) -> Vec<&str> {
 }
 
 fn remove_leavings(place: &Place) -> leavings::Removal {
-    let remove = || leavings::remove(leavings::find().unwrap()).unwrap();
-    place.namespace.run(remove).unwrap()
+    place.namespace.run(leavings::remove).unwrap().unwrap()
 }
 
 #[test]

@@ -3,8 +3,11 @@
 use crate::support::busy::{Busy, CHANGING, ENDPOINTS, ready};
 use crate::support::{CLUSTER_CIDR, Run, Stage, at, shared};
 use serde_json::Value;
-use std::collections::BTreeMap;
-use viprule_testkit::dump::{Family, ForeignState};
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use viprule_testkit::Mode;
+use viprule_testkit::dump::{Family, ForeignState, Tables};
 use viprule_testkit::server::Server;
 
 /// An administrator's, a CNI plugin's and kubelet's rules, as `iptables-save` prints them.
@@ -75,6 +78,32 @@ table bridge shaper {
 }
 ";
 
+/// Virtual servers of others, as `ipvsadm -R` reads them: beside a node port, on an address of
+/// their own, by mark.
+const SERVERS: &str = "\
+-A -t 192.168.77.2:9999 -s wlc
+-a -t 192.168.77.2:9999 -r 10.9.0.1:80 -m -w 3
+-a -t 192.168.77.2:9999 -r 10.9.0.2:80 -m -w 0
+-A -t 10.99.0.1:80 -s sh -b sh-port
+-a -t 10.99.0.1:80 -r 10.9.0.1:80 -g -w 1
+-A -u 10.99.0.1:53 -s rr -p 60
+-A -t [fd09::1]:80 -s rr
+-a -t [fd09::1]:80 -r [fd09::2]:80 -m -w 1
+-A -f 7 -s rr
+-a -f 7 -r 10.9.0.1:0 -g -w 1
+";
+
+/// Sets of others; one has a name much like ours.
+const SETS: &str = "\
+create admins hash:ip family inet
+add admins 10.9.0.1
+create KUBE-SRC-GFEZP6ZBMNFDPEQS hash:net family inet
+add KUBE-SRC-GFEZP6ZBMNFDPEQS 10.9.0.0/16
+create KUBE-CLUSTER-IPS hash:ip,port family inet
+add KUBE-CLUSTER-IPS 10.9.0.1,tcp:80
+create KUBE-6-ADMINS bitmap:port range 0-1023
+";
+
 /// Rules that an administrator puts between ours: chain, place, rule.
 const BETWEEN: [(&str, &str, u8, &str); 5] = [
     ("filter", "FORWARD", 2, "-s 10.9.0.0/16"),
@@ -123,9 +152,15 @@ impl Theirs {
     }
 }
 
-/// Rules with an administrator's comment, each with its handle. The tool for iptables prints no
+/// Rules with an administrator's comment, each with its handle where rules have any. The tool for iptables prints no
 /// handles and the other one no comments, but both the same rules in the same order.
 fn handles(stage: &Stage) -> Vec<String> {
+    if Tables::of_this_kernel() == Tables::Legacy {
+        let dumps = Family::ALL.map(|family| stage.dump(family).to_string());
+        let lines = dumps.iter().flat_map(|dump| dump.lines());
+        let theirs = lines.filter(|line| line.contains("admin: "));
+        return theirs.map(str::to_owned).collect();
+    }
     let list = stage
         .world
         .node()
@@ -190,8 +225,19 @@ fn inhabited() -> (Busy, Vec<Server>) {
     for family in Family::ALL {
         restore(&busy.stage, family, IPTABLES);
     }
-    let nft = busy.stage.world.node().command("nft").args(["-f", "-"]);
-    nft.input(NFTABLES).text().unwrap();
+    let node = busy.stage.world.node();
+    if Tables::of_this_kernel() == Tables::Nft {
+        let nft = node.command("nft").args(["-f", "-"]);
+        nft.input(NFTABLES).text().unwrap();
+    }
+    if Mode::of_this_run() == Mode::Ipvs {
+        let links = ["link add lan9 type dummy", "addr add 10.99.0.1/32 dev lan9"];
+        node.ip(links).unwrap();
+        for (tool, input) in [("ipvsadm -R", SERVERS), ("ipset restore", SETS)] {
+            let (program, verb) = tool.split_once(' ').unwrap();
+            node.command(program).arg(verb).input(input).text().unwrap();
+        }
+    }
     (busy, servers)
 }
 
@@ -252,7 +298,12 @@ fn running_repairing_and_ending_leaves_everything_foreign_as_it_is() {
     let (busy, _servers) = inhabited();
     let stage = &busy.stage;
     let theirs = Theirs::on(stage);
-    let mut run = stage.run(CLUSTER_CIDR);
+    // In IPVS mode nobody tells of damage.
+    let often = match Mode::of_this_run() {
+        Mode::Iptables => "",
+        Mode::Ipvs => "--ipvs-sync-period 4s --ipvs-min-sync-period 0s",
+    };
+    let mut run = stage.run(&format!("{CLUSTER_CIDR} {often}"));
     theirs.survived(stage, "first sync");
     insert_between(stage);
     let (theirs, order_before) = (Theirs::on(stage), order(stage));
@@ -274,8 +325,17 @@ fn running_repairing_and_ending_leaves_everything_foreign_as_it_is() {
     works(stage);
 
     for (what, damage) in DAMAGE {
+        let damage = match Mode::of_this_run() {
+            Mode::Iptables => damage.to_owned(),
+            Mode::Ipvs => damage.replace("KUBE-NODEPORTS", "KUBE-NODE-PORT"),
+        };
         for family in Family::ALL {
-            restore(stage, family, damage);
+            let before = stage.state();
+            restore(stage, family, &damage);
+            if Mode::of_this_run() == Mode::Ipvs {
+                put_right(stage, &before, &theirs, what);
+                continue;
+            }
             repaired(&mut run, stage, &theirs, what);
         }
     }
@@ -308,6 +368,20 @@ const DAMAGE: [(&str, &str); 4] = [
 fn repaired(run: &mut Run, stage: &Stage, theirs: &Theirs, what: &str) {
     let outcome = run.expect("repair: ");
     assert_ne!(outcome.counts(), [0; 3], "{what}: {outcome:?}");
+    stage.assert_in_sync(CLUSTER_CIDR);
+    theirs.survived(stage, what);
+}
+
+/// The same in IPVS mode, whoever noticed. A jump may come back to another place among theirs.
+#[track_caller]
+fn put_right(stage: &Stage, before: &str, theirs: &Theirs, what: &str) {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let start = Instant::now();
+    let lines = |state: &str| -> BTreeSet<String> { state.lines().map(str::to_owned).collect() };
+    while lines(&stage.state()) != lines(before) {
+        assert!(start.elapsed() < PATIENCE, "{what}: {}", stage.state());
+        sleep(Duration::from_millis(50));
+    }
     stage.assert_in_sync(CLUSTER_CIDR);
     theirs.survived(stage, what);
 }

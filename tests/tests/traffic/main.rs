@@ -20,5 +20,9 @@ mod refusal;
 mod restart;
 mod source_address;
 mod spread;
+#[allow(
+    dead_code,
+    reason = "the suite ipvs uses it too, and other parts of it"
+)]
 mod support;
 mod takeover;

@@ -3,10 +3,10 @@
 use crate::support::{CLUSTER_CIDR, PATIENCE, Place, Stage, at, shared, timed_out};
 use std::net::SocketAddr;
 use viprule_testkit::Protocol::{self, Sctp, Tcp, Udp};
-use viprule_testkit::World;
 use viprule_testkit::dump::Family;
 use viprule_testkit::manifests::{Node, join, service, slice};
 use viprule_testkit::server::Server;
+use viprule_testkit::{Mode, World};
 
 const PRIMARY: &str = "192.168.77.2:30061";
 const SECOND: &str = "198.51.100.2:30061";
@@ -100,12 +100,21 @@ fn node_ports_answer_on_every_local_address_by_default() {
     scene.expect(&Place::ALL, &all, &all);
 }
 
+/// In IPVS mode never (contract 3.3).
 #[test]
 fn node_ports_answer_on_127_0_0_1_with_localhost_node_ports() {
     let scene = Scene::new(&[LOOPBACK]);
     scene.expect(&[Place::Node], &[LOOPBACK], &[]);
     scene.stage.apply(CLUSTER_CIDR);
-    scene.expect(&[Place::Node], &[LOOPBACK], &[LOOPBACK]);
+    scene.expect(&[Place::Node], &[LOOPBACK], with_loopback(&[LOOPBACK]));
+}
+
+/// Node addresses of which the last is on loopback, as far as node ports can answer there.
+fn with_loopback<'a>(addresses: &'a [&'a str]) -> &'a [&'a str] {
+    match Mode::of_this_run() {
+        Mode::Iptables => addresses,
+        Mode::Ipvs => &addresses[..addresses.len() - 1],
+    }
 }
 
 #[test]
@@ -123,54 +132,59 @@ fn node_ports_leave_127_0_0_1_alone_without_localhost_node_ports() {
     assert_eq!(route_localnet.unwrap(), "0", "not needed");
 }
 
-/// Node ports on loopback make the kernel route packets with loopback destinations; machines on
-/// the same network must not get anywhere by that.
-#[test]
-fn loopback_stays_closed_to_the_neighbours() {
-    let scene = Scene::new(&[]);
-    let target = at("127.0.0.2:9000");
-    let _private = Server::start(scene.stage.world.node(), Tcp, target).unwrap();
-    let attacker = scene.stage.world.client();
-    attacker
-        .set_sysctl("net/ipv4/conf/all/route_localnet", "1")
-        .unwrap();
-    attacker
-        .ip([
-            "route del local 127.0.0.0/8 dev lo table local",
-            "route add 127.0.0.2/32 via 192.168.77.2",
-        ])
-        .unwrap();
-    let outside = scene
-        .stage
-        .world
-        .outside()
-        .from_address("192.168.77.100".parse().unwrap());
-    scene
-        .stage
-        .world
-        .node()
-        .set_sysctl("net/ipv4/conf/all/route_localnet", "1")
-        .unwrap();
-    let attempt = outside.tcp(target).unwrap();
-    assert!(
-        attempt.is_answered(),
-        "the attack works without our rules: {attempt:?}"
-    );
-    scene.stage.apply(CLUSTER_CIDR);
-    timed_out(
-        &outside.timeout(PATIENCE).tcp(target).unwrap(),
-        "with our rules",
-    );
-    assert!(
+/// What only iptables mode does.
+mod iptables {
+    use super::*;
+
+    /// Node ports on loopback make the kernel route packets with loopback destinations; machines on
+    /// the same network must not get anywhere by that.
+    #[test]
+    fn loopback_stays_closed_to_the_neighbours() {
+        let scene = Scene::new(&[]);
+        let target = at("127.0.0.2:9000");
+        let _private = Server::start(scene.stage.world.node(), Tcp, target).unwrap();
+        let attacker = scene.stage.world.client();
+        attacker
+            .set_sysctl("net/ipv4/conf/all/route_localnet", "1")
+            .unwrap();
+        attacker
+            .ip([
+                "route del local 127.0.0.0/8 dev lo table local",
+                "route add 127.0.0.2/32 via 192.168.77.2",
+            ])
+            .unwrap();
+        let outside = scene
+            .stage
+            .world
+            .outside()
+            .from_address("192.168.77.100".parse().unwrap());
         scene
             .stage
             .world
-            .on_node()
-            .tcp(target)
-            .unwrap()
-            .is_answered(),
-        "the node's own"
-    );
+            .node()
+            .set_sysctl("net/ipv4/conf/all/route_localnet", "1")
+            .unwrap();
+        let attempt = outside.tcp(target).unwrap();
+        assert!(
+            attempt.is_answered(),
+            "the attack works without our rules: {attempt:?}"
+        );
+        scene.stage.apply(CLUSTER_CIDR);
+        timed_out(
+            &outside.timeout(PATIENCE).tcp(target).unwrap(),
+            "with our rules",
+        );
+        assert!(
+            scene
+                .stage
+                .world
+                .on_node()
+                .tcp(target)
+                .unwrap()
+                .is_answered(),
+            "the node's own"
+        );
+    }
 }
 
 #[test]
@@ -185,7 +199,7 @@ fn node_port_addresses_as_a_network_limit_where_node_ports_answer() {
     scene.stage.apply(&format!(
         "{CLUSTER_CIDR} --nodeport-addresses 198.51.100.0/24,127.0.0.0/8"
     ));
-    scene.expect(&[Place::Node], &all, &[SECOND, LOOPBACK]);
+    scene.expect(&[Place::Node], &all, with_loopback(&[SECOND, LOOPBACK]));
 }
 
 #[test]
@@ -224,13 +238,18 @@ fn a_node_address_that_comes_later_takes_node_ports_while_running() {
 
     node.ip(["addr del 198.51.100.7/32 dev eth0"]).unwrap();
     run.changed();
-    let rules = scene
-        .stage
-        .dump(Family::V4)
-        .rules("nat", "KUBE-SERVICES")
-        .join("\n");
+    let (has, rules) = match Mode::of_this_run() {
+        Mode::Iptables => {
+            let rules = scene.stage.dump(Family::V4);
+            (
+                "-d 198.51.100.2/32",
+                rules.rules("nat", "KUBE-SERVICES").join("\n"),
+            )
+        }
+        Mode::Ipvs => ("-t 198.51.100.2:30061", scene.stage.servers().to_string()),
+    };
     assert!(
-        rules.contains("-d 198.51.100.2/32") && !rules.contains("198.51.100.7"),
+        rules.contains(has) && !rules.contains("198.51.100.7"),
         "{rules}"
     );
     scene.expect(&[Place::Outside], &[PRIMARY, SECOND], &[SECOND]);

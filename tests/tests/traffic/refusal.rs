@@ -5,10 +5,11 @@ use crate::support::{CLUSTER_CIDR, PATIENCE, Place, Stage, at, shared, timed_out
 use std::net::SocketAddr;
 use std::time::Duration;
 use viprule_testkit::Protocol::{self, Sctp, Tcp, Udp};
-use viprule_testkit::World;
 use viprule_testkit::client::{Client, Failure};
 use viprule_testkit::manifests::service;
 use viprule_testkit::server::Server;
+use viprule_testkit::topology::address::CLIENT;
+use viprule_testkit::{Mode, World};
 
 /// A refusal that is only noticed when a SYN is repeated takes a second.
 const AT_ONCE: Duration = Duration::from_millis(200);
@@ -117,14 +118,25 @@ fn a_local_service_without_local_endpoints_is_not_answered() {
     let before = stranger.answered();
     for place in Place::ALL {
         let client = golden.stage.client(place, target).timeout(PATIENCE);
-        timed_out(&client.tcp(target).unwrap(), &format!("{place:?}"));
+        let attempt = client.tcp(target).unwrap();
+        match Mode::of_this_run() {
+            Mode::Iptables => timed_out(&attempt, &format!("{place:?}")),
+            // Its virtual server has no destinations (contract 3.4) and says so.
+            Mode::Ipvs => assert_eq!(attempt.failure(), Some(&Failure::Refused), "{place:?}"),
+        }
     }
     assert_eq!(stranger.answered(), before);
 }
 
+/// In IPVS mode they go to other nodes (contract 3.4), with the client's address.
 #[test]
 fn outside_connections_of_a_local_policy_without_local_endpoints_are_not_answered() {
-    let stage = Stage::new(shared(), World::builder().pods(["10.244.1.12"]));
+    let mode = Mode::of_this_run();
+    let mut builder = World::builder().pods(["10.244.1.12"]);
+    if mode == Mode::Ipvs {
+        builder = builder.replies_via_node();
+    }
+    let stage = Stage::new(shared(), builder);
     let service = service("away")
         .cluster_ip("10.1.0.12")
         .tcp("", 80, 8080)
@@ -140,10 +152,15 @@ fn outside_connections_of_a_local_policy_without_local_endpoints_are_not_answere
     stage.apply(CLUSTER_CIDR);
     for target in ["192.168.77.2:30012", "203.0.113.12:80", "198.51.100.12:80"].map(at) {
         let outside = stage.world.outside().timeout(PATIENCE);
-        timed_out(
-            &outside.tcp(target).unwrap(),
-            &format!("{target} from outside"),
-        );
+        let attempt = outside.tcp(target).unwrap();
+        match mode {
+            Mode::Iptables => timed_out(&attempt, &format!("{target} from outside")),
+            Mode::Ipvs => {
+                let answer = attempt.result.unwrap();
+                let seen = (answer.backend, answer.peer.ip());
+                assert_eq!(seen, (at("10.244.1.12:8080"), CLIENT[0]), "{target}");
+            }
+        }
         // The policy is about outside only (contract 1.7).
         for place in [Place::Node, Place::Pod] {
             let answer = stage

@@ -1,14 +1,14 @@
 //! The agent may die at any moment: what it wrote stays, and its successor knows it.
 
 use crate::support::busy::{Busy, CHANGING, ENDPOINTS, ready};
-use crate::support::{CLUSTER_CIDR, Stage, Turn, alone, flawless, shared};
+use crate::support::{CLUSTER_CIDR, Turn, alone, flawless, rate, shared};
 use std::hash::{BuildHasher as _, RandomState};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use viprule_testkit::server::Server;
 
-/// Connections a second.
-const RATE: u32 = 1_000;
+/// Connections a second, see [`rate`].
+const MANY: u32 = 1_000;
 const KILLS: usize = 20;
 
 /// A Service with endpoints beside those that don't change, and the agent's first sync done. How
@@ -30,22 +30,12 @@ fn moment(span: Duration) -> Duration {
     span * u32::try_from(share).unwrap() / 1000
 }
 
-/// Every rule of the node with its handle, which a rule that is written anew doesn't keep.
-fn rules_and_handles(stage: &Stage) -> String {
-    let list = stage
-        .world
-        .node()
-        .command("nft")
-        .args(["-a", "-s", "list", "ruleset"]);
-    list.text().unwrap()
-}
-
 #[test]
 fn a_restart_costs_no_connection_and_writes_nothing() {
     flawless(|| {
         let (busy, _servers, span) = started(alone());
-        let rules = rules_and_handles(&busy.stage);
-        let load = busy.load(RATE, &CHANGING);
+        let before = busy.stage.state();
+        let load = busy.load(rate(MANY), &CHANGING);
         let mut synced = 0;
         for _ in 0..KILLS {
             let mut run = busy.stage.start(CLUSTER_CIDR);
@@ -59,11 +49,7 @@ fn a_restart_costs_no_connection_and_writes_nothing() {
         // One that surely gets there.
         let first = busy.stage.start(CLUSTER_CIDR).expect("first sync: ");
         assert_eq!(first.message, "first sync: nothing to write");
-        assert_eq!(
-            rules_and_handles(&busy.stage),
-            rules,
-            "{synced} of {KILLS} had synced"
-        );
+        assert_eq!(busy.stage.state(), before, "{synced} of {KILLS} had synced");
         load.stop().unwrap().into()
     });
 }
@@ -72,7 +58,7 @@ fn a_restart_costs_no_connection_and_writes_nothing() {
 fn dying_amid_changes_costs_no_connection_and_leaves_nothing_for_good() {
     flawless(|| {
         let (busy, _servers, span) = started(alone());
-        let load = busy.load(RATE, &CHANGING);
+        let load = busy.load(rate(MANY), &CHANGING);
         for kill in 0..KILLS {
             // Each start finds another endpoint gone, and a change comes while it starts.
             let [one, other] = [kill % ENDPOINTS.len(), (kill + 1) % ENDPOINTS.len()];
@@ -93,9 +79,9 @@ fn dying_amid_changes_costs_no_connection_and_leaves_nothing_for_good() {
 }
 
 #[test]
-fn a_gentle_end_leaves_every_rule_in_place() {
+fn a_gentle_end_leaves_everything_in_place() {
     let (busy, _servers, _) = started(shared());
-    let rules = rules_and_handles(&busy.stage);
+    let before = busy.stage.state();
     busy.run().terminate();
-    assert_eq!(rules_and_handles(&busy.stage), rules);
+    assert_eq!(busy.stage.state(), before);
 }

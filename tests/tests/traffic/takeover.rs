@@ -1,18 +1,19 @@
 //! In place of kube-proxy, on a node where it has run: its rules are ours from the first moment.
 
-use crate::support::golden::{DUMPS, Golden};
-use crate::support::{CLUSTER_CIDR, Place, Stage, Turn, alone, at, flawless, shared};
+use crate::support::golden::{Golden, load_kube_proxys};
+use crate::support::{CLUSTER_CIDR, Place, Stage, Turn, alone, at, flawless, rate, shared};
 use netlink_batch::Socket;
 use netlink_batch::socket::NETFILTER;
 use nfnetlink::nfacct;
 use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
+use viprule_testkit::Mode;
 use viprule_testkit::client::{Client, Load};
-use viprule_testkit::dump::{Dump, Family, ForeignState, is_our_chain};
+use viprule_testkit::dump::{Dump, Family, ForeignState, VirtualServers, is_our_chain};
 
-/// Connections a second.
-const RATE: u32 = 1_000;
+/// Connections a second, see [`rate`].
+const MANY: u32 = 1_000;
 const WHILE: Duration = Duration::from_millis(500);
 
 /// What kube-proxy counts with (contract 2.4).
@@ -35,25 +36,22 @@ const TARGETS: [&str; 10] = [
     "[fd00:77::2]:30080",
 ];
 
-/// Has kube-proxy's rules loaded, its counters and its sysctl.
+/// Has what kube-proxy wrote loaded, its counters and its sysctl.
 fn kube_proxys(turn: Turn) -> Golden {
     let golden = Golden::new(turn);
     let node = golden.stage.world.node();
-    let ensure = || {
-        let mut socket = Socket::open(NETFILTER).unwrap();
-        for counter in COUNTERS {
-            nfacct::ensure(&mut socket, counter).unwrap();
-        }
-    };
-    node.run(ensure).unwrap();
-    node.set_sysctl("net/ipv4/conf/all/route_localnet", "1")
-        .unwrap();
-    for (family, dump) in Family::ALL.into_iter().zip(DUMPS) {
-        node.command(family.restore_tool())
-            .input(dump)
-            .text()
+    if Mode::of_this_run() == Mode::Iptables {
+        let ensure = || {
+            let mut socket = Socket::open(NETFILTER).unwrap();
+            for counter in COUNTERS {
+                nfacct::ensure(&mut socket, counter).unwrap();
+            }
+        };
+        node.run(ensure).unwrap();
+        node.set_sysctl("net/ipv4/conf/all/route_localnet", "1")
             .unwrap();
     }
+    load_kube_proxys(node);
     golden
 }
 
@@ -89,7 +87,7 @@ fn kube_proxys_rules_are_taken_over_without_a_failed_connection() {
     flawless(|| {
         let golden = kube_proxys(alone());
         let stage = &golden.stage;
-        let load = Load::new(RATE, TARGETS.map(at)).timeout(Duration::from_secs(10));
+        let load = Load::new(rate(MANY), TARGETS.map(at)).timeout(Duration::from_secs(10));
         let load = load.start(stage.world.client()).unwrap();
         let mut open: Vec<_> = TARGETS
             .iter()
@@ -114,11 +112,21 @@ fn kube_proxys_rules_are_taken_over_without_a_failed_connection() {
         sleep(WHILE);
 
         let before = Family::ALL.map(|family| stage.dump(family));
+        let servers = (Mode::of_this_run() == Mode::Ipvs).then(|| stage.servers());
         let mut run = stage.start(CLUSTER_CIDR);
         let first = run.expect("first sync: ");
         sleep(WHILE);
-        assert_eq!(first.counts(), [0, 0, 1], "{first:?}");
-        only_default_kubernetes_differs(stage, &before);
+        match servers {
+            None => {
+                assert_eq!(first.counts(), [0, 0, 1], "{first:?}");
+                only_default_kubernetes_differs(stage, &before);
+            }
+            Some(servers) => {
+                let rules = Family::ALL.map(|family| stage.dump(family));
+                assert_eq!(rules, before);
+                only_default_kubernetes_is_gone(&servers, &stage.servers());
+            }
+        }
         let again: Vec<_> = open
             .iter_mut()
             .map(|open| open.ask().result.unwrap())
@@ -149,6 +157,26 @@ fn only_default_kubernetes_differs(stage: &Stage, before: &[Dump; 2]) {
         .retain(|rule| !rule.contains("default/kubernetes:https has no endpoints"));
     assert_eq!(services.rules.len(), count - 1);
     assert_eq!(expected.differences(&v4), []);
+}
+
+/// The same in IPVS mode.
+#[track_caller]
+fn only_default_kubernetes_is_gone(before: &VirtualServers, after: &VirtualServers) {
+    let [lost, new] = [(before, after), (after, before)].map(|(one, other)| {
+        let other = other.lines();
+        let only = one.lines().into_iter().filter(|line| !other.contains(line));
+        only.collect::<Vec<_>>()
+    });
+    let kubernetes = [
+        "-A -t 10.1.0.1:443 -s rr",
+        "add KUBE-CLUSTER-IP 10.1.0.1,tcp:443",
+    ];
+    let kubernetes = [
+        &kubernetes[..],
+        &["add KUBE-IPVS-IPS 10.1.0.1", "inet 10.1.0.1/32"],
+    ];
+    assert_eq!(lost, kubernetes.concat());
+    assert!(new.is_empty(), "{new:#?}");
 }
 
 #[test]
@@ -201,19 +229,27 @@ fn cleanup_removes_all_that_kube_proxy_or_viprule_wrote() {
             .unwrap()
             .is_answered()
     );
-    let on_loopback = stage.world.on_node().tcp(at("127.0.0.1:32697")).unwrap();
-    assert!(on_loopback.is_answered(), "{on_loopback:?}");
-    assert!(
-        counted(stage, COUNTERS[1]).unwrap() > 0,
-        "the counter counts"
-    );
+    let ipvs = Mode::of_this_run() == Mode::Ipvs;
+    if !ipvs {
+        let on_loopback = stage.world.on_node().tcp(at("127.0.0.1:32697")).unwrap();
+        assert!(on_loopback.is_answered(), "{on_loopback:?}");
+        assert!(
+            counted(stage, COUNTERS[1]).unwrap() > 0,
+            "the counter counts"
+        );
+    }
 
     stage.cleanup();
     for family in Family::ALL {
         is_clean(&stage.dump(family));
     }
-    for counter in COUNTERS {
-        assert_eq!(counted(stage, counter), None, "{counter}");
+    if ipvs {
+        let left = stage.servers();
+        assert!(left.is_empty(), "{left}");
+    } else {
+        for counter in COUNTERS {
+            assert_eq!(counted(stage, counter), None, "{counter}");
+        }
     }
     let after = ForeignState::take(stage.world.node()).unwrap();
     assert_eq!(before, after, "{}", before.changes(&after));

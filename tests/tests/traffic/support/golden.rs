@@ -1,16 +1,66 @@
 //! The cluster that kube-proxy's own dumps were taken from, with live endpoints.
 
 use super::{Stage, Turn};
+use viprule_testkit::dump::{Family, LINK};
 use viprule_testkit::server::Server;
-use viprule_testkit::{Protocol, World};
+use viprule_testkit::{Mode, Namespace, Protocol, World};
 
 /// Its manifest.
 pub(crate) const MANIFEST: &str = include_str!("../../../golden/cluster/cluster.yaml");
-/// What kube-proxy made of it on node-0; its apiserver had the Service default/kubernetes as well.
-pub(crate) const DUMPS: [&str; 2] = [
+/// What kube-proxy made of it on node-0 in iptables mode; its apiserver had the Service
+/// default/kubernetes as well.
+const DUMPS: [&str; 2] = [
     include_str!("../../../golden/cluster/iptables-save.txt"),
     include_str!("../../../golden/cluster/ip6tables-save.txt"),
 ];
+
+/// The same in IPVS mode, where its node had no other addresses than those of its NIC.
+pub(crate) const IPVS_DUMPS: [&str; 2] = [
+    include_str!("../../../golden/cluster/ipvs/iptables-save.txt"),
+    include_str!("../../../golden/cluster/ipvs/ip6tables-save.txt"),
+];
+pub(crate) const IPVSADM: &str = include_str!("../../../golden/cluster/ipvs/ipvsadm-Sn.txt");
+pub(crate) const IPSET: &str = include_str!("../../../golden/cluster/ipvs/ipset-save.txt");
+pub(crate) const ADDRESSES: &str = include_str!("../../../golden/cluster/ipvs/addresses.txt");
+pub(crate) const SYSCTLS: &str = include_str!("../../../golden/cluster/ipvs/sysctl.txt");
+
+/// Loads into a node what kube-proxy wrote there in this run's mode, without its sysctls in
+/// iptables mode.
+pub(crate) fn load_kube_proxys(node: &Namespace) {
+    let dumps = match Mode::of_this_run() {
+        Mode::Iptables => DUMPS,
+        Mode::Ipvs => {
+            node.command("ipset")
+                .arg("restore")
+                .input(IPSET)
+                .text()
+                .unwrap();
+            let link = format!("link add {LINK} type dummy");
+            let bind = |line: &str| {
+                let address = line.split(' ').next_back().unwrap();
+                format!("addr add {address} dev {LINK}")
+            };
+            let batch = std::iter::once(link).chain(ADDRESSES.lines().map(bind));
+            node.ip(batch).unwrap();
+            node.command("ipvsadm")
+                .arg("-R")
+                .input(IPVSADM)
+                .text()
+                .unwrap();
+            for line in SYSCTLS.lines() {
+                let (key, value) = line.split_once(' ').unwrap();
+                node.set_sysctl(key, value).unwrap();
+            }
+            IPVS_DUMPS
+        }
+    };
+    for (family, dump) in Family::ALL.into_iter().zip(dumps) {
+        node.command(family.restore_tool())
+            .input(dump)
+            .text()
+            .unwrap();
+    }
+}
 
 const PODS: [&str; 16] = [
     "10.244.0.5",

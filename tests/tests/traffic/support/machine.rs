@@ -1,4 +1,4 @@
-//! Turns on the machine: a load of thousands of connections a second runs alone.
+//! The machine: a load of thousands of connections a second runs alone, and not everywhere.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,6 +17,15 @@ pub(crate) fn shared() -> Turn {
 /// A turn without other tests.
 pub(crate) fn alone() -> Turn {
     take(File::lock)
+}
+
+/// Connections a second in place of so many where a single processor has to be clients, node and
+/// endpoints.
+pub(crate) fn rate(many: u32) -> u32 {
+    match std::thread::available_parallelism().map(usize::from) {
+        Ok(1) => many / 20,
+        _ => many,
+    }
 }
 
 /// A lock on a file also holds between processes, as test runners other than cargo make them.

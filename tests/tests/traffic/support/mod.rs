@@ -8,7 +8,7 @@ mod run;
 mod stage;
 mod verdict;
 
-pub(crate) use machine::{Turn, alone, shared};
+pub(crate) use machine::{Turn, alone, rate, shared};
 pub(crate) use place::{Place, at};
 pub(crate) use run::Run;
 pub(crate) use stage::{CLUSTER_CIDR, Stage};

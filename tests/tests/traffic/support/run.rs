@@ -59,8 +59,14 @@ impl Run {
     /// Waits for the next line about a change of input that made a difference to the kernel.
     #[track_caller]
     pub(crate) fn changed(&mut self) -> Outcome {
+        self.made("changed: ")
+    }
+
+    /// Waits for the next line that begins with `what` and is about a difference to the kernel.
+    #[track_caller]
+    pub(crate) fn made(&mut self, what: &str) -> Outcome {
         loop {
-            let outcome = self.expect("changed: ");
+            let outcome = self.expect(what);
             if outcome.counts() != [0; 3] {
                 return outcome;
             }
@@ -69,13 +75,38 @@ impl Run {
 
     /// All lines about syncs so far, those that wrote nothing included.
     pub(crate) fn outcomes(&self) -> Vec<Outcome> {
-        const SYNCS: [&str; 4] = ["first sync: ", "changed: ", "repair: ", "retry: "];
+        const SYNCS: [&str; 5] = [
+            "first sync: ",
+            "changed: ",
+            "repair: ",
+            "retry: ",
+            "timer: ",
+        ];
         let lines = self.agent.lines();
         let outcomes = lines.iter().filter(|line| line.starts_with('{'));
         outcomes
             .map(|line| Outcome::read(line))
             .filter(|outcome| SYNCS.iter().any(|sync| outcome.message.starts_with(sync)))
             .collect()
+    }
+
+    /// Waits for a line of the log that has all of these.
+    #[track_caller]
+    pub(crate) fn said(&mut self, words: &[&str]) {
+        let said = |lines: &[String]| {
+            lines
+                .iter()
+                .any(|line| words.iter().all(|word| line.contains(word)))
+        };
+        let start = std::time::Instant::now();
+        while !said(&self.agent.lines()) {
+            let lines = self.agent.lines();
+            assert!(
+                start.elapsed() < PATIENCE,
+                "nothing of {words:?}: {lines:#?}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// SIGKILL.

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::Output;
 use tempfile::TempDir;
 use viprule_testkit::agent::viprule_binary;
-use viprule_testkit::dump::{Dump, Family};
+use viprule_testkit::dump::{Dump, Family, Tables, VirtualServers};
 use viprule_testkit::manifests::ManifestFolder;
 use viprule_testkit::netns::require_privileges;
 use viprule_testkit::server::Server;
 use viprule_testkit::topology::WorldBuilder;
-use viprule_testkit::{Protocol, World};
+use viprule_testkit::{Mode, Protocol, World};
 
 /// The detector that most clusters have, as a flag.
 pub(crate) const CLUSTER_CIDR: &str = "--cluster-cidr 10.244.0.0/16,fd00:10:244::/48";
@@ -32,8 +32,17 @@ pub(crate) struct Stage {
 impl Stage {
     /// The world that `builder` describes and [`BYSTANDER`] in it.
     pub(crate) fn new(turn: Turn, builder: WorldBuilder) -> Self {
+        Self::build(turn, builder.pod(&BYSTANDER.join(",")))
+    }
+
+    /// A node that has no pods and no links for any.
+    pub(crate) fn without_pods(turn: Turn) -> Self {
+        Self::build(turn, World::builder())
+    }
+
+    fn build(turn: Turn, builder: WorldBuilder) -> Self {
         require_privileges().unwrap();
-        let world = builder.pod(&BYSTANDER.join(",")).build().unwrap();
+        let world = builder.build().unwrap();
         let folder = TempDir::with_prefix("viprule-traffic-").unwrap();
         let manifests = ManifestFolder::new(folder.path().join("manifests")).unwrap();
         Self {
@@ -69,6 +78,11 @@ impl Stage {
     #[track_caller]
     pub(crate) fn cleanup(&self) -> String {
         text(&self.viprule(&["cleanup"]))
+    }
+
+    /// `viprule cleanup`, whatever comes of it.
+    pub(crate) fn try_cleanup(&self) -> Output {
+        self.viprule(&["cleanup"])
     }
 
     /// `viprule diff` finds nothing.
@@ -108,17 +122,56 @@ impl Stage {
         Dump::take(self.world.node(), family).unwrap()
     }
 
+    /// The same as another mode than this run's.
+    #[track_caller]
+    pub(crate) fn apply_as(&self, mode: Mode, flags: &str) -> String {
+        text(&self.viprule(&self.args_of(mode, "apply", flags)))
+    }
+
+    /// [`Self::start`] as another mode than this run's.
+    pub(crate) fn start_as(&self, mode: Mode, flags: &str) -> Run {
+        Run::start(self.world.node(), &self.args_of(mode, "run", flags))
+    }
+
+    /// All of it that a proxy writes; rules with their handles where the kernel has any, which a
+    /// rule that is written anew doesn't keep.
+    pub(crate) fn state(&self) -> String {
+        let mut state = match Tables::of_this_kernel() {
+            Tables::Nft => {
+                let list = self.world.node().command("nft");
+                list.args(["-a", "-s", "list", "ruleset"]).text().unwrap()
+            }
+            Tables::Legacy => Family::ALL
+                .map(|family| self.dump(family).to_string())
+                .concat(),
+        };
+        if Mode::of_this_run() == Mode::Ipvs {
+            state.push_str(&self.servers().to_string());
+        }
+        state
+    }
+
+    /// The node's virtual servers, sets and bound addresses.
+    pub(crate) fn servers(&self) -> VirtualServers {
+        VirtualServers::take(self.world.node()).unwrap()
+    }
+
     #[track_caller]
     fn succeed(&self, verb: &str, flags: &str) -> String {
         text(&self.viprule(&self.args(verb, flags)))
     }
 
     fn args(&self, verb: &str, flags: &str) -> Vec<String> {
+        self.args_of(Mode::of_this_run(), verb, flags)
+    }
+
+    fn args_of(&self, mode: Mode, verb: &str, flags: &str) -> Vec<String> {
         let folder = self.manifests.path().display().to_string();
         [verb, "--manifests", &folder, "--node", "node-0"]
             .into_iter()
             .chain(flags.split_whitespace())
             .map(str::to_owned)
+            .chain(mode.flags())
             .collect()
     }
 

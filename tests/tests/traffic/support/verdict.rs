@@ -1,10 +1,11 @@
 //! When traffic is right.
 
 use super::at;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
-use viprule_testkit::Protocol;
-use viprule_testkit::client::{Attempt, Client, Failure, LoadReport};
+use viprule_testkit::client::{Attempt, Client, Failure, LoadReport, Spread};
+use viprule_testkit::{Mode, Protocol};
 
 /// How long to wait for what must not come: a hundred times what an answer takes.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(400);
@@ -13,7 +14,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(400);
 /// 200 million backends; the smallest mistake in a probability is dozens off.
 const SIGMAS: f64 = 4.0;
 
-/// Fails unless so many attempts are all answered and spread evenly over just these backends.
+/// Attempts that tell whether somebody is chosen in turn.
+const TURNS: u32 = 60;
+
+/// Fails unless so many attempts are all answered and spread evenly over just these backends: by
+/// chance in iptables mode, in turn in IPVS mode, where fewer attempts tell more.
 #[track_caller]
 pub(crate) fn even(
     client: Client<'_>,
@@ -29,6 +34,10 @@ pub(crate) fn even(
     );
     // A lost packet on a busy machine costs seconds, not the attempt.
     let client = client.timeout(Duration::from_secs(15));
+    if Mode::of_this_run() == Mode::Ipvs {
+        let spread = client.spread(protocol, target, TURNS).unwrap();
+        return in_turn(&spread, &backends, &format!("{protocol} {target}, {what}"));
+    }
     for last in [false, true] {
         let spread = client.spread(protocol, target, attempts).unwrap();
         let Some(unfair) = spread.unfairness(&backends, SIGMAS) else {
@@ -40,6 +49,26 @@ pub(crate) fn even(
         assert!(
             by_chance,
             "{protocol} {target}, {what}: {unfair}: {spread:#?}"
+        );
+    }
+}
+
+/// Fails unless these backends, and nobody else, were chosen one after the other.
+#[track_caller]
+pub(crate) fn in_turn(spread: &Spread, backends: &[SocketAddr], what: &str) {
+    let (total, number) = (spread.answered(), backends.len() as u64);
+    assert_eq!(spread.failed(), 0, "{what}: {spread:#?}");
+    assert!(
+        spread
+            .backends
+            .keys()
+            .eq(backends.iter().collect::<BTreeSet<_>>()),
+        "{what}: {spread:#?}"
+    );
+    for (backend, count) in &spread.backends {
+        assert!(
+            (total / number..=total.div_ceil(number)).contains(count),
+            "{what}: {backend} was chosen {count} times of {total}: {spread:#?}"
         );
     }
 }

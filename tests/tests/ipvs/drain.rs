@@ -1,0 +1,197 @@
+//! Destinations that are wanted no more: no new connection gets there, and the open ones live.
+
+use crate::scene::{
+    CLUSTER_IP, DNS, ENDPOINTS, FLAGS, chosen, connections, destinations, lives, running, serve,
+    wait_until, write_endpoints,
+};
+use crate::support::{Stage, at, shared};
+use std::thread::sleep;
+use std::time::Duration;
+use viprule_testkit::Protocol::{Sctp, Tcp, Udp};
+
+/// The endpoints that are left of these without one.
+fn without<'e>(endpoints: &[&'e str], gone: &str) -> Vec<&'e str> {
+    let left = endpoints.iter().copied().filter(|ip| *ip != gone);
+    left.collect()
+}
+
+/// Fails if a new connection gets to this endpoint.
+#[track_caller]
+fn gets_nothing_new(stage: &Stage, endpoint: &str) {
+    let chosen = chosen(stage, CLUSTER_IP, 12);
+    assert!(
+        !chosen.contains_key(&at(&format!("{endpoint}:8080"))),
+        "{chosen:?}"
+    );
+}
+
+#[test]
+fn a_destination_drains_until_its_last_connection_ends() {
+    let all = &ENDPOINTS[..3];
+    let (stage, mut run, _servers) = running(shared(), all, "");
+    let mut open = connections(&stage, all);
+    let gone = all[0];
+    let left = without(all, gone);
+    write_endpoints(&stage, left.iter().copied());
+    run.changed();
+    assert_eq!(destinations(&stage, Tcp).get(gone), Some(&0));
+    gets_nothing_new(&stage, gone);
+    // Longer than anything but a connection could hold it.
+    sleep(Duration::from_secs(3));
+    lives(open.get_mut(gone).unwrap(), gone);
+    assert_eq!(destinations(&stage, Tcp).get(gone), Some(&0));
+
+    open.remove(gone);
+    wait_until("the end of the drain", &stage, || {
+        !destinations(&stage, Tcp).contains_key(gone)
+    });
+    assert_eq!(destinations(&stage, Tcp).len(), left.len());
+}
+
+#[test]
+fn a_destination_without_connections_is_removed_at_once() {
+    let all = &ENDPOINTS[..3];
+    let (stage, mut run, _servers) = running(shared(), all, "");
+    write_endpoints(&stage, all[1..].iter().copied());
+    run.changed();
+    let left: Vec<_> = destinations(&stage, Tcp).into_keys().collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(!left.contains(&all[0].to_owned()));
+}
+
+#[test]
+fn an_endpoint_that_comes_back_is_restored_at_once() {
+    let all = &ENDPOINTS[..3];
+    let (stage, mut run, _servers) = running(shared(), all, "");
+    let mut open = connections(&stage, all);
+    for _ in 0..3 {
+        write_endpoints(&stage, without(all, all[1]));
+        run.changed();
+        assert_eq!(destinations(&stage, Tcp).get(all[1]), Some(&0));
+        write_endpoints(&stage, all.iter().copied());
+        run.changed();
+        assert_eq!(destinations(&stage, Tcp).get(all[1]), Some(&1));
+        assert_eq!(chosen(&stage, CLUSTER_IP, 12).len(), all.len());
+        lives(open.get_mut(all[1]).unwrap(), all[1]);
+    }
+}
+
+#[test]
+fn an_endpoint_that_comes_back_while_nobody_runs_is_restored_by_the_next_start() {
+    let all = &ENDPOINTS[..3];
+    let (stage, mut run, _servers) = running(shared(), all, "");
+    let mut open = connections(&stage, all);
+    write_endpoints(&stage, without(all, all[2]));
+    run.changed();
+    assert_eq!(destinations(&stage, Tcp).get(all[2]), Some(&0));
+    run.kill();
+    write_endpoints(&stage, all.iter().copied());
+    let _run = stage.run(FLAGS);
+    assert_eq!(destinations(&stage, Tcp).get(all[2]), Some(&1));
+    lives(open.get_mut(all[2]).unwrap(), all[2]);
+}
+
+/// Killed before the change is seen, in the midst of it, and later; each time another endpoint is
+/// gone, and one more start follows.
+#[test]
+fn a_drain_survives_the_agents_death_at_any_moment() {
+    const MOMENTS: [Duration; 5] = [
+        Duration::ZERO,
+        Duration::from_millis(15),
+        Duration::from_millis(60),
+        Duration::from_millis(200),
+        Duration::from_millis(800),
+    ];
+    let (stage, mut run, _servers) = running(shared(), &ENDPOINTS, "");
+    let mut open = connections(&stage, &ENDPOINTS);
+    for (number, moment) in MOMENTS.into_iter().enumerate() {
+        let gone = ENDPOINTS[number];
+        write_endpoints(&stage, ENDPOINTS[number + 1..].iter().copied());
+        sleep(moment);
+        run.kill();
+        lives(open.get_mut(gone).unwrap(), gone);
+        // The successor as well, on its way to a first sync.
+        let mut next = stage.start(FLAGS);
+        sleep(moment);
+        next.kill();
+        run = stage.run(FLAGS);
+        for (backend, connection) in &mut open {
+            lives(connection, backend);
+        }
+        assert_eq!(destinations(&stage, Tcp).get(gone), Some(&0), "{moment:?}");
+        gets_nothing_new(&stage, gone);
+    }
+    let last = ENDPOINTS[MOMENTS.len()];
+    open.clear();
+    wait_until("the end of all drains", &stage, || {
+        destinations(&stage, Tcp).into_keys().eq([last.to_owned()])
+    });
+    stage.assert_in_sync(FLAGS);
+}
+
+#[test]
+fn a_drain_ends_with_its_time() {
+    let all = &ENDPOINTS[..2];
+    let (stage, mut run, _servers) = running(shared(), all, "--ipvs-drain-timeout 2s");
+    let mut open = connections(&stage, all);
+    write_endpoints(&stage, [all[1]]);
+    run.changed();
+    wait_until("the end of its time", &stage, || {
+        !destinations(&stage, Tcp).contains_key(all[0])
+    });
+    let ended = open.get_mut(all[0]).unwrap().ask();
+    assert!(ended.failure().is_some(), "{ended:?}");
+    lives(open.get_mut(all[1]).unwrap(), all[1]);
+}
+
+#[test]
+fn udp_destinations_are_removed_at_once() {
+    let all = &ENDPOINTS[..2];
+    let (stage, mut run, _tcp) = running(shared(), all, "");
+    let _servers: Vec<_> = all.iter().map(|ip| serve(&stage, Udp, ip)).collect();
+    let mut flows: Vec<_> = (0..4)
+        .map(|_| stage.world.outside().udp_flow(at(DNS)).unwrap().unwrap())
+        .collect();
+    let first = |flow: &mut viprule_testkit::client::UdpFlow| flow.ask().result.unwrap().backend;
+    assert!(
+        flows
+            .iter_mut()
+            .any(|flow| first(flow).ip().to_string() == all[0])
+    );
+    write_endpoints(&stage, [all[1]]);
+    run.changed();
+    assert_eq!(destinations(&stage, Udp), [(all[1].to_owned(), 1)].into());
+    // Whoever goes on sending is answered by the one that is left, from the second datagram on.
+    for flow in &mut flows {
+        let answered = (0..5).find_map(|_| flow.ask().result.ok());
+        assert_eq!(answered.unwrap().backend.ip().to_string(), all[1]);
+    }
+}
+
+#[test]
+fn sctp_destinations_drain() {
+    let all = &ENDPOINTS[..2];
+    // The kernel remembers what began as an association for a minute.
+    let (stage, mut run, _tcp) = running(shared(), all, "--ipvs-drain-timeout 8s");
+    let _servers: Vec<_> = all.iter().map(|ip| serve(&stage, Sctp, ip)).collect();
+    let client = stage.world.outside();
+    let spread = client.spread(Sctp, at(CLUSTER_IP), 6).unwrap();
+    assert_eq!(
+        (spread.failed(), spread.backends.len()),
+        (0, 2),
+        "{spread:?}"
+    );
+    write_endpoints(&stage, [all[1]]);
+    run.changed();
+    assert_eq!(
+        destinations(&stage, Sctp).get(all[0]),
+        Some(&0),
+        "associations begin"
+    );
+    let spread = client.spread(Sctp, at(CLUSTER_IP), 6).unwrap();
+    let only = [(at(&format!("{}:8080", all[1])), 6)];
+    assert_eq!(spread.backends, only.into());
+    wait_until("the end of the drain", &stage, || {
+        !destinations(&stage, Sctp).contains_key(all[0])
+    });
+}

@@ -1,0 +1,136 @@
+//! From one mode to the other and back, while clients connect and are connected.
+
+use crate::scene::{
+    CLUSTER_IP, ENDPOINTS, FLAGS, NODE_PORT, chosen, connections, lives, rolling, serve, stage,
+    wait_until, write_endpoints,
+};
+use crate::support::{Loaded, Run, Stage, alone, at, flawless, rate};
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
+use viprule_testkit::Mode::{self, Iptables, Ipvs};
+use viprule_testkit::Protocol::Tcp;
+use viprule_testkit::client::{KeepAlive, KeptLoad, Load};
+use viprule_testkit::dump::{Family, ForeignState};
+
+/// Connections a second, see [`rate`].
+const MANY: u32 = 1_000;
+const WHILE: Duration = Duration::from_millis(500);
+
+/// How names begin of chains that only the other mode has.
+const ONLY_IPTABLES: [&str; 6] = [
+    "KUBE-SVC-",
+    "KUBE-SEP-",
+    "KUBE-EXT-",
+    "KUBE-NODEPORTS",
+    "KUBE-EXTERNAL-SERVICES",
+    "KUBE-PROXY-CANARY",
+];
+const ONLY_IPVS: [&str; 5] = [
+    "KUBE-IPVS-FILTER",
+    "KUBE-IPVS-OUT-FILTER",
+    "KUBE-NODE-PORT ",
+    "KUBE-LOAD-BALANCER",
+    "KUBE-SOURCE-RANGES-FIREWALL",
+];
+
+/// Fails if a chain of the other mode is left, or none of this one is there.
+#[track_caller]
+fn has_chains_of(stage: &Stage, mode: Mode) {
+    let (own, other) = match mode {
+        Iptables => (&ONLY_IPTABLES[..], &ONLY_IPVS[..]),
+        Ipvs => (&ONLY_IPVS[..], &ONLY_IPTABLES[..]),
+    };
+    for family in Family::ALL {
+        let rules = stage.dump(family).to_string();
+        assert!(own.iter().any(|name| rules.contains(name)), "{rules}");
+        let left = other.iter().find(|name| rules.contains(**name));
+        assert_eq!(left, None, "{mode}: {rules}");
+    }
+}
+
+/// Puts one mode's agent in the place of the other's.
+fn follow(stage: &Stage, former: &mut Run, mode: Mode) -> Run {
+    former.terminate();
+    let mut run = stage.start_as(mode, FLAGS);
+    run.expect("first sync: ");
+    has_chains_of(stage, mode);
+    run
+}
+
+#[test]
+fn modes_follow_each_other_without_a_failed_connection() {
+    let targets = [CLUSTER_IP, NODE_PORT].map(at);
+    flawless(|| {
+        let endpoints = &ENDPOINTS[..4];
+        let stage = stage(alone());
+        let untouched = ForeignState::take(stage.world.node()).unwrap();
+        stage.write("service.yaml", &rolling());
+        write_endpoints(&stage, endpoints.iter().copied());
+        let _servers: Vec<_> = endpoints.iter().map(|ip| serve(&stage, Tcp, ip)).collect();
+        let mut run = stage.start_as(Iptables, FLAGS);
+        run.expect("first sync: ");
+        has_chains_of(&stage, Iptables);
+
+        let client = stage.world.client();
+        let load = Load::new(rate(MANY), targets).timeout(Duration::from_secs(10));
+        let load = load.start(client).unwrap();
+        let kept = KeptLoad::new(8, Duration::from_millis(50), targets);
+        let kept = kept.start(client).unwrap();
+        let mut open: Vec<BTreeMap<String, KeepAlive>> = vec![connections(&stage, endpoints)];
+        for mode in [Ipvs, Iptables, Ipvs, Iptables] {
+            sleep(WHILE);
+            run = follow(&stage, &mut run, mode);
+            assert_eq!(
+                chosen(&stage, CLUSTER_IP, 40).len(),
+                endpoints.len(),
+                "{mode}"
+            );
+            for (backend, connection) in open.iter_mut().flatten() {
+                lives(connection, backend);
+            }
+            open.push(connections(&stage, endpoints));
+        }
+        sleep(WHILE);
+        for (backend, connection) in open.iter_mut().flatten() {
+            lives(connection, backend);
+        }
+        let (kept, report) = (kept.stop(), load.stop().unwrap());
+        assert!(kept.answered > 0, "{kept:?}");
+        assert_eq!((kept.failed(), kept.closed), (0, 0), "{kept:?}");
+
+        // What connections through IPVS needed goes with them.
+        assert!(!stage.servers().is_empty(), "they still need it");
+        drop(open);
+        wait_until("nothing of IPVS is left", &stage, || {
+            stage.servers().is_empty()
+        });
+        has_chains_of(&stage, Iptables);
+        assert!(stage.world.outside().tcp(targets[0]).unwrap().is_answered());
+        run.terminate();
+        stage.cleanup();
+        let after = ForeignState::take(stage.world.node()).unwrap();
+        assert_eq!(untouched, after, "{}", untouched.changes(&after));
+        Loaded::from(report)
+    });
+}
+
+/// One shot of the command line in each mode.
+#[test]
+fn apply_replaces_what_the_other_mode_wrote() {
+    let endpoints = &ENDPOINTS[..2];
+    let stage = stage(crate::support::shared());
+    stage.write("service.yaml", &rolling());
+    write_endpoints(&stage, endpoints.iter().copied());
+    let _servers: Vec<_> = endpoints.iter().map(|ip| serve(&stage, Tcp, ip)).collect();
+    for mode in [Iptables, Ipvs, Iptables, Ipvs] {
+        stage.apply_as(mode, FLAGS);
+        has_chains_of(&stage, mode);
+        assert_eq!(
+            chosen(&stage, NODE_PORT, 40).len(),
+            endpoints.len(),
+            "{mode}"
+        );
+    }
+    stage.assert_in_sync(FLAGS);
+}
