@@ -1,1 +1,4 @@
-//! End-to-end tests live in `tests/`.
+//! End-to-end tests live in `tests/`, what measures in `benches/`; here is what several of those
+//! share.
+
+pub mod figures;

@@ -1,7 +1,6 @@
 //! From the API write of an endpoint change to the rule in the kernel.
 
 use crate::Options;
-use crate::objects::Objects;
 use anyhow::{Context as _, bail};
 use netlink_batch::Socket;
 use netlink_batch::socket::NETFILTER;
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 use viprule_testkit::Namespace;
 use viprule_testkit::cluster::Cluster;
 use viprule_testkit::cluster::k8s_openapi::api::discovery::v1::EndpointSlice;
+use viprule_tests::figures::objects::Objects;
 
 /// How long changes may take after the last one was written.
 const PATIENCE: Duration = Duration::from_secs(60);

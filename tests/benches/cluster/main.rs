@@ -11,17 +11,16 @@
 )]
 
 mod change;
-mod objects;
 mod process;
 mod report;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use objects::Objects;
 use process::Running;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use viprule_testkit::cluster::{Cluster, Proxy};
+use viprule_tests::figures::objects::Objects;
 
 /// Measures memory, idle processor time and the way of an endpoint change to the kernel.
 #[derive(Debug, Parser)]

@@ -1,12 +1,12 @@
 //! A proxy as a process: its first sync, memory and processor time.
 
-use crate::objects::Objects;
 use anyhow::Context as _;
 use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use viprule_testkit::agent::{Agent, Memory};
 use viprule_testkit::cluster::{Cluster, Proxy};
+use viprule_tests::figures::objects::Objects;
 
 /// A proxy after its first sync.
 #[derive(Debug)]

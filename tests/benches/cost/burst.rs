@@ -6,10 +6,10 @@ use std::thread;
 use anyhow::Context as _;
 use viprule_service::model::Event;
 
-use crate::cluster::Cluster;
-use crate::report::{Limit, Measure, Report};
-use crate::samples::{Sample, medians, time};
 use crate::world::{PAUSE, World, ensure_equal};
+use viprule_tests::figures::cluster::Cluster;
+use viprule_tests::figures::report::{Limit, Measure, Report};
+use viprule_tests::figures::samples::{Sample, medians, time};
 
 const CHANGES: u32 = 100;
 const RUNS: u32 = 11;

@@ -2,10 +2,10 @@
 
 use std::thread;
 
-use crate::cluster::Cluster;
-use crate::report::{Limit, Measure, Report};
-use crate::samples::{Sample, differences, medians, time};
 use crate::world::{PAUSE, Parts, World, ensure_equal};
+use viprule_tests::figures::cluster::Cluster;
+use viprule_tests::figures::report::{Limit, Measure, Report};
+use viprule_tests::figures::samples::{Sample, differences, medians, time};
 
 /// Measures the way from the event to the kernel.
 pub(crate) fn measure(

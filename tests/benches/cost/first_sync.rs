@@ -2,10 +2,10 @@
 
 use viprule_dataplane::Scope;
 
-use crate::cluster::Cluster;
-use crate::report::{Limit, Measure, Report};
-use crate::samples::{Sample, medians, time};
 use crate::world::{World, ensure_equal};
+use viprule_tests::figures::cluster::Cluster;
+use viprule_tests::figures::report::{Limit, Measure, Report};
+use viprule_tests::figures::samples::{Sample, medians, time};
 
 /// Measures it; returns the last world with everything written, and viprule's time.
 pub(crate) fn measure(cluster: &Cluster, report: &mut Report) -> anyhow::Result<(World, Sample)> {

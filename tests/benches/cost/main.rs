@@ -16,13 +16,10 @@
 
 mod burst;
 mod change;
-mod cluster;
 mod first_sync;
 mod memory;
 mod recorder;
-mod report;
 mod restore;
-mod samples;
 mod start;
 mod world;
 
@@ -31,8 +28,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Parser;
 
-use cluster::Cluster;
-use report::Report;
+use viprule_tests::figures::cluster::Cluster;
+use viprule_tests::figures::report::Report;
 
 /// The program's own.
 #[global_allocator]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use viprule_testkit::agent::{Agent, Memory};
 
-use crate::cluster::{Cluster, NODE, POD_NETWORK};
-use crate::report::{Limit, Measure, Report};
 use crate::world::Scratch;
+use viprule_tests::figures::cluster::{Cluster, NODE, POD_NETWORK};
+use viprule_tests::figures::report::{Limit, Measure, Report};
 
 /// The size that the limits are for.
 const LIMITED: u32 = 10_000;

@@ -5,10 +5,12 @@ use std::thread;
 
 use viprule_dataplane::ownership::ChainHash;
 
-use crate::cluster::{Cluster, ENDPOINTS, POD_NETWORK, PORT, PORT_NAME, TARGET_PORT};
-use crate::report::{Limit, Measure, Report};
-use crate::samples::{Sample, medians, time};
 use crate::world::{PAUSE, Scratch, World};
+use viprule_tests::figures::cluster::{
+    Cluster, ENDPOINTS, POD_NETWORK, PORT, PORT_NAME, TARGET_PORT,
+};
+use viprule_tests::figures::report::{Limit, Measure, Report};
+use viprule_tests::figures::samples::{Sample, medians, time};
 
 /// Above this many endpoints kube-proxy leaves comments out (contract 2.7).
 const LARGE_CLUSTER: u32 = 1_000;

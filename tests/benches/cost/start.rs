@@ -6,10 +6,10 @@ use nfnetlink::Family;
 use nfnetlink::nftables::Chain;
 use viprule_dataplane::Scope;
 
-use crate::cluster::Cluster;
-use crate::report::{Limit, Measure, Report};
-use crate::samples::{medians, time};
 use crate::world::World;
+use viprule_tests::figures::cluster::Cluster;
+use viprule_tests::figures::report::{Limit, Measure, Report};
+use viprule_tests::figures::samples::{medians, time};
 
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN` (`linux/netfilter/nf_tables.h`).
 const GET_CHAIN: u16 = 0x0a04;

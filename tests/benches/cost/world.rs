@@ -9,16 +9,16 @@ use nfnetlink::nftables::{ChainId, CommitError, GROUP, Position, Transaction};
 use nfnetlink::xtables::{Match, Rule};
 use viprule::agent::{Report, Syncer};
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{Iptables, Kind};
+use viprule_dataplane::iptables::{DetectLocal, Iptables, Kind, Settings};
 use viprule_service::model::Event;
 use viprule_service::tracker::Tracker;
 use viprule_testkit::Namespace;
 use viprule_writer::Tag;
 use viprule_writer::iptables::IptablesWriter;
 
-use crate::cluster::Cluster;
 use crate::recorder::Recorder;
-use crate::samples::{Sample, time};
+use viprule_tests::figures::cluster::{Cluster, POD_NETWORK};
+use viprule_tests::figures::samples::{Sample, time};
 
 /// viprule as it is.
 pub(crate) type Real = Syncer<Iptables, IptablesWriter>;
@@ -45,7 +45,7 @@ impl Scratch {
 
     /// A syncer inside that plans this and knows nothing of the kernel.
     pub(crate) fn syncer(&self, tracker: Tracker) -> anyhow::Result<Real> {
-        let dataplane = Cluster::dataplane(&tracker)?;
+        let dataplane = dataplane(&tracker)?;
         let writer = self.0.run(|| IptablesWriter::open(&Family::ALL))??;
         Ok(Syncer::new(tracker, dataplane, writer))
     }
@@ -103,7 +103,7 @@ impl World {
         let (viprule_side, bare_side) = (Scratch::new("viprule")?, Scratch::new("bare")?);
         let bare = bare_side.socket()?;
         let tracker = cluster.tracker()?;
-        let dataplane = Cluster::dataplane(&tracker)?;
+        let dataplane = dataplane(&tracker)?;
         let recorder = Syncer::new(tracker, dataplane, Recorder::new(bare.send_capacity()));
         let viprule = viprule_side.syncer(cluster.tracker()?)?;
         Ok(Self {
@@ -178,6 +178,17 @@ impl World {
         self.viprule.writer().notifications().join(GROUP)?;
         result
     }
+}
+
+/// viprule's defaults; without nfacct counters, which not every kernel has.
+fn dataplane(tracker: &Tracker) -> anyhow::Result<Iptables> {
+    let settings = Settings {
+        families: Family::ALL.to_vec(),
+        detect_local: DetectLocal::ClusterCidr(vec![POD_NETWORK.parse()?]),
+        nfacct: false,
+        ..Settings::default()
+    };
+    Ok(Iptables::new(settings, tracker.facts()))
 }
 
 /// The floor is one only if it is made of the same bytes.

@@ -17,13 +17,15 @@ const FIRST_NEW: u32 = u32::from_be_bytes([10, 200, 0, 1]);
 
 /// `services` TCP Services of one port with `endpoints` endpoints each.
 #[derive(Debug)]
-pub(crate) struct Objects {
-    pub(crate) services: u32,
+pub struct Objects {
+    /// How many Services.
+    pub services: u32,
     endpoints: u32,
 }
 
 impl Objects {
-    pub(crate) fn new(services: u32, endpoints: u32) -> Self {
+    /// With so many Services and endpoints of each.
+    pub fn new(services: u32, endpoints: u32) -> Self {
         Self {
             services,
             endpoints,
@@ -31,29 +33,34 @@ impl Objects {
     }
 
     /// Creates all of them.
-    pub(crate) fn create(&self, api: &Api) -> Result<()> {
+    pub fn create(&self, api: &Api) -> Result<()> {
         let slices = (0..self.services).map(|number| self.slice(number));
         api.create_all(slices, AT_ONCE)?;
         let services = (0..self.services).map(|number| {
-            let ip = Ipv4Addr::from(FIRST_CLUSTER_IP + number);
-            let service = service(&name(number)).cluster_ip(&ip.to_string());
+            let ip = Self::cluster_ip(number).to_string();
+            let service = service(&name(number)).cluster_ip(&ip);
             service.tcp("http", 80, 8080).json().clone()
         });
         api.create_all(services, AT_ONCE)
     }
 
+    /// Where a Service is reached, on port 80.
+    pub fn cluster_ip(number: u32) -> Ipv4Addr {
+        (FIRST_CLUSTER_IP + number).into()
+    }
+
     /// The `default/NAME` of the slice of a Service.
-    pub(crate) fn slice_name(number: u32) -> String {
+    pub fn slice_name(number: u32) -> String {
         format!("default/{}-1", name(number))
     }
 
     /// The address that change number `change` brings.
-    pub(crate) fn new_address(change: u32) -> Ipv4Addr {
+    pub fn new_address(change: u32) -> Ipv4Addr {
         (FIRST_NEW + change).into()
     }
 
     /// The patch that puts `address` in the place of a Service's first endpoint.
-    pub(crate) fn change(&self, number: u32, address: Ipv4Addr) -> Value {
+    pub fn change(&self, number: u32, address: Ipv4Addr) -> Value {
         let mut slice = self.slice(number);
         slice["endpoints"][0]["addresses"] = json!([address]);
         json!({ "endpoints": slice["endpoints"] })

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use nfnetlink::Family;
-use viprule_dataplane::iptables::{DetectLocal, Iptables, Settings};
 use viprule_service::model::{
     self, Conditions, Endpoint, EndpointSlice, Event, Protocol, Service, ServiceId, ServicePort,
     ServiceType, SliceId, SlicePort,
@@ -13,47 +11,49 @@ use viprule_service::tracker::Tracker;
 use viprule_testkit::manifests::Bulk;
 
 /// Endpoints of each Service.
-pub(crate) const ENDPOINTS: u32 = 5;
+pub const ENDPOINTS: u32 = 5;
 /// Where pods are.
-pub(crate) const POD_NETWORK: &str = "10.128.0.0/9";
+pub const POD_NETWORK: &str = "10.128.0.0/9";
 /// The node that everything is computed for.
-pub(crate) const NODE: &str = "node-0";
+pub const NODE: &str = "node-0";
 /// The port of every Service.
-pub(crate) const PORT: u16 = 80;
+pub const PORT: u16 = 80;
 /// The port of every endpoint.
-pub(crate) const TARGET_PORT: u16 = 8080;
+pub const TARGET_PORT: u16 = 8080;
 /// The Service port's name.
-pub(crate) const PORT_NAME: &str = "http";
+pub const PORT_NAME: &str = "http";
 
 /// A cluster of a given size.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub struct Cluster {
     bulk: Bulk,
 }
 
 impl Cluster {
-    pub(crate) fn new(services: u32) -> Self {
+    /// With so many Services.
+    pub fn new(services: u32) -> Self {
         Self {
             bulk: Bulk::new(services, ENDPOINTS),
         }
     }
 
-    pub(crate) fn services(&self) -> u32 {
+    /// How many Services it has.
+    pub fn services(&self) -> u32 {
         self.bulk.services
     }
 
     /// Names, addresses and manifests.
-    pub(crate) fn bulk(&self) -> &Bulk {
+    pub fn bulk(&self) -> &Bulk {
         &self.bulk
     }
 
     /// The Service that a measurement's round number changes: far from the last one.
-    pub(crate) fn victim(&self, round: u32) -> u32 {
+    pub fn victim(&self, round: u32) -> u32 {
         round.wrapping_mul(7919) % self.services()
     }
 
     /// A tracker that knows it all.
-    pub(crate) fn tracker(&self) -> anyhow::Result<Tracker> {
+    pub fn tracker(&self) -> anyhow::Result<Tracker> {
         let mut tracker = Tracker::new(PlanConfig {
             node_name: NODE.to_owned(),
             bind_address: None,
@@ -66,19 +66,8 @@ impl Cluster {
         Ok(tracker)
     }
 
-    /// viprule's defaults; without nfacct counters, which not every kernel has.
-    pub(crate) fn dataplane(tracker: &Tracker) -> anyhow::Result<Iptables> {
-        let settings = Settings {
-            families: Family::ALL.to_vec(),
-            detect_local: DetectLocal::ClusterCidr(vec![POD_NETWORK.parse()?]),
-            nfacct: false,
-            ..Settings::default()
-        };
-        Ok(Iptables::new(settings, tracker.facts()))
-    }
-
     /// Another endpoint list for a Service: in each revision endpoint 0 is new.
-    pub(crate) fn slice(&self, service: u32, revision: u32) -> anyhow::Result<Event> {
+    pub fn slice(&self, service: u32, revision: u32) -> anyhow::Result<Event> {
         let endpoint = |index| Endpoint {
             address: self.bulk.endpoint(service, index, revision).into(),
             conditions: Conditions::default(),
@@ -101,7 +90,7 @@ impl Cluster {
     }
 
     /// Writes the manifests of the same cluster.
-    pub(crate) fn write_manifests(&self, file: &Path) -> anyhow::Result<()> {
+    pub fn write_manifests(&self, file: &Path) -> anyhow::Result<()> {
         Ok(self.bulk.write_file(file)?)
     }
 
@@ -131,6 +120,7 @@ impl Cluster {
             internal_policy_local: false,
             external_policy_local: false,
             health_check_node_port: 0,
+            balancing: None,
         }))
     }
 }

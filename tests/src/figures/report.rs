@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::samples::Sample;
+use super::samples::Sample;
 
 /// What a target asks of a figure.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Limit {
+pub enum Limit {
     /// No target.
     None,
     /// Not more.
@@ -17,13 +17,13 @@ pub(crate) enum Limit {
 
 /// Names a figure.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Measure {
+pub struct Measure {
     /// What was done.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// With how many Services.
-    pub(crate) services: u32,
+    pub services: u32,
     /// How often; figures are medians.
-    pub(crate) runs: u32,
+    pub runs: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,7 +44,7 @@ struct Row {
 
 /// All figures of a run.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     machine: String,
     load_before: String,
     load_after: String,
@@ -53,7 +53,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Prints the head.
-    pub(crate) fn begin() -> Self {
+    pub fn begin() -> Self {
         let kernel = read("/proc/sys/kernel/osrelease");
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let report = Self {
@@ -71,7 +71,7 @@ impl Report {
     }
 
     /// Prints the foot.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.load_after = load();
         let missed = self.rows.iter().filter(|row| row.ok == Some(false)).count();
         let judged = self.rows.iter().filter(|row| row.ok.is_some()).count();
@@ -83,13 +83,13 @@ impl Report {
     }
 
     /// viprule's time by the floor's.
-    pub(crate) fn ratio(&mut self, measure: Measure, real: Sample, floor: Sample, limit: Limit) {
+    pub fn ratio(&mut self, measure: Measure, real: Sample, floor: Sample, limit: Limit) {
         let figure = (real.wall / floor.wall, Some(real.cpu / floor.cpu));
         self.add(measure, Some(real), Some(floor), figure, "x", limit);
     }
 
     /// What viprule takes on top of the floor.
-    pub(crate) fn difference(
+    pub fn difference(
         &mut self,
         measure: Measure,
         real: Sample,
@@ -102,7 +102,7 @@ impl Report {
     }
 
     /// How many times as long the other way takes, which runs in a process of its own.
-    pub(crate) fn gain(&mut self, measure: Measure, real: Sample, other: Sample, limit: Limit) {
+    pub fn gain(&mut self, measure: Measure, real: Sample, other: Sample, limit: Limit) {
         let figure = (other.wall / real.wall, None);
         let other = Sample {
             cpu: f64::NAN,
@@ -112,7 +112,7 @@ impl Report {
     }
 
     /// A time that has no floor.
-    pub(crate) fn time(&mut self, measure: Measure, real: Sample, limit: Limit) {
+    pub fn time(&mut self, measure: Measure, real: Sample, limit: Limit) {
         self.add(
             measure,
             Some(real),
@@ -123,19 +123,19 @@ impl Report {
         );
     }
 
+    /// A part of a floor that stands in another row as a whole.
+    pub fn floor(&mut self, measure: Measure, floor: Sample) {
+        let figure = (floor.wall, Some(floor.cpu));
+        self.add(measure, None, Some(floor), figure, "ms", Limit::None);
+    }
+
     /// A number of things.
-    pub(crate) fn count(&mut self, measure: Measure, n: usize, unit: &'static str, limit: Limit) {
+    pub fn count(&mut self, measure: Measure, n: usize, unit: &'static str, limit: Limit) {
         self.figure(measure, n as f64, unit, limit);
     }
 
     /// Any other figure.
-    pub(crate) fn figure(
-        &mut self,
-        measure: Measure,
-        figure: f64,
-        unit: &'static str,
-        limit: Limit,
-    ) {
+    pub fn figure(&mut self, measure: Measure, figure: f64, unit: &'static str, limit: Limit) {
         self.add(measure, None, None, (figure, None), unit, limit);
     }
 

@@ -6,15 +6,15 @@ use nix::time::{ClockId, clock_gettime};
 
 /// One measured piece of work, milliseconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sample {
+pub struct Sample {
     /// What a clock on the wall says.
-    pub(crate) wall: f64,
+    pub wall: f64,
     /// What the calling thread spent computing, in the kernel too.
-    pub(crate) cpu: f64,
+    pub cpu: f64,
 }
 
 /// Does the work and tells how long it took.
-pub(crate) fn time<T>(work: impl FnOnce() -> T) -> (T, Sample) {
+pub fn time<T>(work: impl FnOnce() -> T) -> (T, Sample) {
     let (started, spent) = (Instant::now(), thread_time());
     let result = work();
     let sample = Sample {
@@ -33,7 +33,7 @@ fn ms(time: Duration) -> f64 {
 }
 
 /// Medians of the same work done several times.
-pub(crate) fn medians(samples: &[Sample]) -> Sample {
+pub fn medians(samples: &[Sample]) -> Sample {
     Sample {
         wall: median(samples.iter().map(|sample| sample.wall)),
         cpu: median(samples.iter().map(|sample| sample.cpu)),
@@ -41,7 +41,7 @@ pub(crate) fn medians(samples: &[Sample]) -> Sample {
 }
 
 /// Medians of the differences of pairs, each measured right after one another.
-pub(crate) fn differences(a: &[Sample], b: &[Sample]) -> Sample {
+pub fn differences(a: &[Sample], b: &[Sample]) -> Sample {
     let pairs = || a.iter().zip(b);
     Sample {
         wall: median(pairs().map(|(a, b)| a.wall - b.wall)),
@@ -50,7 +50,7 @@ pub(crate) fn differences(a: &[Sample], b: &[Sample]) -> Sample {
 }
 
 /// The middle value; of an even number the mean of both in the middle, of none NaN.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     match (values.len(), values.len() / 2) {
