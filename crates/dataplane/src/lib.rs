@@ -21,8 +21,8 @@ use viprule_service::plan::{NodeFacts, ServicePlan, UdpDestination};
 /// How one kernel facility expresses plans.
 ///
 /// The desired state is the foundation, one fragment for each Service, and the links. Fragments
-/// share no keys but common ones ([`ObjectKey::is_common`]). Written in this order and removed in the reverse order, what a packet meets is
-/// complete at every step.
+/// share no keys but common ones ([`ObjectKey::is_common`]). Written in this order and removed in
+/// the reverse order, what a packet meets is complete at every step.
 pub trait Dataplane {
     /// What identifies an object.
     type Key: ObjectKey;
@@ -32,7 +32,7 @@ pub trait Dataplane {
     type Settings;
 
     /// True where a transaction takes effect as a whole; false where each object does as it is
-    /// written. The links are then rendered and written when all Services are.
+    /// written. The links may then depend on what there is of the rest: see [`Self::settled`].
     const ATOMIC: bool = true;
 
     /// Takes new facts of this node and tells what has to be rendered again because of them.
@@ -55,8 +55,9 @@ pub trait Dataplane {
     fn hollow(&self, key: &Self::Key) -> Option<Self::Object>;
 
     /// Of a fragment's objects in the kernel, these were there `before` and those are `after`;
-    /// objects in neither are as they were. Tells what has to be rendered again because of that.
-    /// Only told where [`Self::ATOMIC`] is false.
+    /// objects in neither are as they were. Tells what has to be rendered again because of that;
+    /// links that are rendered later are right already. Told the other way round, it is as if
+    /// neither had been told. Only told where [`Self::ATOMIC`] is false.
     fn settled(
         &mut self,
         _before: &State<Self::Key, Fingerprint>,

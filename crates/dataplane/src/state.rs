@@ -173,6 +173,10 @@ impl<K: ObjectKey, V> FromIterator<(K, V)> for State<K, V> {
     /// Sorts by key; of several objects under one key the last stays.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(objects: I) -> Self {
         let mut objects: Vec<(K, V)> = objects.into_iter().collect();
+        // To sort takes memory, also for what is in order.
+        if objects.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Self { objects };
+        }
         objects.sort_by(|(a, _), (b, _)| a.cmp(b));
         objects.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;

@@ -48,7 +48,13 @@ fn a_services_own_scheduler_and_flags_go_first() {
         scheduler: name("mh"),
         ..Balancing::default()
     };
-    assert_eq!(server(&wish(balancing.clone()), "rr"), "mh -b mh-port");
+    assert_eq!(
+        server(&wish(balancing.clone()), "rr"),
+        "mh -b mh-fallback,mh-port"
+    );
+    balancing.scheduler = name("sh");
+    assert_eq!(server(&wish(balancing.clone()), "rr"), "sh -b sh-fallback");
+    balancing.scheduler = name("mh");
     balancing.flags = Some(SchedulerFlags([true, false, true]));
     assert_eq!(
         server(&wish(balancing.clone()), "rr"),

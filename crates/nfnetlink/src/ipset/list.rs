@@ -50,8 +50,8 @@ pub struct Header {
     pub revision: u8,
     /// Buckets now; 0 for sets that are no hashes.
     pub hash_size: u32,
-    /// Elements now; 0 where the kernel does not tell (before Linux 4.10).
-    pub elements: u32,
+    /// Elements now; `None` where the kernel does not tell (before Linux 4.10).
+    pub elements: Option<u32>,
     /// Rules and other sets that use it.
     pub references: u32,
     /// Memory that it takes, bytes.
@@ -114,7 +114,7 @@ impl Header {
                 MAX_ELEMENTS => max_elements = Some(attr.u32_be()?),
                 PORT_FROM => first = Some(attr.u16_be()?),
                 PORT_TO => last = Some(attr.u16_be()?),
-                COUNT => self.elements = attr.u32_be()?,
+                COUNT => self.elements = Some(attr.u32_be()?),
                 REFERENCES => self.references = attr.u32_be()?,
                 MEMORY => self.memory = attr.u32_be()?,
                 TIMEOUT | EXTENSIONS | NET_MASK | BIT_MASK => self.plain = false,
@@ -185,7 +185,7 @@ impl Listing {
             listing.get_or_insert_with(|| Self {
                 kind: kind.to_owned(),
                 header,
-                entries: Vec::with_capacity(header.elements.min(1 << 20) as usize),
+                entries: Vec::with_capacity(header.elements.unwrap_or(0).min(1 << 20) as usize),
                 unreadable: 0,
             });
         }

@@ -128,7 +128,7 @@ fn listings_are_read() {
         plain: true,
         revision: 7,
         hash_size: 1024,
-        elements: 1,
+        elements: Some(1),
         references: 0,
         memory: 264,
     };

@@ -347,25 +347,14 @@ where
         Ok(report)
     }
 
-    /// What the next transaction is to hold.
-    ///
-    /// Where it doesn't take effect as a whole, Services come first: what leads to them and what is
-    /// removed waits until they are there.
+    /// What the next transaction is to hold, in the order of writing.
     fn pieces(&self) -> Vec<Piece<D::Key>> {
-        let owed = || self.owed.iter().filter(|_| !self.removing).cloned();
-        if !D::ATOMIC {
-            let first = owed().filter(|id| *id != FragmentId::Links);
-            let first: Vec<_> = first.map(Piece::Fragment).collect();
-            if !first.is_empty() {
-                return first;
-            }
-        }
+        let owed = self.owed.iter().filter(|_| !self.removing).cloned();
         let orphans = self.books.orphans().keys().rev();
         let removable = orphans.filter(|key| {
             key.is_removable() && !self.stuck.contains_key(key) && !self.is_spared(key)
         });
-        owed()
-            .map(Piece::Fragment)
+        owed.map(Piece::Fragment)
             .chain(removable.cloned().map(Piece::Orphan))
             .collect()
     }

@@ -25,6 +25,8 @@ struct Transaction<K> {
     released: BTreeMap<K, Released>,
     /// What follows from fragments' having taken orphans over.
     effect: NodeEffect,
+    /// So many of the fragments, the first ones, the dataplane takes for written.
+    settled: usize,
 }
 
 /// An object that fragments of a transaction let go.
@@ -57,6 +59,7 @@ impl<K> Default for Transaction<K> {
             written: HashMap::new(),
             released: BTreeMap::new(),
             effect: NodeEffect::Nothing,
+            settled: 0,
         }
     }
 }
@@ -187,13 +190,33 @@ where
 
     /// One transaction.
     fn attempt(&mut self, pieces: &[Piece<D::Key>]) -> Result<Report, ApplyError<PartOf<W>>> {
-        let mut report = Report::default();
         let mut transaction = Transaction::default();
+        match self.send(pieces, &mut transaction) {
+            Ok(mut report) => {
+                self.settle(transaction, &mut report);
+                Ok(report)
+            }
+            Err(error) => {
+                self.unsettle(&transaction);
+                Err(error)
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        pieces: &[Piece<D::Key>],
+        transaction: &mut Transaction<D::Key>,
+    ) -> Result<Report, ApplyError<PartOf<W>>> {
+        let mut report = Report::default();
         for (at, piece) in pieces.iter().enumerate() {
             let tag = Tag(u32::try_from(at).unwrap_or(u32::MAX));
             match piece {
                 Piece::Fragment(id) if self.owed.contains(id) => {
-                    let written = self.stage_fragment(tag, id, &mut transaction)?;
+                    if *id == FragmentId::Links {
+                        self.settle_early(transaction);
+                    }
+                    let written = self.stage_fragment(tag, id, transaction)?;
                     report.rules += written.rules;
                     transaction.fragments.push(written);
                 }
@@ -210,13 +233,36 @@ where
                 Piece::Fragment(_) | Piece::Orphan(_) => {}
             }
         }
-        self.stage_released(&mut transaction)?;
+        self.stage_released(transaction)?;
         self.announce_flows(&transaction.fragments);
         let sent = self.writer.commit()?;
         report.transactions = sent.transactions;
         report.bytes = sent.bytes;
-        self.settle(transaction, &mut report);
         Ok(report)
+    }
+
+    /// Renders the links as for what stands before them in the transaction.
+    fn settle_early(&mut self, transaction: &mut Transaction<D::Key>) {
+        if D::ATOMIC {
+            return;
+        }
+        let nothing = State::default();
+        for Written { id, digest, .. } in &transaction.fragments {
+            let before = self.books.own(id).unwrap_or(&nothing);
+            self.dataplane.settled(before, digest);
+        }
+        transaction.settled = transaction.fragments.len();
+        transaction.effect = NodeEffect::Nothing;
+    }
+
+    /// A transaction failed.
+    fn unsettle(&mut self, transaction: &Transaction<D::Key>) {
+        let (nothing, mut effect) = (State::default(), NodeEffect::Nothing);
+        for Written { id, digest, .. } in &transaction.fragments[..transaction.settled] {
+            let before = self.books.own(id).unwrap_or(&nothing);
+            effect = effect.max(self.dataplane.settled(digest, before));
+        }
+        self.owe_for(effect);
     }
 
     /// Stages what turns a fragment into what it shall be, but for the removal of what others may
@@ -300,7 +346,7 @@ where
     fn settle(&mut self, transaction: Transaction<D::Key>, report: &mut Report) {
         let nothing = State::default();
         let mut effect = transaction.effect;
-        for written in transaction.fragments {
+        for (at, written) in transaction.fragments.into_iter().enumerate() {
             let Written {
                 id, digest, note, ..
             } = written;
@@ -309,7 +355,7 @@ where
             self.ledger.enter(&id, &note);
             self.update_flows(&id, note);
             let before = self.books.own(&id).unwrap_or(&nothing);
-            if !D::ATOMIC {
+            if !D::ATOMIC && at >= transaction.settled {
                 effect = effect.max(self.dataplane.settled(before, &digest));
             }
             self.listener.tell(&id, before, &digest);

@@ -270,20 +270,41 @@ fn what_moves_to_another_service_is_not_touched() {
 
 /// What leads to Services depends on what they have, and comes behind it.
 #[test]
-fn links_come_behind_services_in_a_commit_of_their_own() {
+fn links_come_behind_services_as_for_what_those_have() {
     let syncer = synced(&[A, B]);
     let mut syncer = restarted(syncer, &[service("c"), slice("c", &["10.244.0.7"])]);
     syncer.reconcile(Scope::Everything).unwrap();
     let commits = &syncer.writer().commits;
-    assert_eq!(commits[0], [Key::Element(3), Key::Own(id("c"))]);
-    let removed = [
+    let written = [
+        Key::Element(3),
+        Key::Own(id("c")),
         Key::Link,
         Key::Own(id("b")),
         Key::Own(id("a")),
         Key::Element(2),
         Key::Element(1),
     ];
-    assert_eq!(commits[1], removed);
+    assert_eq!(*commits, [written]);
+    assert_in_sync(&mut syncer);
+}
+
+#[test]
+fn links_are_not_as_for_a_service_that_was_refused() {
+    let mut syncer = node(Memory::default());
+    for (name, endpoints) in [A, ("b", &["10.244.0.6"])] {
+        syncer.apply(service(name));
+        syncer.apply(slice(name, endpoints));
+    }
+    syncer.writer().refused = Some(Key::Own(id("b")));
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert!(syncer.quarantined().contains_key(&id("b")));
+    // The element was written before the rest was refused, and went as nobody's.
+    let link = |syncer: &mut SharedSyncer| syncer.writer().objects[&Key::Link];
+    assert_eq!(link(&mut syncer), Number(1));
+    syncer.writer().refused = None;
+    syncer.release_refused();
+    syncer.sync().unwrap();
+    assert_eq!(link(&mut syncer), Number(2));
     assert_in_sync(&mut syncer);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::iptables::{
     BaseChain, Key, Kind, Object, Observation, Part, Table, parse_save_of,
@@ -39,8 +40,8 @@ impl LegacyWriter {
     ) -> Result<State<Key, V>, WriteError> {
         let started = Instant::now();
         let mut seen = Vec::new();
-        for table in self.tables_within(scope) {
-            let state = self.learn(table)?;
+        for family in self.families.clone() {
+            let state = self.learn(family, &tables_within(family, scope))?;
             seen.extend(
                 state
                     .into_iter()
@@ -54,23 +55,6 @@ impl LegacyWriter {
         Ok(seen)
     }
 
-    fn tables_within(&self, scope: &Scope<Part>) -> BTreeSet<Table> {
-        let all = self.families.iter().flat_map(|family| {
-            let family = *family;
-            Kind::ALL.map(move |kind| Table { family, kind })
-        });
-        match scope {
-            Scope::Everything => all.collect(),
-            Scope::Parts(parts) => {
-                let of = |part: &Part| match part {
-                    Part::Owned(table, _) | Part::Base(table, _) => *table,
-                };
-                let wanted: BTreeSet<Table> = parts.iter().map(of).collect();
-                all.filter(|table| wanted.contains(table)).collect()
-            }
-        }
-    }
-
     /// What a table holds; `None` where there is no such table.
     pub(super) fn text_of(&self, table: Table) -> Result<Option<String>, WriteError> {
         if !tables::exists(table)? {
@@ -79,21 +63,33 @@ impl LegacyWriter {
         self.tools.save(table.family, Some(table)).map(Some)
     }
 
-    /// Reads a table, and learns the texts of what will be deleted by text.
-    fn learn<V: From<Object>>(&mut self, table: Table) -> Result<State<Key, V>, WriteError> {
-        self.rules.retain(|key, _| key.table() != table);
-        let Some(text) = self.text_of(table)? else {
-            return Ok(State::default());
+    /// Reads tables of a family, and learns the texts of what will be deleted by text. Several are
+    /// read with all that exist: to start a program takes longer than to read one in vain.
+    fn learn<V: From<Object>>(
+        &mut self,
+        family: Family,
+        wanted: &BTreeSet<Table>,
+    ) -> Result<State<Key, V>, WriteError> {
+        self.rules.retain(|key, _| !wanted.contains(&key.table()));
+        let present = tables::present(family)?;
+        let mut there = wanted.iter().filter(|it| present.contains(it.kind.name()));
+        let table = match (there.next(), there.next()) {
+            (None, _) => return Ok(State::default()),
+            (only, None) => only.copied(),
+            _ => None,
         };
-        let state =
-            parse_save_of::<Seen<V>>(self.layout, table.family, &text).map_err(|error| {
-                WriteError::Failed {
-                    operation: format!("reading the legacy table {table}"),
-                    reason: error.to_string(),
-                }
-            })?;
+        let text = self.tools.save(family, table)?;
+        let state = parse_save_of::<Seen<V>>(self.layout, family, &text).map_err(|error| {
+            WriteError::Failed {
+                operation: format!("reading the legacy tables of {family}"),
+                reason: error.to_string(),
+            }
+        })?;
         let rules = &mut self.rules;
-        let values = state.into_iter().map(|(key, Seen { value, text })| {
+        let read = state
+            .into_iter()
+            .filter(|(key, _)| wanted.contains(&key.table()));
+        let values = read.map(|(key, Seen { value, text })| {
             if let (Key::Rule { .. }, Some(text)) = (key, text) {
                 rules.insert(key, text);
             }
@@ -104,7 +100,8 @@ impl LegacyWriter {
 
     /// Learns a table's texts anew.
     pub(super) fn learn_texts(&mut self, table: Table) -> Result<(), WriteError> {
-        self.learn::<Fingerprint>(table).map(|_| ())
+        self.learn::<Fingerprint>(table.family, &[table].into())
+            .map(|_| ())
     }
 
     /// What stands in a table's built-in chains now.
@@ -121,5 +118,18 @@ impl LegacyWriter {
             }
         }
         Ok(standing)
+    }
+}
+
+fn tables_within(family: Family, scope: &Scope<Part>) -> BTreeSet<Table> {
+    match scope {
+        Scope::Everything => Kind::ALL.map(|kind| Table { family, kind }).into(),
+        Scope::Parts(parts) => {
+            let of = |part: &Part| match part {
+                Part::Owned(table, _) | Part::Base(table, _) => *table,
+            };
+            let wanted = parts.iter().map(of);
+            wanted.filter(|table| table.family == family).collect()
+        }
     }
 }

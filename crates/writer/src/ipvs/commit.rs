@@ -27,10 +27,10 @@ impl IpvsWriter {
         staged.keep_what_is_wanted();
         staged.gone.leave_out_what_goes_along();
         self.prepare(&mut staged, &mut outcome)?;
-        outcome.spare(&mut staged.addresses);
-        self.carrier.add(&staged.addresses, &mut outcome)?;
-        self.write_netfilter(&staged.netfilter, &mut outcome)?;
-        // What takes the place of something else must be there before that goes.
+        // Whatever comes next lets packets meet what comes before: all of it, or what was there.
+        if outcome.is_clean() {
+            self.write_addresses_and_chains(&staged, &mut outcome)?;
+        }
         if outcome.is_clean() {
             self.remove(staged.gone, &mut outcome)?;
         }
@@ -63,17 +63,35 @@ impl IpvsWriter {
         Ok(())
     }
 
+    /// Steps 4 and 5. Chains that take nobody's place come first: the first packet to an address
+    /// finds them.
+    fn write_addresses_and_chains(
+        &mut self,
+        staged: &Staged,
+        outcome: &mut Outcome,
+    ) -> Result<(), ApplyError<Part>> {
+        let is_new = staged.netfilter.iter().all(|(_, chains)| chains.is_new());
+        if is_new {
+            self.write_netfilter(&staged.netfilter, outcome)?;
+        }
+        if outcome.is_clean() {
+            self.carrier.add(&staged.addresses, outcome)?;
+        }
+        if !is_new && outcome.is_clean() {
+            self.write_netfilter(&staged.netfilter, outcome)?;
+        }
+        Ok(())
+    }
+
     fn write_netfilter(
         &mut self,
         staged: &[(Tag, Chains)],
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
         for (tag, chains) in staged {
-            if !outcome.is_refused(*tag) {
-                chains
-                    .with(|diff| self.netfilter.stage(*tag, diff))
-                    .map_err(in_netfilter)?;
-            }
+            chains
+                .with(|diff| self.netfilter.stage(*tag, diff))
+                .map_err(in_netfilter)?;
         }
         match self.netfilter.commit() {
             Ok(written) => {

@@ -12,7 +12,9 @@
 //!    by the first destinations.
 //! 4. Addresses: a new Service is complete when packets find it.
 //! 5. Chains and rules, old and new ones in one transaction. New chains find filled sets, and
-//!    where another mode's chains go in the same transaction IPVS is ready to take over.
+//!    where another mode's chains go in the same transaction IPVS is ready to take over. Where none
+//!    are replaced and none go, they come before the addresses: the first connection is masqueraded
+//!    where it must be.
 //! 6. Addresses that go: no packet finds their virtual servers any more.
 //! 7. Destinations that go. Those that take their place serve already (3). They get no new
 //!    connections, and are deleted when those that they have are over.
@@ -23,9 +25,9 @@
 //! Many objects of steps 1 to 3 are sent before all is staged, to save memory: no packet reaches new
 //! ones yet, and changes of those that are there take effect at once anyway.
 //!
-//! An object that the kernel refuses keeps the rest of its tag from being written, and all removals
-//! from being done, so that what was there before stays. An object that can't be removed keeps
-//! nothing else.
+//! An object that the kernel refuses keeps the rest of its tag from being written, and all later
+//! steps from being done, so that what was there before stays; whoever staged it comes again without
+//! it. An object that can't be removed keeps nothing else.
 
 mod carrier;
 mod commit;

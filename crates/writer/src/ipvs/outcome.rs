@@ -38,11 +38,6 @@ impl Outcome {
         }
     }
 
-    /// True where something of this tag was refused.
-    pub(super) fn is_refused(&self, tag: Tag) -> bool {
-        self.refused.contains(&tag)
-    }
-
     /// Why something of this tag was refused.
     pub(super) fn reason(&self, tag: Tag) -> Option<&str> {
         let refusal = self.refusals.iter().find(|it| it.tag == Some(tag));

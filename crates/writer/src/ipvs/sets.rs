@@ -44,22 +44,23 @@ impl Sets {
         &mut self,
         observation: &mut Observation<V>,
     ) -> Result<(), WriteError> {
-        for set in self.families.iter().copied().flat_map(Set::all) {
+        for (set, header) in self.headers()? {
+            // One that is made otherwise can't be made anew under rules that use it; whoever wants
+            // it is told so.
+            if let Some(spec) = spec(set, &header) {
+                observation.set(set, spec);
+            }
+            // Most of them: one request less for each.
+            if header.elements == Some(0) {
+                continue;
+            }
             let name = set.to_string();
             let listing = ipset::list(&mut self.socket, &name)
                 .map_err(|error| failed(&format!("reading IP set {name}"), error))?;
-            let Some(mut listing) = listing else { continue };
-            if Set::parse(&name, &listing.kind) != Some(set) {
-                continue;
-            }
-            // One that is made otherwise can't be made anew under rules that use it; whoever wants
-            // it is told so.
-            if let Some(spec) = spec(set, &listing.header) {
-                observation.set(set, spec);
-            }
+            let mut entries = listing.map(|it| it.entries).unwrap_or_default();
             // Cheaper here than as keys.
-            listing.entries.sort_unstable();
-            for entry in listing.entries {
+            entries.sort_unstable();
+            for entry in entries {
                 observation.entry(set, entry);
             }
         }
@@ -68,17 +69,24 @@ impl Sets {
 
     /// Our sets that are there.
     pub(super) fn names(&mut self) -> Result<Vec<Set>, WriteError> {
-        let mut names = Vec::new();
-        let result = ipset::sets(&mut self.socket, |set| {
-            names.extend(Set::parse(set.name, set.kind));
+        Ok(self.headers()?.into_keys().collect())
+    }
+
+    /// Our sets that are there, without their elements.
+    fn headers(&mut self) -> Result<BTreeMap<Set, ipset::Header>, WriteError> {
+        let mut headers = BTreeMap::new();
+        let families = &self.families;
+        let result = ipset::sets(&mut self.socket, |it| {
+            if let Some(set) = Set::parse(it.name, it.kind)
+                && families.contains(&set.family)
+            {
+                headers.insert(set, it.header);
+            }
         });
         match result {
-            Ok(()) | Err(Error::NotSupported) => {}
-            Err(error) => return Err(failed("listing IP sets", error)),
+            Ok(()) | Err(Error::NotSupported) => Ok(headers),
+            Err(error) => Err(failed("listing IP sets", error)),
         }
-        names.sort_unstable();
-        names.retain(|set| self.families.contains(&set.family));
-        Ok(names)
     }
 
     /// Makes sets.

@@ -52,6 +52,11 @@ pub(super) struct Chains {
 }
 
 impl Chains {
+    /// True where nothing is replaced or removed.
+    pub(super) fn is_new(&self) -> bool {
+        self.deletes.is_empty() && self.writes.iter().all(|(_, is_old, _)| !is_old)
+    }
+
     /// Hands the diff to `stage`.
     pub(super) fn with<R>(
         &self,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use viprule_dataplane::Scope;
-use viprule_dataplane::ipvs::{Key, Part};
+use viprule_dataplane::ipvs::{Desired, Key, Part};
+use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::{Fingerprint, Scope, State, diff};
 use viprule_testkit::Namespace;
 use viprule_writer::ipvs::IpvsWriter;
 use viprule_writer::{ApplyError, Writer as _};
@@ -149,4 +150,43 @@ fn many_addresses_at_once_wake_nobody_either() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(!touched(&mut node));
     assert_eq!(node.observe(), desired(&service()));
+}
+
+fn chains(all: &Desired) -> State<Key, Fingerprint> {
+    let all = all.fingerprints();
+    all.filter(|key| matches!(key, Key::Netfilter(_)))
+}
+
+/// The chains after a commit in which no address could be written, as there is a link of this name
+/// that is somebody else's.
+fn chains_without_addresses(wanted: &Desired, before: &Desired) -> State<Key, Fingerprint> {
+    let namespace = Namespace::new("order").unwrap();
+    let mut node = Node::start(&namespace);
+    let before = before.clone();
+    let held = before.filter(|key| matches!(key, Key::Netfilter(_) | Key::Set(_)));
+    node.reconcile(&held);
+    text(&namespace, &format!("ip link add {IPVS_LINK} type bridge"));
+    let (held, wanted) = (
+        held.fingerprints(),
+        wanted.clone().filter(|key| *key != Key::Link),
+    );
+    let error = node.write(&[diff(&held, &wanted)]).unwrap_err();
+    assert!(error.to_string().contains(IPVS_LINK), "{error}");
+    chains(&node.observe())
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn chains_come_before_addresses_where_they_take_nobodys_place() {
+    require_ipvs();
+    let nothing = State::default();
+    let wanted = desired(&[Service::tcp("10.1.0.20:80", &["10.244.0.5:8080"])]);
+    assert_eq!(chains_without_addresses(&wanted, &nothing), chains(&wanted));
+    // Others may lead packets elsewhere until the addresses are there.
+    let other = desired(&[Service::tcp(
+        "[fd00:10:1::80]:80",
+        &["[fd00:10:244::5]:8080"],
+    )]);
+    assert_ne!(chains(&other), chains(&wanted));
+    assert_eq!(chains_without_addresses(&wanted, &other), chains(&other));
 }

@@ -63,8 +63,17 @@ fn balancing(wish: Option<&SchedulerWish>, default: Scheduler) -> (Scheduler, Se
         .zip(set)
         .filter_map(|(flag, is_set)| is_set.then_some(flag))
         .collect(),
-        None if scheduler == Scheduler::MH => ServerFlags::HASH_PORT,
-        None => ServerFlags::empty(),
+        // As kube-proxy has it.
+        None if named.is_none() => match scheduler {
+            Scheduler::MH => ServerFlags::HASH_PORT,
+            _ => ServerFlags::empty(),
+        },
+        // Without the fallback clients of a destination that drains are refused.
+        None => match scheduler {
+            Scheduler::MH => ServerFlags::FALLBACK | ServerFlags::HASH_PORT,
+            Scheduler::SH => ServerFlags::FALLBACK,
+            _ => ServerFlags::empty(),
+        },
     };
     (scheduler, flags)
 }
