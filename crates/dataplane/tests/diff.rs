@@ -14,6 +14,7 @@ use viprule_service::model::Event;
 use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
 use viprule_testkit::dump::is_our_chain;
+use viprule_testkit::steps;
 use viprule_testkit::strategy::{self, NODE, events, iptables_settings};
 
 type Objects = BTreeMap<Key, Object>;
@@ -52,26 +53,13 @@ fn mixture() -> impl Strategy<Value = Desired> {
     let taken = proptest::collection::vec(any::<bool>(), 1..64);
     (desired(), desired(), taken).prop_map(|(a, b, taken)| {
         let objects = a.into_iter().chain(b).zip(taken.into_iter().cycle());
-        let kept: Objects = objects
-            .filter(|(_, taken)| *taken)
-            .map(|(it, _)| it)
-            .collect();
-        without_dangling(kept).into_iter().collect()
+        let kept = objects.filter(|(_, taken)| *taken).map(|(it, _)| it);
+        // In the order of keys, in which there may be several.
+        let kept: Objects = kept.collect();
+        steps::possible(kept, references, |_, _| true)
+            .into_iter()
+            .collect()
     })
-}
-
-/// Drops what the kernel would not have taken.
-fn without_dangling(objects: Objects) -> Objects {
-    let mut kept = Objects::new();
-    for (key, object) in objects {
-        if references(&key, &object)
-            .iter()
-            .all(|other| kept.contains_key(other))
-        {
-            kept.insert(key, object);
-        }
-    }
-    kept
 }
 
 /// What has to be there before an object.
@@ -94,33 +82,8 @@ fn references(key: &Key, object: &Object) -> Vec<Key> {
         .collect()
 }
 
-/// Takes every step of a diff in its order, as a kernel that checks each does.
 fn step_by_step(from: &Desired, to: &Desired) -> Result<Objects, TestCaseError> {
-    let mut objects: Objects = from.iter().cloned().collect();
-    let diff = diff(from, to);
-    for write in &diff.writes {
-        prop_assert_eq!(
-            objects.get(write.key),
-            write.old,
-            "{} was not as said",
-            write.key
-        );
-        for other in references(write.key, write.new) {
-            prop_assert!(objects.contains_key(&other), "{} before {other}", write.key);
-        }
-        objects.insert(*write.key, write.new.clone());
-    }
-    for (key, old) in &diff.deletes {
-        let removed = objects.remove(*key);
-        prop_assert_eq!(removed.as_ref(), Some(*old));
-        // A chain's own rules go with it, or went before.
-        let user = objects
-            .iter()
-            .find(|(other, object)| references(other, object).contains(key));
-        let user = user.map(|(other, _)| other.to_string());
-        prop_assert_eq!(user, None, "needs {}", key);
-    }
-    Ok(objects)
+    steps::take(from, to, references, |_| Ok(()))
 }
 
 proptest! {

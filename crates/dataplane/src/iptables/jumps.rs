@@ -26,16 +26,17 @@ pub(super) const FORMER: u8 = 128;
 /// Rank of the jumps to `KUBE-FIREWALL`, which kubelet needs too.
 pub(super) const TO_FIREWALL: u8 = 0;
 
+/// Table, chain, rank, new connections only, comment, target.
 struct Row(Kind, BaseChain, u8, bool, &'static str, Chain);
 
 const PORTALS: &str = "kubernetes service portals";
 const EXTERNAL: &str = "kubernetes externally-visible service portals";
 const FIREWALL: &str = "kubernetes load balancer firewall";
 
-/// Table, chain, rank, new connections only, comment, target: in the order in which they stand.
-const ROWS: [Row; 14] = {
-    use BaseChain::{Forward, Input, Output, Postrouting, Prerouting};
-    use Kind::{Filter, Nat};
+/// Those of filter in iptables mode, in the order in which they stand.
+const IPTABLES_ROWS: [Row; 11] = {
+    use BaseChain::{Forward, Input, Output};
+    use Kind::Filter;
     [
         Row(Filter, Input, TO_FIREWALL, false, "", Chain::Firewall),
         Row(Filter, Input, 1, true, FIREWALL, Chain::ProxyFirewall),
@@ -62,26 +63,16 @@ const ROWS: [Row; 14] = {
         Row(Filter, Output, TO_FIREWALL, false, "", Chain::Firewall),
         Row(Filter, Output, 1, true, FIREWALL, Chain::ProxyFirewall),
         Row(Filter, Output, 2, true, PORTALS, Chain::Services),
-        Row(Nat, Prerouting, 1, false, PORTALS, Chain::Services),
-        Row(Nat, Output, 1, false, PORTALS, Chain::Services),
-        Row(
-            Nat,
-            Postrouting,
-            1,
-            false,
-            "kubernetes postrouting rules",
-            Chain::Postrouting,
-        ),
     ]
 };
 
 const IPVS_FIREWALL: &str = "kube-proxy firewall rules";
 const IPVS_ACCESS: &str = "kubernetes ipvs access filter";
 
-/// The same of IPVS mode (contract 3.6), none for new connections only.
-const IPVS_ROWS: [Row; 9] = {
-    use BaseChain::{Forward, Input, Output, Postrouting, Prerouting};
-    use Kind::{Filter, Nat};
+/// Those of filter in IPVS mode (contract 3.6), none for new connections only.
+const IPVS_ROWS: [Row; 6] = {
+    use BaseChain::{Forward, Input, Output};
+    use Kind::Filter;
     let forwarding = "kubernetes forwarding rules";
     [
         Row(Filter, Input, 1, false, IPVS_ACCESS, Chain::IpvsFilter),
@@ -104,6 +95,14 @@ const IPVS_ROWS: [Row; 9] = {
         ),
         Row(Filter, Forward, 2, false, forwarding, Chain::Forward),
         Row(Filter, Output, 1, false, IPVS_ACCESS, Chain::IpvsOutFilter),
+    ]
+};
+
+/// Those of nat, which are the same in both modes.
+const NAT_ROWS: [Row; 3] = {
+    use BaseChain::{Output, Postrouting, Prerouting};
+    use Kind::Nat;
+    [
         Row(Nat, Prerouting, 1, false, PORTALS, Chain::Services),
         Row(Nat, Output, 1, false, PORTALS, Chain::Services),
         Row(
@@ -119,7 +118,8 @@ const IPVS_ROWS: [Row; 9] = {
 
 /// Every such rule of a family, in the order in which they stand.
 pub fn jumps(layout: Layout, family: Family) -> impl Iterator<Item = Jump> {
-    rows(layout).iter().map(move |row| row.jump(family))
+    let rows = filter_rows(layout).iter().chain(&NAT_ROWS);
+    rows.map(move |row| row.jump(family))
 }
 
 /// Those, and behind them the ones that only the other mode makes.
@@ -131,8 +131,8 @@ pub fn known_jumps(layout: Layout, family: Family) -> impl Iterator<Item = Jump>
 /// that lead to kubelet's chain are not among them: whose they are can't be told.
 fn former_jumps(layout: Layout, family: Family) -> impl Iterator<Item = Jump> {
     let (ours, other) = match layout {
-        Layout::Iptables => (&ROWS[..], &IPVS_ROWS[..]),
-        Layout::Ipvs => (&IPVS_ROWS[..], &ROWS[..]),
+        Layout::Iptables => (&IPTABLES_ROWS[..], &IPVS_ROWS[..]),
+        Layout::Ipvs => (&IPVS_ROWS[..], &IPTABLES_ROWS[..]),
     };
     let same = |a: &Jump, b: &Jump| (a.table, a.base, &a.rule) == (b.table, b.base, &b.rule);
     other
@@ -147,9 +147,9 @@ fn former_jumps(layout: Layout, family: Family) -> impl Iterator<Item = Jump> {
         })
 }
 
-const fn rows(layout: Layout) -> &'static [Row] {
+const fn filter_rows(layout: Layout) -> &'static [Row] {
     match layout {
-        Layout::Iptables => &ROWS,
+        Layout::Iptables => &IPTABLES_ROWS,
         Layout::Ipvs => &IPVS_ROWS,
     }
 }

@@ -13,6 +13,7 @@ use viprule_dataplane::{Content as _, Dataplane, NodeEffect, ObjectKey, State, d
 use viprule_service::model::Event;
 use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
+use viprule_testkit::steps;
 use viprule_testkit::strategy::{self, NODE, events, ipvs_settings};
 
 type Objects = BTreeMap<Key, Object>;
@@ -59,19 +60,11 @@ fn mixture() -> impl Strategy<Value = Desired> {
     let taken = proptest::collection::vec(any::<bool>(), 1..64);
     (desired(), desired(), taken).prop_map(|(a, b, taken)| {
         let objects = a.into_iter().chain(b).zip(taken.into_iter().cycle());
-        let mut kept = Objects::new();
-        for ((key, object), taken) in objects {
-            // What the kernel would not have taken, and servers that nobody could tell to be ours.
-            if taken
-                && references(&key, &object)
-                    .iter()
-                    .all(|other| kept.contains_key(other))
-                && is_known(&key, &kept)
-            {
-                kept.insert(key, object);
-            }
-        }
-        kept.into_iter().collect()
+        let kept = objects.filter(|(_, taken)| *taken).map(|(it, _)| it);
+        // What the kernel would not have taken, and servers that nobody could tell to be ours.
+        steps::possible(kept, references, is_known)
+            .into_iter()
+            .collect()
     })
 }
 
@@ -122,36 +115,13 @@ fn of_rule(table: iptables::Table, rule: &Rule) -> Vec<Key> {
     target.into_iter().chain(set.map(Key::Set)).collect()
 }
 
-/// Takes every step of a diff in its order, as a kernel that checks each does. At each of them every
-/// virtual server can be told to be ours.
+/// At each step every virtual server can be told to be ours.
 fn step_by_step(from: &Desired, to: &Desired) -> Result<Objects, TestCaseError> {
-    let mut objects: Objects = from.iter().cloned().collect();
-    let diff = diff(from, to);
-    for write in &diff.writes {
-        prop_assert_eq!(
-            objects.get(write.key),
-            write.old,
-            "{} was not as said",
-            write.key
-        );
-        for other in references(write.key, write.new) {
-            prop_assert!(objects.contains_key(&other), "{} before {other}", write.key);
-        }
-        prop_assert!(is_known(write.key, &objects), "whose is {}?", write.key);
-        objects.insert(*write.key, write.new.clone());
-    }
-    for (key, old) in &diff.deletes {
-        let removed = objects.remove(*key);
-        prop_assert_eq!(removed.as_ref(), Some(*old));
-        let user = objects
-            .iter()
-            .find(|(other, object)| references(other, object).contains(key));
-        let user = user.map(|(other, _)| other.to_string());
-        prop_assert_eq!(user, None, "needs {}", key);
-        let lost = objects.keys().find(|other| !is_known(other, &objects));
-        prop_assert_eq!(lost.map(ToString::to_string), None, "without {}", key);
-    }
-    Ok(objects)
+    steps::take(from, to, references, |objects| {
+        let lost = objects.keys().find(|key| !is_known(key, objects));
+        prop_assert_eq!(lost.map(ToString::to_string), None, "whose is it?");
+        Ok(())
+    })
 }
 
 proptest! {

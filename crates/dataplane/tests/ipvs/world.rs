@@ -1,30 +1,13 @@
 //! A node, a Service and what they are rendered to.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use viprule_dataplane::ipvs::{Desired, Ipvs, Key, Object, Settings, line};
 use viprule_dataplane::{Dataplane as _, State};
-use viprule_service::model::{
-    Conditions, Endpoint, EndpointSlice, Family, Protocol, Service, ServiceId, ServicePort,
-    ServiceType, SliceId, SlicePort,
-};
+use viprule_service::model::{Conditions, Family, Service};
 use viprule_service::plan::{NodeFacts, PlanConfig, ServicePlan, plan_service};
-
-pub(crate) fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-pub(crate) const READY: Conditions = Conditions {
-    ready: true,
-    serving: true,
-    terminating: false,
-};
-pub(crate) const NOT_READY: Conditions = Conditions {
-    ready: false,
-    serving: false,
-    terminating: false,
-};
+use viprule_testkit::objects::{self, endpoint, slice};
+pub(crate) use viprule_testkit::objects::{NOT_READY, READY, ip};
 
 /// The node `here` with 192.0.2.1, a loopback and a link-local address.
 pub(crate) fn facts() -> NodeFacts {
@@ -37,26 +20,7 @@ pub(crate) fn facts() -> NodeFacts {
 
 /// 10.1.0.1:80, a `LoadBalancer`, TCP, without node port.
 pub(crate) fn service() -> Service {
-    Service {
-        id: ServiceId::new("shop", "web").unwrap(),
-        kind: ServiceType::LoadBalancer,
-        cluster_ips: [ip("10.1.0.1")].into(),
-        ports: [ServicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 80,
-            node_port: 0,
-        }]
-        .into(),
-        external_ips: [].into(),
-        load_balancer_ips: [].into(),
-        source_ranges: [].into(),
-        affinity_seconds: None,
-        internal_policy_local: false,
-        external_policy_local: false,
-        health_check_node_port: 0,
-        balancing: None,
-    }
+    objects::service("web", &[ip("10.1.0.1")])
 }
 
 /// Endpoints at port 8080: address, node, conditions.
@@ -65,25 +29,11 @@ pub(crate) fn plan_with(
     endpoints: &[(&str, &str, Conditions)],
     facts: &NodeFacts,
 ) -> ServicePlan {
-    let slice = EndpointSlice {
-        id: SliceId::new(service.id.clone(), "web-1").unwrap(),
-        family: Family::Ipv4,
-        ports: [SlicePort {
-            name: "http".into(),
-            protocol: service.ports[0].protocol,
-            port: 8080,
-        }]
-        .into(),
-        endpoints: endpoints
-            .iter()
-            .map(|(address, node, conditions)| Endpoint {
-                address: ip(address),
-                conditions: *conditions,
-                node: Some((*node).into()),
-                hints: None,
-            })
-            .collect(),
-    };
+    let endpoints = endpoints.iter();
+    let endpoints =
+        endpoints.map(|(address, node, conditions)| endpoint(ip(address), Some(node), *conditions));
+    let mut slice = slice(&service.id, Family::Ipv4, endpoints.collect());
+    slice.ports[0].protocol = service.ports[0].protocol;
     let config = PlanConfig {
         node_name: "here".to_owned(),
         bind_address: None,

@@ -2,18 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use viprule_service::model::{
-    Conditions, Endpoint, EndpointSlice, Family, Node, Protocol, Service, ServiceId, ServicePort,
-    ServiceType, SliceId, SlicePort,
-};
+use viprule_service::model::{Conditions, EndpointSlice, Family, Node, Protocol, Service};
+use viprule_testkit::objects::{self, endpoint};
 use viprule_testkit::semantics::{Cluster, Detector, NodePorts, Quirks, Settings};
 use viprule_testkit::strategy::{NODE, ZONE};
 use viprule_testkit::walker::{Origin, Packet, Remembered};
 
-/// An address that a test wrote down.
-pub(crate) fn ip(text: &str) -> IpAddr {
-    text.parse().expect("an IP address")
-}
+pub(crate) use viprule_testkit::objects::{DEAD, DRAINING, READY, ip};
 
 /// An address with a port that a test wrote down.
 pub(crate) fn at(text: &str) -> SocketAddr {
@@ -62,76 +57,24 @@ pub(crate) fn empty_cluster() -> Cluster {
 /// A Service with one TCP port, 80, of its own cluster IPs 10.1.0.N and `fd00:1::N`,
 /// and node port 30000 + N, where N is `number`.
 pub(crate) fn service(name: &str, number: u8) -> Service {
-    Service {
-        id: ServiceId::new("shop", name).expect("a DNS label"),
-        kind: ServiceType::LoadBalancer,
-        cluster_ips: [
-            IpAddr::from([10, 1, 0, number]),
-            ip(&format!("fd00:1::{number:x}")),
-        ]
-        .into(),
-        ports: [ServicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 80,
-            node_port: 30_000 + u16::from(number),
-        }]
-        .into(),
-        external_ips: [].into(),
-        load_balancer_ips: [].into(),
-        source_ranges: [].into(),
-        affinity_seconds: None,
-        internal_policy_local: false,
-        external_policy_local: false,
-        health_check_node_port: 0,
-        balancing: None,
-    }
+    let cluster_ips = [
+        IpAddr::from([10, 1, 0, number]),
+        ip(&format!("fd00:1::{number:x}")),
+    ];
+    let mut service = objects::service(name, &cluster_ips);
+    service.ports[0].node_port = 30_000 + u16::from(number);
+    service
 }
-
-/// Takes new connections.
-pub(crate) const READY: Conditions = Conditions {
-    ready: true,
-    serving: true,
-    terminating: false,
-};
-/// Shuts down, but still answers.
-pub(crate) const DRAINING: Conditions = Conditions {
-    ready: false,
-    serving: true,
-    terminating: true,
-};
-/// Shuts down and doesn't answer any more.
-pub(crate) const DEAD: Conditions = Conditions {
-    ready: false,
-    serving: false,
-    terminating: true,
-};
 
 /// A slice of a Service of [`service`], its endpoints on port 8080: address, node, conditions.
 pub(crate) fn slice(service: &Service, endpoints: &[(&str, &str, Conditions)]) -> EndpointSlice {
     let family = endpoints
         .first()
         .map_or(Family::Ipv4, |(address, ..)| Family::of(&ip(address)));
-    let name = format!("{}-{family:?}", service.id.name()).to_lowercase();
-    EndpointSlice {
-        id: SliceId::new(service.id.clone(), &name).expect("a DNS name"),
-        family,
-        ports: [SlicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 8080,
-        }]
-        .into(),
-        endpoints: endpoints
-            .iter()
-            .map(|(address, node, conditions)| Endpoint {
-                address: ip(address),
-                conditions: *conditions,
-                node: Some((*node).into()),
-                hints: None,
-            })
-            .collect(),
-    }
+    let endpoints = endpoints.iter();
+    let endpoints =
+        endpoints.map(|(address, node, conditions)| endpoint(ip(address), Some(node), *conditions));
+    objects::slice(&service.id, family, endpoints.collect())
 }
 
 /// A TCP packet. It comes from the node where the source is one of its addresses, else through

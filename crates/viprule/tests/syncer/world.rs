@@ -1,17 +1,14 @@
 //! Services a, b, c … in namespace `shop`, and a node that syncs them into a kernel in memory.
 
-use std::net::IpAddr;
-
 use viprule::agent::{Syncer, desired};
 use viprule_dataplane::iptables::{Desired, Iptables, Key, Kind, Settings, Table};
 use viprule_dataplane::{Dataplane as _, Scope};
-use viprule_service::model::{
-    Conditions, Endpoint, EndpointSlice, Event, Family, Protocol, Service, ServiceId, ServicePort,
-    ServiceType, SliceId, SlicePort,
-};
+use viprule_service::model::{Event, Family};
 use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
 use viprule_testkit::fake::Kernel;
+pub(crate) use viprule_testkit::objects::id;
+use viprule_testkit::objects::{self, READY, endpoint, ip};
 use viprule_testkit::strategy::NODE;
 
 pub(crate) type FakeSyncer = Syncer<Iptables, Kernel>;
@@ -100,36 +97,15 @@ fn describe(key: &Key) -> String {
     format!("{key} {key:?}")
 }
 
-pub(crate) fn id(name: &str) -> ServiceId {
-    ServiceId::new("shop", name).unwrap()
-}
-
 /// A Service with one TCP port, an address that its name tells, and a node port.
 pub(crate) fn service(name: &str) -> Event {
     let number = name
         .bytes()
         .fold(0_u16, |sum, byte| sum.wrapping_mul(31) + u16::from(byte));
     let [high, low] = number.to_be_bytes();
-    Event::ServiceApplied(Service {
-        id: id(name),
-        kind: ServiceType::NodePort,
-        cluster_ips: [IpAddr::from([10, 1, high, low])].into(),
-        ports: [ServicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 80,
-            node_port: 30_000 + number % 2000,
-        }]
-        .into(),
-        external_ips: [].into(),
-        load_balancer_ips: [].into(),
-        source_ranges: [].into(),
-        affinity_seconds: None,
-        internal_policy_local: false,
-        external_policy_local: false,
-        health_check_node_port: 0,
-        balancing: None,
-    })
+    let mut service = objects::service(name, &[[10, 1, high, low].into()]);
+    service.ports[0].node_port = 30_000 + number % 2000;
+    Event::ServiceApplied(service)
 }
 
 /// The chain in which a Service chooses among its endpoints.
@@ -142,21 +118,8 @@ pub(crate) fn balancing_chain(syncer: &FakeSyncer, name: &str) -> String {
 
 /// Its endpoints, on port 8080.
 pub(crate) fn slice(name: &str, endpoints: &[&str]) -> Event {
-    let endpoint = |address: &&str| Endpoint {
-        address: address.parse().unwrap(),
-        conditions: Conditions::default(),
-        node: None,
-        hints: None,
-    };
-    Event::SliceApplied(EndpointSlice {
-        id: SliceId::new(id(name), "one").unwrap(),
-        family: Family::Ipv4,
-        ports: [SlicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 8080,
-        }]
-        .into(),
-        endpoints: endpoints.iter().map(endpoint).collect(),
-    })
+    let endpoints = endpoints.iter();
+    let endpoints = endpoints.map(|address| endpoint(ip(address), None, READY));
+    let slice = objects::slice(&id(name), Family::Ipv4, endpoints.collect());
+    Event::SliceApplied(slice)
 }

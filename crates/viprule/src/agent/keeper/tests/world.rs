@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet};
 use viprule_dataplane::iptables::{Iptables, Key, Kind, Object, Part, Settings, Table};
 use viprule_dataplane::{Diff, Scope, State};
-use viprule_service::model::{
-    Conditions, Endpoint, EndpointSlice, Event, Family, Protocol, Service, ServiceId, ServicePort,
-    ServiceType, SliceId, SlicePort,
-};
+use viprule_service::model::{Event, Family};
 use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
 use viprule_testkit::fake::Kernel;
+use viprule_testkit::objects::{self, READY};
 use viprule_writer::conntrack::Cleaner;
 use viprule_writer::iptables::Support;
 use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
@@ -255,46 +252,10 @@ fn resolved() -> Resolved {
 
 /// A Service with one port and one endpoint.
 pub(super) fn service(name: &str) -> Vec<Event> {
-    let id = ServiceId::new("shop", name).unwrap();
     let last = name.bytes().next().unwrap();
-    let (name, protocol, port): (Box<str>, _, _) = ("http".into(), Protocol::Tcp, 80);
-    let service = Service {
-        id: id.clone(),
-        kind: ServiceType::ClusterIp,
-        cluster_ips: [IpAddr::from([10, 1, 0, last])].into(),
-        ports: [ServicePort {
-            name: name.clone(),
-            protocol,
-            port,
-            node_port: 0,
-        }]
-        .into(),
-        external_ips: [].into(),
-        load_balancer_ips: [].into(),
-        source_ranges: [].into(),
-        affinity_seconds: None,
-        internal_policy_local: false,
-        external_policy_local: false,
-        health_check_node_port: 0,
-        balancing: None,
-    };
-    let slice = EndpointSlice {
-        id: SliceId::new(id, "one").unwrap(),
-        family: Family::Ipv4,
-        ports: [SlicePort {
-            name,
-            protocol,
-            port: 8080,
-        }]
-        .into(),
-        endpoints: [Endpoint {
-            address: IpAddr::from([10, 244, 0, last]),
-            conditions: Conditions::default(),
-            node: None,
-            hints: None,
-        }]
-        .into(),
-    };
+    let service = objects::service(name, &[[10, 1, 0, last].into()]);
+    let endpoint = objects::endpoint([10, 244, 0, last].into(), None, READY);
+    let slice = objects::slice(&service.id, Family::Ipv4, vec![endpoint]);
     vec![Event::ServiceApplied(service), Event::SliceApplied(slice)]
 }
 
