@@ -3,7 +3,7 @@
 use crate::support::busy::{Busy, CHANGING, ENDPOINTS, ready};
 use crate::support::{CLUSTER_CIDR, Run, Stage, at, shared};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use viprule_testkit::Mode;
@@ -372,13 +372,19 @@ fn repaired(run: &mut Run, stage: &Stage, theirs: &Theirs, what: &str) {
     theirs.survived(stage, what);
 }
 
+/// Both families have many lines in common, so each counts as often as it is there.
+fn sorted_lines(state: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = state.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
 /// The same in IPVS mode, whoever noticed. A jump may come back to another place among theirs.
 #[track_caller]
 fn put_right(stage: &Stage, before: &str, theirs: &Theirs, what: &str) {
     const PATIENCE: Duration = Duration::from_secs(60);
     let start = Instant::now();
-    let lines = |state: &str| -> BTreeSet<String> { state.lines().map(str::to_owned).collect() };
-    while lines(&stage.state()) != lines(before) {
+    while sorted_lines(&stage.state()) != sorted_lines(before) {
         assert!(start.elapsed() < PATIENCE, "{what}: {}", stage.state());
         sleep(Duration::from_millis(50));
     }

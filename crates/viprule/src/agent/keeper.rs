@@ -240,12 +240,16 @@ where
         } else {
             Cause::Period
         };
+        // What is written then may be ours.
+        let owed = self.owes;
         let repaired = self.attempt(&cause, |syncer| syncer.reconcile(scope))?;
         if !repaired {
             return Ok(());
         }
         let Cause::Foreign(by) = cause else {
-            tracing::warn!("another program changed what is ours");
+            if !owed {
+                tracing::warn!("another program changed what is ours");
+            }
             return Ok(());
         };
         let by = by.join(", ");
