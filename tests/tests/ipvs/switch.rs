@@ -1,16 +1,16 @@
 //! From one mode to the other and back, while clients connect and are connected.
 
 use crate::scene::{
-    CLUSTER_IP, ENDPOINTS, FLAGS, NODE_PORT, chosen, connections, lives, rolling, serve, stage,
-    wait_until, write_endpoints,
+    CLUSTER_IP, DNS, ENDPOINTS, FLAGS, NODE_PORT, chosen, connections, lives, rolling, serve,
+    stage, wait_until, write_endpoints,
 };
 use crate::support::{Loaded, Run, Stage, alone, at, flawless, rate};
 use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 use viprule_testkit::Mode::{self, Iptables, Ipvs};
-use viprule_testkit::Protocol::Tcp;
-use viprule_testkit::client::{KeepAlive, KeptLoad, Load};
+use viprule_testkit::Protocol::{Tcp, Udp};
+use viprule_testkit::client::{KeepAlive, KeptLoad, Load, UdpFlow};
 use viprule_testkit::dump::{Family, ForeignState};
 
 /// Connections a second, see [`rate`].
@@ -113,6 +113,42 @@ fn modes_follow_each_other_without_a_failed_connection() {
         assert_eq!(untouched, after, "{}", untouched.changes(&after));
         Loaded::from(report)
     });
+}
+
+/// A client that keeps its port would meet what the former mode left for its flow.
+#[test]
+fn flows_of_udp_go_on_through_every_change_of_mode() {
+    let endpoints = &ENDPOINTS[..2];
+    let stage = stage(crate::support::shared());
+    stage.write("service.yaml", &rolling());
+    write_endpoints(&stage, endpoints.iter().copied());
+    let _servers: Vec<_> = endpoints.iter().map(|ip| serve(&stage, Udp, ip)).collect();
+    let mut run = stage.start_as(Iptables, FLAGS);
+    run.expect("first sync: ");
+    let mut flows = Vec::new();
+    let answered = |flow: &mut UdpFlow| {
+        // The first datagram may still go the old way.
+        let answer = (0..5).find_map(|_| flow.ask().result.ok());
+        answer.map(|it| it.backend.ip().to_string())
+    };
+    for mode in [Ipvs, Iptables, Ipvs, Iptables] {
+        let client = stage.world.outside();
+        flows.extend((0..4).map(|_| client.udp_flow(at(DNS)).unwrap().unwrap()));
+        for flow in &mut flows {
+            assert!(answered(flow).is_some(), "before {mode}");
+        }
+        run = follow(&stage, &mut run, mode);
+        for flow in &mut flows {
+            assert!(answered(flow).is_some(), "{mode}");
+        }
+        write_endpoints(&stage, endpoints[..1].iter().copied());
+        run.changed();
+        for flow in &mut flows {
+            assert_eq!(answered(flow).as_deref(), Some(endpoints[0]), "{mode}");
+        }
+        write_endpoints(&stage, endpoints.iter().copied());
+        run.changed();
+    }
 }
 
 /// One shot of the command line in each mode.
