@@ -56,13 +56,16 @@ impl VirtualServers {
     pub fn take(namespace: &Namespace) -> Result<Self> {
         let servers = namespace.command("ipvsadm").args(["-S", "-n"]).text()?;
         let sets = namespace.command("ipset").arg("save").text()?;
-        let links = namespace
-            .command("ip")
-            .args(["-o", "link", "show", "type", "dummy"])
-            .text()?;
-        let addresses = if links.contains(&format!(": {LINK}:")) {
-            let shown = namespace.command("ip").args(["-o", "addr", "show", LINK]);
-            Some(shown.text()?)
+        let dummies = |what| {
+            let ip = namespace.command("ip");
+            ip.args(["-o", what, "show", "type", "dummy"]).text()
+        };
+        let addresses = if dummies("link")?.contains(&format!(": {LINK}:")) {
+            // The link may be gone since, which asked for by name would be an error.
+            let all = dummies("addr")?;
+            let lines = all.lines();
+            let of_link = lines.filter(|line| line.split_whitespace().nth(1) == Some(LINK));
+            Some(of_link.collect::<Vec<_>>().join("\n"))
         } else {
             None
         };
