@@ -4,8 +4,8 @@ mod holders;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use viprule_dataplane::{Fingerprint, ObjectKey, Scope, State};
 
@@ -46,6 +46,8 @@ impl<K: ObjectKey> Books<K> {
     ) -> Vec<FragmentId> {
         let mut seen: BTreeMap<K, Fingerprint> = seen.into_iter().collect();
         let mut changed = Vec::new();
+        // Common objects that are others than we knew.
+        let mut meddled = BTreeSet::new();
         for (id, digest) in &mut self.fragments {
             if digest.iter().any(|(key, _)| scope.contains(&key.part())) {
                 let (mut gone, mut differs) = (Vec::new(), false);
@@ -54,12 +56,18 @@ impl<K: ObjectKey> Books<K> {
                     if !scope.contains(&key.part()) {
                         return Some((key, print));
                     }
-                    let now = if key.is_common() {
-                        see_common(&mut self.holders, &key, seen.get(&key))
+                    let (now, is_news) = if key.is_common() {
+                        let now = seen.get(&key).copied();
+                        let known = see_common(&mut self.holders, &key, now).or(Some(print));
+                        if now != known {
+                            meddled.insert(key.clone());
+                        }
+                        (now, meddled.contains(&key))
                     } else {
-                        seen.remove(&key)
+                        let now = seen.remove(&key);
+                        (now, now != Some(print))
                     };
-                    differs |= now != Some(print);
+                    differs |= is_news;
                     if now.is_none() {
                         gone.push((key.clone(), print));
                     }
@@ -193,17 +201,19 @@ impl<K: ObjectKey> Books<K> {
     }
 }
 
-/// A holder of a common object sees it, or that it is gone.
+/// A holder of a common object sees it, or that it is gone. Returns what we knew of it: whoever else
+/// holds it may have written it.
 fn see_common<K: ObjectKey>(
     holders: &mut Holders,
     key: &K,
-    seen: Option<&Fingerprint>,
+    now: Option<Fingerprint>,
 ) -> Option<Fingerprint> {
-    match seen {
-        Some(print) => holders.correct(key, *print),
+    let known = holders.content(key);
+    match now {
+        Some(print) => holders.correct(key, print),
         None => {
             holders.release(key);
         }
     }
-    seen.copied()
+    known
 }

@@ -73,6 +73,19 @@ fn who_writes_last_is_seen_by_all() {
 }
 
 #[test]
+fn what_another_holder_wrote_is_no_news() {
+    let mut books = settled(&[&[1], &[1]]);
+    books.settle(fragment(1), state([1], 5));
+    let mut look = |content| {
+        let scope = Scope::Parts([false].into());
+        books.correct(&scope, state([1], content), |_| panic!("nothing is gone"))
+    };
+    assert_eq!(look(5), []);
+    // What somebody else wrote is.
+    assert_eq!(look(0), [fragment(0), fragment(1)]);
+}
+
+#[test]
 fn only_the_last_holder_leaves_an_orphan() {
     let mut books = settled(&[&[1, 9], &[1]]);
     assert_eq!(books.disown(&fragment(0)).len(), 2);
