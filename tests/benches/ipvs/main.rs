@@ -74,13 +74,7 @@ fn main() -> anyhow::Result<()> {
         proxies::measure(options.cluster, options.changes, &mut report)
             .context("comparing with kube-proxy")?;
     }
-    report.end();
-    if let Some(file) = options.json {
-        let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(&file, json + "\n")
-            .with_context(|| format!("writing {}", file.display()))?;
-    }
-    Ok(())
+    report.end(options.json.as_deref())
 }
 
 fn measure(cluster: &Cluster, report: &mut Report) -> anyhow::Result<()> {

@@ -1,5 +1,8 @@
 //! The table.
 
+use std::path::Path;
+
+use anyhow::Context as _;
 use serde::Serialize;
 
 use super::samples::Sample;
@@ -70,8 +73,8 @@ impl Report {
         report
     }
 
-    /// Prints the foot.
-    pub fn end(&mut self) {
+    /// Prints the foot, and writes all figures to a file as JSON where one is given.
+    pub fn end(mut self, json: Option<&Path>) -> anyhow::Result<()> {
         self.load_after = load();
         let missed = self.rows.iter().filter(|row| row.ok == Some(false)).count();
         let judged = self.rows.iter().filter(|row| row.ok.is_some()).count();
@@ -80,6 +83,12 @@ impl Report {
             self.load_after,
             judged - missed
         );
+        if let Some(file) = json {
+            let json = serde_json::to_string_pretty(&self)?;
+            std::fs::write(file, json + "\n")
+                .with_context(|| format!("writing {}", file.display()))?;
+        }
+        Ok(())
     }
 
     /// viprule's time by the floor's.

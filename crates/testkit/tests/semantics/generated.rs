@@ -1,5 +1,7 @@
 //! Generated clusters.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -9,19 +11,30 @@ use viprule_testkit::walker::{Origin, Outcome};
 use crate::agreement::Node;
 
 /// Packets tried with each cluster.
-const PACKETS: usize = 40;
+pub(crate) const PACKETS: usize = 40;
 
-/// 1,000 clusters, or as many as `PROPTEST_CASES` says.
-fn config() -> ProptestConfig {
+/// So many clusters, or as many as `PROPTEST_CASES` says.
+pub(crate) fn config(clusters: u32) -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 1000;
+        config.cases = clusters;
     }
     config
 }
 
+/// Fails unless each of these things happened to one packet in a hundred.
+#[track_caller]
+pub(crate) fn all_were_met(seen: &BTreeMap<&str, usize>, total: usize) {
+    for (what, seen) in seen {
+        assert!(
+            seen * 100 >= total,
+            "{what}: only {seen} of {total} packets"
+        );
+    }
+}
+
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(1000))]
 
     /// Planner and renderer against the independent statement, for iptables mode.
     #[test]
@@ -48,7 +61,7 @@ proptest! {
 #[test]
 fn generated_packets_meet_everything() {
     let mut runner = TestRunner::deterministic();
-    let mut seen = std::collections::BTreeMap::<&str, usize>::new();
+    let mut seen = BTreeMap::<&str, usize>::new();
     let mut total = 0;
     for _ in 0..100 {
         let (cluster, settings, probes) = scenario(PACKETS)
@@ -78,12 +91,7 @@ fn generated_packets_meet_everything() {
             );
         }
     }
-    for (what, seen) in &seen {
-        assert!(
-            seen * 100 >= total,
-            "{what}: only {seen} of {total} packets"
-        );
-    }
+    all_were_met(&seen, total);
     assert!(
         seen["untouched"] * 2 <= total,
         "most packets mean nothing: {seen:?}"

@@ -79,10 +79,21 @@ pub(crate) fn cluster() -> Cluster {
 }
 
 /// What each packet must come to.
-struct Question {
-    packet: Packet,
-    memories: Vec<Remembered>,
-    expected: Distribution,
+pub(crate) struct Question {
+    pub(crate) packet: Packet,
+    pub(crate) memories: Vec<Remembered>,
+    pub(crate) expected: Distribution,
+}
+
+impl Question {
+    /// True where the walk ends otherwise, or nowhere.
+    pub(crate) fn tells_from_right(&self, walker: &impl Walk) -> bool {
+        walker
+            .walk(&self.packet, &self.memories)
+            .map_or(true, |walked| {
+                !walked.is_close_to(&self.expected, TOLERANCE)
+            })
+    }
 }
 
 struct Fixture<'a> {
@@ -125,13 +136,8 @@ impl<'a> Fixture<'a> {
             Family::Ipv4 => family == nfnetlink::Family::Ipv4,
             Family::Ipv6 => family == nfnetlink::Family::Ipv6,
         };
-        self.questions.iter().filter(of_family).any(|question| {
-            walker
-                .walk(&question.packet, &question.memories)
-                .map_or(true, |walked| {
-                    !walked.is_close_to(&question.expected, TOLERANCE)
-                })
-        })
+        let mut questions = self.questions.iter().filter(of_family);
+        questions.any(|question| question.tells_from_right(&walker))
     }
 
     fn entries(&self) -> Entries {

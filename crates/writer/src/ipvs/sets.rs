@@ -138,11 +138,7 @@ impl Sets {
         entries: &[Tagged<(Set, Entry)>],
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
-        let mut changes = Changes::new();
-        for it in sorted(entries) {
-            let (set, entry) = it.what;
-            changes.add(&set.to_string(), entry, it.tag);
-        }
+        let changes = changes(entries, Changes::add);
         let mut again = Changes::new();
         let mut full = BTreeMap::<String, u32>::new();
         for refused in self.send(&changes, outcome)? {
@@ -182,11 +178,7 @@ impl Sets {
         entries: &[Tagged<(Set, Entry)>],
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
-        let mut changes = Changes::new();
-        for it in sorted(entries) {
-            let (set, entry) = it.what;
-            changes.remove(&set.to_string(), entry, it.tag);
-        }
+        let changes = changes(entries, Changes::remove);
         for refused in self.send(&changes, outcome)? {
             if !matches!(refused.error, Error::Missing { .. }) {
                 outcome.refuse(refused.tag, || refused.to_string());
@@ -246,11 +238,21 @@ impl Sets {
     }
 }
 
-/// Neighbours share messages.
-fn sorted(entries: &[Tagged<(Set, Entry)>]) -> Vec<&Tagged<(Set, Entry)>> {
+/// The same change of each element, set by set: neighbours share messages.
+fn changes(
+    entries: &[Tagged<(Set, Entry)>],
+    change: fn(&mut Changes<Tag>, &str, Entry, Tag),
+) -> Changes<Tag> {
     let mut sorted: Vec<_> = entries.iter().collect();
     sorted.sort_by_key(|it| it.what.0);
-    sorted
+    let mut changes = Changes::new();
+    for of_set in sorted.chunk_by(|a, b| a.what.0 == b.what.0) {
+        let name = of_set[0].what.0.to_string();
+        for it in of_set {
+            change(&mut changes, &name, it.what.1, it.tag);
+        }
+    }
+    changes
 }
 
 /// What a set of ours is made with. One that has grown serves as well as one that has not. `None`

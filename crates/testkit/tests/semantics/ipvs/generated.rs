@@ -9,21 +9,10 @@ use viprule_testkit::strategy::scenario;
 use viprule_testkit::walker::{Origin, Outcome};
 
 use super::agreement::Node;
-
-/// Packets tried with each cluster.
-const PACKETS: usize = 40;
-
-/// 300 clusters, or as many as `PROPTEST_CASES` says.
-fn config() -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 300;
-    }
-    config
-}
+use crate::generated::{PACKETS, all_were_met, config};
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(300))]
 
     /// Planner and renderer against the independent statement.
     #[test]
@@ -80,10 +69,5 @@ fn generated_packets_meet_everything() {
             );
         }
     }
-    for (what, seen) in &seen {
-        assert!(
-            seen * 100 >= total,
-            "{what}: only {seen} of {total} packets"
-        );
-    }
+    all_were_met(&seen, total);
 }

@@ -11,13 +11,12 @@ use viprule_dataplane::ipvs::{Desired, Key, Object, line};
 use viprule_service::model::{Balancing, Family, WeightKey};
 use viprule_testkit::semantics::{Cluster, Settings};
 use viprule_testkit::strategy::every_packet;
+use viprule_testkit::walker::Packet;
 use viprule_testkit::walker::iptables::Unordered;
 use viprule_testkit::walker::ipvs::Walker;
-use viprule_testkit::walker::{Distribution, Packet, Remembered, Walk as _};
 
 use super::agreement::{Node, known_clients};
-use crate::agreement::TOLERANCE;
-use crate::mutations::cluster as every_kind_of_service;
+use crate::mutations::{Question, cluster as every_kind_of_service};
 use crate::world::{self, READY};
 
 type Entries = Vec<(Key, Object)>;
@@ -75,12 +74,6 @@ fn more_packets(seen: &Cluster) -> Vec<Packet> {
     packets
 }
 
-struct Question {
-    packet: Packet,
-    memories: Vec<Remembered>,
-    expected: Distribution,
-}
-
 struct Fixture<'a> {
     node: Node<'a>,
     questions: Vec<Question>,
@@ -115,13 +108,8 @@ impl<'a> Fixture<'a> {
             return true;
         };
         let of_family = |question: &&Question| question.packet.family() == family;
-        self.questions.iter().filter(of_family).any(|question| {
-            walker
-                .walk(&question.packet, &question.memories)
-                .map_or(true, |walked| {
-                    !walked.is_close_to(&question.expected, TOLERANCE)
-                })
-        })
+        let mut questions = self.questions.iter().filter(of_family);
+        questions.any(|question| question.tells_from_right(&walker))
     }
 
     /// Spoils one object after the other. Returns those of which nothing was noticed.
