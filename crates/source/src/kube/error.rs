@@ -118,6 +118,17 @@ pub(super) enum Cause {
     /// Something that isn't Kubernetes' API.
     #[error("the answer is none of the Kubernetes API: {0}; check the API server's address")]
     Malformed(String),
+    /// Something of Kubernetes' API that was not asked for.
+    #[error("asked for {wanted}, got {found}; check the API server and proxies before it")]
+    Other {
+        /// What it says that it is.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Not all of a list.
+    #[error("the list is not complete: {0}; check the API server and proxies before it")]
+    Partial(String),
     /// Versions went backwards, as after a restore of etcd.
     #[error("the API server is at version {found}, before {known} that it told; listing anew")]
     WentBack {

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use kube::core::Request;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::Phase;
 use super::error::{Cause, ServerError, Step};
 use super::object::Change;
+use super::page::{Page, Pages};
 use super::present::Present;
-use super::watch::{Failure, Told, Watch};
+use super::tell::{Closed, Told};
+use super::watch::{Failure, Watch};
+use super::{Phase, kind};
 
 /// Longest wait for a page of a list as a whole.
 const PAGE_LIMIT: Duration = Duration::from_secs(60);
@@ -20,26 +20,18 @@ const PAGE_LIMIT: Duration = Duration::from_secs(60);
 /// half a minute of silence; an upgrade that brings streams can wait.
 const PAGES_TIME: Duration = Duration::from_secs(600);
 
-#[derive(Debug, Deserialize)]
-struct Page<'p> {
-    metadata: PageMetadata,
-    /// Go writes no items as `null`.
-    #[serde(borrow)]
-    items: Option<Vec<&'p RawValue>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageMetadata {
-    resource_version: Option<String>,
-    #[serde(rename = "continue")]
-    next: Option<String>,
-}
+/// How long it takes until a list that is doubted is asked for again.
+const DOUBT_TIME: Duration = Duration::from_secs(1);
 
 impl Watch {
-    /// Everything, as a stream or else page by page.
+    /// Everything, as a stream or else page by page. No version is known afterwards where the list
+    /// is doubted.
     pub(super) async fn list(&mut self) -> Result<(), Failure> {
         self.doubtful = false;
+        self.known_before.get_or_insert(self.known.len());
+        if self.doubted.is_some() {
+            return self.list_again().await;
+        }
         let now = Instant::now();
         if self.pages_until.is_some_and(|until| now < until) {
             return self.page_list().await;
@@ -55,6 +47,14 @@ impl Watch {
         }
     }
 
+    /// Another answer than the one that is doubted: by pages, which are read from etcd or are as
+    /// good, over another connection, which may lead to another server.
+    async fn list_again(&mut self) -> Result<(), Failure> {
+        sleep(DOUBT_TIME).await;
+        self.server.renew().await;
+        self.page_list().await
+    }
+
     /// Pages shall do, for some time.
     fn not_streamed(&mut self, error: &ServerError) {
         let minutes = PAGES_TIME.as_secs() / 60;
@@ -67,9 +67,13 @@ impl Watch {
         self.pages_until = Some(Instant::now() + PAGES_TIME);
     }
 
-    /// Everything, page by page.
+    /// Everything, page by page, until it is believed.
     pub(super) async fn list_pages(&mut self) -> Result<(), ServerError> {
-        match self.page_list().await {
+        let mut result = self.page_list().await;
+        while result.is_ok() && self.version.is_none() {
+            result = self.list_again().await;
+        }
+        match result {
             // Who closed the channel asks no more.
             Ok(()) | Err(Failure::Closed) => Ok(()),
             Err(Failure::Server(error)) => Err(error),
@@ -78,20 +82,22 @@ impl Watch {
 
     async fn page_list(&mut self) -> Result<(), Failure> {
         let mut present = Present::none(self.resource);
+        let mut pages = Pages::default();
         let mut next = None;
         loop {
             let text = self.page(Step::List, next).await?;
             self.status.enter(Phase::Listing, PAGE_LIMIT);
-            let page: Page<'_> =
-                serde_json::from_str(&text).map_err(|error| self.error(Step::List, error))?;
-            for item in page.items.into_iter().flatten() {
-                self.tell(item.get(), Change::Exists, Some(&mut present))
+            let failed = |cause| self.error(Step::List, cause);
+            let page = Page::read(self.resource, &text).map_err(failed)?;
+            next = pages.take(&page).map_err(failed)?;
+            for item in page.items {
+                let checked = kind::of_item(self.resource, item.get());
+                checked.map_err(|found| self.other(Step::List, found))?;
+                self.tell(Step::List, item.get(), Change::Exists, Some(&mut present))
                     .await?;
             }
-            next = page.metadata.next.filter(|token| !token.is_empty());
             if next.is_none() {
-                let version = page.metadata.resource_version.unwrap_or_default();
-                return self.listed(present, version).await;
+                return self.listed(present, page.version).await;
             }
         }
     }
@@ -116,23 +122,55 @@ impl Watch {
     pub(super) async fn check(&mut self) -> Result<(), ServerError> {
         let text = self.page(Step::Check, None).await?;
         self.status.heard();
-        let page: Page<'_> =
-            serde_json::from_str(&text).map_err(|error| self.error(Step::Check, error))?;
-        self.not_before(Step::Check, page.metadata.resource_version.as_deref())
+        let page = Page::read(self.resource, &text);
+        let page = page.map_err(|cause| self.error(Step::Check, cause))?;
+        self.not_before(Step::Check, &page.version)
     }
 
-    /// Ends a list: what it didn't name is gone.
+    /// Ends a list: what it didn't name is gone, unless that is too much to be believed at once.
     pub(super) async fn listed(
         &mut self,
         present: Present,
         version: String,
     ) -> Result<(), Failure> {
-        if let Some(event) = present.into_event() {
-            self.send(Told::Event(event, None)).await?;
+        let earlier = self.doubted.take();
+        let again = earlier.is_some();
+        if let Some(mut either) = earlier {
+            either.join(&present);
+            // What neither of two answers names.
+            self.known.keep(&either);
+            self.known_before = Some(self.known.len());
+            self.send_present(either).await?;
         }
+        let before = self.known_before.unwrap_or_default();
+        if let Some(doubt) = self.known.doubt(&present, before, again) {
+            warn!(
+                resource = self.resource.plural(),
+                "{doubt}; asking again before that is believed"
+            );
+            self.doubted = Some(present);
+            return Ok(());
+        }
+        if again {
+            info!(
+                resource = self.resource.plural(),
+                "asked again, and the answer is believed"
+            );
+        }
+        self.known.keep(&present);
+        self.known.listed();
+        self.known_before = None;
+        self.send_present(present).await?;
         self.send(Told::Listed(self.resource)).await?;
         self.status.listed();
         self.version = Some(version);
         Ok(())
+    }
+
+    async fn send_present(&self, present: Present) -> Result<(), Closed> {
+        match present.into_event() {
+            Some(event) => self.send(Told::Event(event, None)).await,
+            None => Ok(()),
+        }
     }
 }

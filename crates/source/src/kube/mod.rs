@@ -2,9 +2,14 @@
 //!
 //! [`Source`] watches three resources (contract 1.1), each on its own connection. Objects are
 //! read one by one as they arrive, converted and let go; what waits for the consumer is bounded.
-//! Nothing is remembered of what was told: after a relist the names of everything that exists
-//! are told ([`Event::ServicesRelisted`](viprule_service::model::Event::ServicesRelisted)), and
-//! the tracker knows what is missing.
+//! Of what was told a hash of each name is remembered: after a relist the names of everything that
+//! exists are told ([`Event::ServicesRelisted`](viprule_service::model::Event::ServicesRelisted)),
+//! and the tracker knows what is missing.
+//!
+//! An answer is taken for what was asked for only where it says so: its kind and version, a
+//! resource version, and a chain of pages with an end; a watch or list that brings anything else is
+//! an error. A list that lacks more than half of at least ten Services or slices that were there,
+//! or has none at all, is asked for again, and what both answers lack is gone.
 //!
 //! Lists are streamed (KEP-3157) where the server can, and read page by page where it refuses or
 //! begins and says nothing; then the next ten minutes' lists are read by pages at once.
@@ -23,14 +28,18 @@
 mod access;
 mod error;
 mod events;
+mod kind;
+mod known;
 mod list;
 mod object;
+mod page;
 mod present;
 mod problem;
 mod resource;
 mod server;
 mod source;
 mod status;
+mod tell;
 mod watch;
 
 pub use access::Access;

@@ -15,7 +15,7 @@ pub(super) enum Id {
 }
 
 /// What a list named so far.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Present {
     Node(bool),
     Services(BTreeSet<ServiceId>),
@@ -52,6 +52,42 @@ impl Present {
         }
     }
 
+    /// Adds what another list names.
+    pub(super) fn join(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Node(node), Self::Node(exists)) => *node |= exists,
+            (Self::Services(services), Self::Services(more)) => {
+                services.extend(more.iter().cloned());
+            }
+            (Self::Slices(slices), Self::Slices(more)) => slices.extend(more.iter().cloned()),
+            _ => {}
+        }
+    }
+
+    /// True where it names nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Node(exists) => !exists,
+            Self::Services(ids) => ids.is_empty(),
+            Self::Slices(ids) => ids.is_empty(),
+        }
+    }
+
+    /// Namespaces and names of Services or slices, as the server knows them: a slice is the same
+    /// one whatever Service it belongs to.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        let (services, slices) = match self {
+            Self::Node(_) => (None, None),
+            Self::Services(ids) => (Some(ids), None),
+            Self::Slices(ids) => (None, Some(ids)),
+        };
+        let services = services.into_iter().flatten();
+        let slices = slices.into_iter().flatten();
+        services
+            .map(|id| (id.namespace(), id.name()))
+            .chain(slices.map(|id| (id.service.namespace(), &*id.name)))
+    }
+
     /// The event that nothing else exists.
     pub(super) fn into_event(self) -> Option<Event> {
         match self {
@@ -60,4 +96,12 @@ impl Present {
             Self::Slices(ids) => Some(Event::SlicesRelisted(ids)),
         }
     }
+}
+
+/// True for what says that an object exists, and what it is.
+pub(super) fn is_content(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::ServiceApplied(_) | Event::SliceApplied(_) | Event::NodeApplied(_)
+    )
 }

@@ -31,6 +31,23 @@ impl Resource {
         }
     }
 
+    /// The version of their API.
+    pub(super) const fn version(self) -> &'static str {
+        match self {
+            Self::Node | Self::Service => "v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+        }
+    }
+
+    /// How an object in a watch begins, as Go writes it.
+    pub(super) const fn beginning(self) -> &'static str {
+        match self {
+            Self::Node => r#"{"kind":"Node","apiVersion":"v1","#,
+            Self::Service => r#"{"kind":"Service","apiVersion":"v1","#,
+            Self::EndpointSlice => r#"{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","#,
+        }
+    }
+
     /// As roles and paths name it.
     pub const fn plural(self) -> &'static str {
         match self {

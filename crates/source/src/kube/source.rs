@@ -7,8 +7,10 @@ use tokio::task::JoinSet;
 use viprule_service::model::{Event, Family, ServiceId};
 
 use super::error::ServerError;
+use super::present::is_content;
 use super::problem::Teller;
-use super::watch::{Told, Watch};
+use super::tell::Told;
+use super::watch::Watch;
 use super::{ApiServer, Problem, Resource, Statuses};
 
 /// What may wait between the watches and the consumer, and the most of one batch. Watches stop
@@ -160,12 +162,4 @@ pub async fn list_once(server: &ApiServer, node: &str) -> Result<Listing, Server
     };
     let (result, listing) = tokio::join!(list, collect);
     result.map(|()| listing)
-}
-
-/// Who knew nothing before needs not hear what is gone.
-fn is_content(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::ServiceApplied(_) | Event::SliceApplied(_) | Event::NodeApplied(_)
-    )
 }

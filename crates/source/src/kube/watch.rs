@@ -1,7 +1,7 @@
 //! One watch, for ever: list, follow, and again where that breaks.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{Stream, TryStreamExt as _};
@@ -11,13 +11,14 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
-use viprule_service::model::Event;
 
 use super::error::{Cause, ServerError, Step};
-use super::object::{self, Change};
+use super::known::Known;
+use super::object::Change;
 use super::present::Present;
 use super::status::Cell;
-use super::{ApiServer, Phase, Problem, Resource};
+use super::tell::{Closed, Told};
+use super::{ApiServer, Phase, Resource, kind};
 
 /// Longest wait for the beginning of an answer, and for more of a list.
 pub(super) const RESPONSE_LIMIT: Duration = Duration::from_secs(30);
@@ -36,21 +37,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What lasted so long was no failure to begin with: the next wait is the first again.
 const LONG: Duration = Duration::from_secs(20);
-
-/// What a watch tells.
-#[derive(Debug)]
-pub(super) enum Told {
-    /// An event, and what caused it where the change is to be measured.
-    Event(Event, Option<SystemTime>),
-    /// A problem, with the object's version.
-    Problem(Problem, Option<Box<str>>),
-    /// Everything that exists was told.
-    Listed(Resource),
-}
-
-/// Nobody listens any more.
-#[derive(Debug)]
-pub(super) struct Closed;
 
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -76,7 +62,7 @@ pub(super) struct Watch {
     pub(super) server: ApiServer,
     pub(super) resource: Resource,
     pub(super) node: String,
-    out: mpsc::Sender<Told>,
+    pub(super) out: mpsc::Sender<Told>,
     pub(super) status: Cell,
     /// Where to go on; none before the first list and where the server lost track.
     pub(super) version: Option<String>,
@@ -85,6 +71,12 @@ pub(super) struct Watch {
     pub(super) doubtful: bool,
     /// Until then lists are read by pages without an attempt to stream them.
     pub(super) pages_until: Option<Instant>,
+    /// What was told to exist.
+    pub(super) known: Known,
+    /// How much of it before the list began, or before one that did not end.
+    pub(super) known_before: Option<usize>,
+    /// What the last list named, where it is not believed before another one says the same.
+    pub(super) doubted: Option<Present>,
 }
 
 /// The server's bookmark at the end of a streaming list has this annotation (KEP-3157).
@@ -116,6 +108,9 @@ impl Watch {
             version: None,
             doubtful: false,
             pages_until: None,
+            known: Known::default(),
+            known_before: None,
+            doubted: None,
         }
     }
 
@@ -167,11 +162,11 @@ impl Watch {
         self.resume().await
     }
 
-    pub(super) fn not_before(&self, step: Step, found: Option<&str>) -> Result<(), ServerError> {
+    pub(super) fn not_before(&self, step: Step, found: &str) -> Result<(), ServerError> {
         // Versions are ordered numbers (KEP-5504); others can't be compared.
-        let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
-        match (number(found), number(self.version.as_deref())) {
-            (Some(found), Some(known)) if found < known => {
+        let known = self.version.as_deref().map(str::parse::<u64>);
+        match (found.parse::<u64>(), known) {
+            (Ok(found), Some(Ok(known))) if found < known => {
                 Err(self.error(step, Cause::WentBack { found, known }))
             }
             _ => Ok(()),
@@ -262,14 +257,17 @@ impl Watch {
                 WatchEvent::Modified(object) => (object, Change::Modified),
                 WatchEvent::Deleted(object) => (object, Change::Deleted),
                 WatchEvent::Bookmark(bookmark) => {
-                    let metadata = bookmark.metadata;
+                    let metadata = self.checked(step, bookmark)?;
                     if present.is_none() {
-                        self.not_before(step, Some(&metadata.resource_version))?;
+                        self.not_before(step, &metadata.resource_version)?;
                         self.version = Some(metadata.resource_version);
                     } else if metadata.annotations.contains_key(INITIAL_END) {
                         if let Some(present) = present.take() {
                             self.status.streamed();
                             self.listed(present, metadata.resource_version).await?;
+                        }
+                        if self.doubted.is_some() {
+                            return Ok(());
                         }
                         self.enter(false, end);
                     }
@@ -277,7 +275,11 @@ impl Watch {
                 }
                 WatchEvent::Error(status) => return Err(self.error(step, *status).into()),
             };
-            let version = self.tell(object.get(), change, present.as_mut()).await?;
+            let checked = kind::of_event(self.resource, object.get());
+            checked.map_err(|found| self.other(step, found))?;
+            let version = self
+                .tell(step, object.get(), change, present.as_mut())
+                .await?;
             if present.is_none() && version.is_some() {
                 self.version = version;
             }
@@ -290,35 +292,6 @@ impl Watch {
         } else {
             self.status.enter(Phase::Watching, end);
         }
-    }
-
-    /// Tells what an object means; returns its version.
-    pub(super) async fn tell(
-        &self,
-        text: &str,
-        change: Change,
-        present: Option<&mut Present>,
-    ) -> Result<Option<String>, Closed> {
-        self.status.received();
-        let reading = object::read(self.resource, text, change);
-        // A list may repeat what was measured already.
-        let trigger = reading.trigger.filter(|_| present.is_none());
-        if let Some(present) = present {
-            present.note(reading.id, change != Change::Deleted);
-        }
-        for problem in reading.problems {
-            let version = reading.version.as_deref().map(Into::into);
-            self.send(Told::Problem(problem, version)).await?;
-        }
-        for event in reading.events {
-            let trigger = trigger.filter(|_| matches!(event, Event::SliceApplied(_)));
-            self.send(Told::Event(event, trigger)).await?;
-        }
-        Ok(reading.version)
-    }
-
-    pub(super) async fn send(&self, told: Told) -> Result<(), Closed> {
-        self.out.send(told).await.map_err(|_| Closed)
     }
 }
 

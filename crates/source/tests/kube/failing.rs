@@ -38,8 +38,8 @@ async fn an_outage_is_told_and_ends_by_itself() {
     assert!(ear.heard.events.is_empty());
 
     let mut server = FakeServer::restart(address).await;
-    let mut watch = server.list(SERVICES, &[], 10).await;
-    ear.hear(&Event::ServicesRelisted([].into())).await;
+    let mut watch = server.list(SERVICES, &[service("b", 9)], 10).await;
+    ear.hear(&Event::ServicesRelisted([id("b")].into())).await;
     let status = ear
         .until_status(Resource::Service, |s| s.phase == Phase::Watching)
         .await;

@@ -5,7 +5,7 @@ use viprule_source::kube::{Phase, Resource, list_once};
 
 use crate::log::Log;
 use crate::server::{FakeServer, NODES, SERVICES, SLICES};
-use crate::world::{Ear, NODE, api, id, node, odd_service, page, service, slice};
+use crate::world::{Ear, NODE, api, id, node, odd_service, page, page_of, service, slice};
 
 #[tokio::test]
 async fn lists_are_streamed_with_kube_proxys_selectors() {
@@ -183,13 +183,13 @@ async fn a_list_once_has_everything_and_ends() {
     let mut server = FakeServer::start().await;
     let api = api(&server).await;
     let list = tokio::spawn(async move { list_once(&api, NODE).await });
-    let answer = page(&[node(1)], 9, "");
+    let answer = page_of("Node", &[node(1)], 9, "");
     server.next(NODES).await.answer(200, &answer).await;
     let answer = page(&[service("web", 1)], 9, "more");
     server.next(SERVICES).await.answer(200, &answer).await;
     let answer = page(&[odd_service("odd", 2)], 9, "");
     server.next(SERVICES).await.answer(200, &answer).await;
-    let answer = page(&[slice("web-x", "web", 3)], 9, "");
+    let answer = page_of("EndpointSlice", &[slice("web-x", "web", 3)], 9, "");
     server.next(SLICES).await.answer(200, &answer).await;
     let listing = list.await.unwrap().unwrap();
     assert!(matches!(

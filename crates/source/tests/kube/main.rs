@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod connecting;
+mod doubting;
 mod failing;
 mod listing;
 mod log;
 mod publishing;
 mod server;
+mod unasked;
 mod watching;
 mod world;

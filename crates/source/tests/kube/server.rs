@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::world::api_version;
+
 pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 pub(crate) const NODES: &str = "/api/v1/nodes";
@@ -28,6 +30,7 @@ pub(crate) struct FakeServer {
 
 impl FakeServer {
     pub(crate) async fn start() -> Self {
+        crate::log::install();
         Self::on("127.0.0.1:0".parse().unwrap()).await
     }
 
@@ -179,8 +182,14 @@ impl Request {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
                     transfer-encoding: chunked\r\n\r\n";
         self.socket.write_all(head.as_bytes()).await.unwrap();
+        let kind = match self.path() {
+            SERVICES => "Service",
+            SLICES => "EndpointSlice",
+            _ => "Node",
+        };
         Answer {
             seconds: self.seconds(),
+            kind,
             socket: self.socket,
         }
     }
@@ -190,6 +199,8 @@ impl Request {
 pub(crate) struct Answer {
     /// For how long was asked.
     pub(crate) seconds: u64,
+    /// Of what.
+    kind: &'static str,
     socket: TcpStream,
 }
 
@@ -204,7 +215,7 @@ impl Answer {
 
     pub(crate) async fn bookmark(&mut self, version: u32) {
         let metadata = serde_json::json!({"resourceVersion": version.to_string()});
-        self.event("BOOKMARK", &bookmark(metadata)).await;
+        self.mark(metadata).await;
     }
 
     pub(crate) async fn initial_end(&mut self, version: u32) {
@@ -212,17 +223,19 @@ impl Answer {
             "resourceVersion": version.to_string(),
             "annotations": {"k8s.io/initial-events-end": "true"},
         });
-        self.event("BOOKMARK", &bookmark(metadata)).await;
+        self.mark(metadata).await;
+    }
+
+    /// A bookmark with this metadata.
+    pub(crate) async fn mark(&mut self, metadata: Value) {
+        let version = api_version(self.kind);
+        let mut object = serde_json::json!({"kind": self.kind, "apiVersion": version});
+        object["metadata"] = metadata;
+        self.event("BOOKMARK", &object).await;
     }
 
     /// Ends as the server ends a watch.
     pub(crate) async fn end(mut self) {
         let _ = self.socket.write_all(b"0\r\n\r\n").await;
     }
-}
-
-fn bookmark(metadata: Value) -> Value {
-    let mut object = serde_json::json!({"kind": "X", "apiVersion": "v1"});
-    object["metadata"] = metadata;
-    object
 }

@@ -7,7 +7,7 @@ use viprule_service::model::{Event, Family};
 use viprule_source::kube::{Phase, Resource, Trigger};
 
 use crate::server::{Answer, FakeServer, Request, SERVICES};
-use crate::world::{Ear, id, page, pass, service, slice};
+use crate::world::{Ear, id, node, page, pass, service, slice};
 
 #[tokio::test]
 async fn changes_become_events_and_triggers() {
@@ -36,8 +36,7 @@ async fn changes_become_events_and_triggers() {
     services.event("ADDED", &service("new", 13)).await;
     services.event("DELETED", &service("web", 14)).await;
     ear.hear(&Event::ServiceDeleted(id("web"))).await;
-    let gone = serde_json::json!({"metadata": {"name": "node-a", "resourceVersion": "15"}});
-    nodes.event("DELETED", &gone).await;
+    nodes.event("DELETED", &node(15)).await;
     ear.hear(&Event::NodeDeleted).await;
     assert!(ear.heard.complete, "stays so");
     assert_eq!(ear.status(Resource::Service).received, 3);

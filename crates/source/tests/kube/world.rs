@@ -11,6 +11,7 @@ pub(crate) const NODE: &str = "node-a";
 
 pub(crate) fn service(name: &str, version: u32) -> Value {
     json!({
+        "kind": "Service", "apiVersion": "v1",
         "metadata": {"name": name, "namespace": "shop", "resourceVersion": version.to_string()},
         "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]},
     })
@@ -25,6 +26,7 @@ pub(crate) fn odd_service(name: &str, version: u32) -> Value {
 
 pub(crate) fn slice(name: &str, service: &str, version: u32) -> Value {
     json!({
+        "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
         "metadata": {
             "name": name, "namespace": "shop", "resourceVersion": version.to_string(),
             "labels": {"kubernetes.io/service-name": service},
@@ -39,16 +41,38 @@ pub(crate) fn slice(name: &str, service: &str, version: u32) -> Value {
 
 pub(crate) fn node(version: u32) -> Value {
     json!({
+        "kind": "Node", "apiVersion": "v1",
         "metadata": {"name": NODE, "resourceVersion": version.to_string()},
         "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]},
     })
 }
 
-pub(crate) fn page(objects: &[Value], version: u32, next: &str) -> Value {
+/// A page of Services.
+pub(crate) fn page(services: &[Value], version: u32, next: &str) -> Value {
+    page_of("Service", services, version, next)
+}
+
+/// A page of objects of a kind, as the server writes them there: they don't say it.
+pub(crate) fn page_of(kind: &str, objects: &[Value], version: u32, next: &str) -> Value {
+    let bare = |object: &Value| {
+        let mut object = object.clone();
+        let fields = object.as_object_mut().unwrap();
+        fields.remove("kind");
+        fields.remove("apiVersion");
+        object
+    };
+    let objects: Vec<Value> = objects.iter().map(bare).collect();
     json!({
-        "kind": "List", "items": objects,
+        "kind": format!("{kind}List"), "apiVersion": api_version(kind), "items": objects,
         "metadata": {"resourceVersion": version.to_string(), "continue": next},
     })
+}
+
+pub(crate) fn api_version(kind: &str) -> &'static str {
+    match kind {
+        "EndpointSlice" => "discovery.k8s.io/v1",
+        _ => "v1",
+    }
 }
 
 pub(crate) fn id(name: &str) -> ServiceId {
