@@ -2,9 +2,9 @@
 //!
 //! A bad value counts as absent and is told as a warning: the Service works without it.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use viprule_service::model::{Balancing, SchedulerFlags, SchedulerName, WeightKey, is_node_name};
 
+use super::object::{Annotations, Text};
 use super::{Warning, parse_ip, parse_range, quoted};
 
 const SCHEDULER: &str = "ipvs.viprule.dev/scheduler";
@@ -13,12 +13,12 @@ const WEIGHTS: &str = "ipvs.viprule.dev/weights";
 
 /// What a Service's annotations ask for; `None` where they ask for nothing.
 pub(super) fn balancing(
-    metadata: &ObjectMeta,
+    annotations: &Annotations<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Option<Box<Balancing>> {
-    let annotations = metadata.annotations.as_ref()?;
-    let read = |name: &str| annotations.get(name).map(|text| text.trim());
-    let (scheduler, flags, weights) = (read(SCHEDULER), read(FLAGS), read(WEIGHTS));
+    let scheduler = trimmed(annotations.scheduler.as_ref());
+    let flags = trimmed(annotations.scheduler_flags.as_ref());
+    let weights = trimmed(annotations.weights.as_ref());
     if scheduler.is_none() && flags.is_none() && weights.is_none() {
         return None;
     }
@@ -36,6 +36,10 @@ pub(super) fn balancing(
             .unwrap_or_default(),
     };
     (balancing != Balancing::default()).then(|| Box::new(balancing))
+}
+
+fn trimmed<'t>(text: Option<&'t Text<'_>>) -> Option<&'t str> {
+    text.map(|text| text.trim())
 }
 
 fn or_warn<T>(
@@ -97,20 +101,18 @@ fn weight(text: &str) -> Result<(WeightKey, u16), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::object::decode_value;
     use super::*;
 
     fn read(annotations: &[(&str, &str)]) -> (Option<Balancing>, Vec<String>) {
-        let metadata = ObjectMeta {
-            annotations: Some(
-                annotations
-                    .iter()
-                    .map(|(name, text)| (format!("ipvs.viprule.dev/{name}"), (*text).to_owned()))
-                    .collect(),
-            ),
-            ..ObjectMeta::default()
-        };
+        let annotations: serde_json::Map<_, _> = annotations
+            .iter()
+            .map(|(name, text)| (format!("ipvs.viprule.dev/{name}"), (*text).into()))
+            .collect();
+        let annotations = annotations.into();
+        let annotations = decode_value(&annotations).unwrap();
         let mut warnings = Vec::new();
-        let balancing = balancing(&metadata, &mut warnings).map(|it| *it);
+        let balancing = balancing(&annotations, &mut warnings).map(|it| *it);
         let warnings = warnings
             .into_iter()
             .map(|warning| format!("{}: {}", warning.field, warning.message))

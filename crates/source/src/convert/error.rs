@@ -1,18 +1,21 @@
 //! What conversion says about an object.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::fmt;
+
+use super::object::Metadata;
 
 /// An object that can't be programmed as it is.
 ///
 /// Its text is `Service shop/edge: spec.ports[0].port: 70000 is not a port, 1 to 65535 are`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{kind} {object}: {field}: {message}")]
+#[error("{kind} {object}: {field}{}{message}", if field.is_empty() { "" } else { ": " })]
 pub struct ObjectError {
     /// The object's kind.
     pub kind: &'static str,
     /// `namespace/name`, or the name alone where the kind has no namespaces.
     pub object: String,
-    /// The field's path within the object, such as `spec.ports[0].port`.
+    /// The field's path within the object, such as `spec.ports[0].port`; empty where it is about the
+    /// object as a whole.
     pub field: String,
     /// What is wrong and what would be right.
     pub message: String,
@@ -71,17 +74,17 @@ pub(crate) struct FieldError {
 }
 
 impl FieldError {
-    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(field: impl fmt::Display, message: impl Into<String>) -> Self {
         Self {
-            field: field.into(),
+            field: field.to_string(),
             message: message.into(),
         }
     }
 
-    pub(crate) fn of(self, kind: &'static str, metadata: &ObjectMeta) -> ObjectError {
+    pub(crate) fn of(self, kind: &'static str, metadata: &Metadata<'_>) -> ObjectError {
         ObjectError {
             kind,
-            object: label(metadata.namespace.as_deref(), metadata.name.as_deref()),
+            object: label(metadata.namespace.filled(), &metadata.name),
             field: self.field,
             message: self.message,
         }
@@ -92,10 +95,12 @@ impl FieldError {
 const TEXT_LIMIT: usize = 128;
 
 /// `namespace/name` for messages, whatever the names are.
-pub(crate) fn label(namespace: Option<&str>, name: Option<&str>) -> String {
-    let name = name
-        .filter(|name| !name.is_empty())
-        .unwrap_or("(without a name)");
+pub(crate) fn label(namespace: Option<&str>, name: &str) -> String {
+    let name = if name.is_empty() {
+        "(without a name)"
+    } else {
+        name
+    };
     match namespace {
         Some(namespace) => printable(&format!("{namespace}/{name}")),
         None => printable(name),

@@ -1,5 +1,6 @@
 //! Field values: addresses, ranges, ports, protocols, port names.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
@@ -33,47 +34,51 @@ fn parse_padded_ipv4(text: &str) -> Option<Ipv4Addr> {
     parts.next().is_none().then(|| octets.into())
 }
 
-/// A range, host bits zeroed; leading zeros as [`parse_ip`] has them.
+/// A range, host bits zeroed; leading zeros and IPv4-mapped IPv6 as [`parse_ip`] has them.
 pub fn parse_range(text: &str) -> Option<IpNet> {
     let (address, length) = text.split_once('/')?;
     if length.is_empty() || length.len() > 5 || !length.bytes().all(|c| c.is_ascii_digit()) {
         return None;
     }
+    let length: u8 = length.parse().ok()?;
     let address = address
         .parse()
         .ok()
         .or_else(|| parse_padded_ipv4(address).map(IpAddr::V4))?;
-    IpNet::new(address, length.parse().ok()?)
-        .ok()
-        .map(|range| range.trunc())
+    let range = match (address.to_canonical(), length) {
+        (canonical @ IpAddr::V4(_), 96..=128) if address.is_ipv6() => {
+            IpNet::new(canonical, length - 96)
+        }
+        _ => IpNet::new(address, length),
+    };
+    range.ok().map(|range| range.trunc())
 }
 
 /// Reads an address; one with leading zeros is read with a warning.
 pub(super) fn ip(
     text: &str,
-    field: impl Into<String>,
+    field: impl Display,
     warnings: &mut Vec<Warning>,
 ) -> Result<IpAddr, FieldError> {
-    let field = field.into();
-    let Some(address) = parse_ip(text) else {
-        return Err(FieldError::new(
-            field,
-            format!("{} is not an IP address", quoted(text)),
-        ));
-    };
-    // Only IPv4 texts can differ from their canonical form in a way that changes their meaning.
-    if address.is_ipv4() && text.parse::<IpAddr>().is_err() {
-        let message = format!(
-            "{} is read as {address}, leading zeros are decimal",
-            quoted(text)
-        );
-        warnings.push(Warning { field, message });
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_canonical());
     }
-    Ok(address)
+    // Only IPv4 texts can differ from their canonical form in a way that changes their meaning.
+    let Some(address) = parse_padded_ipv4(text) else {
+        let message = format!("{} is not an IP address", quoted(text));
+        return Err(FieldError::new(field, message));
+    };
+    let message = format!(
+        "{} is read as {address}, leading zeros are decimal",
+        quoted(text)
+    );
+    let field = field.to_string();
+    warnings.push(Warning { field, message });
+    Ok(address.into())
 }
 
 /// Reads a range; one with leading zeros is read without a word, as its canonical form shows.
-pub(super) fn range(text: &str, field: impl Into<String>) -> Result<IpNet, FieldError> {
+pub(super) fn range(text: &str, field: impl Display) -> Result<IpNet, FieldError> {
     parse_range(text).ok_or_else(|| {
         FieldError::new(
             field,
@@ -86,7 +91,7 @@ pub(super) fn range(text: &str, field: impl Into<String>) -> Result<IpNet, Field
 }
 
 /// Reads a port, 1 to 65,535.
-pub(super) fn port(number: i32, field: impl Into<String>) -> Result<u16, FieldError> {
+pub(super) fn port(number: i32, field: impl Display) -> Result<u16, FieldError> {
     match u16::try_from(number) {
         Ok(port) if port != 0 => Ok(port),
         _ => Err(FieldError::new(
@@ -97,26 +102,20 @@ pub(super) fn port(number: i32, field: impl Into<String>) -> Result<u16, FieldEr
 }
 
 /// Reads a port that may be missing, 0 to 65,535.
-pub(super) fn optional_port(
-    number: Option<i32>,
-    field: impl Into<String>,
-) -> Result<u16, FieldError> {
-    match number {
-        None | Some(0) => Ok(0),
-        Some(number) => port(number, field),
+pub(super) fn optional_port(number: i32, field: impl Display) -> Result<u16, FieldError> {
+    if number == 0 {
+        return Ok(0);
     }
+    port(number, field)
 }
 
 /// Reads a protocol, TCP where there is none (the API's default).
-pub(super) fn protocol(
-    name: Option<&str>,
-    field: impl Into<String>,
-) -> Result<Protocol, FieldError> {
+pub(super) fn protocol(name: &str, field: impl Display) -> Result<Protocol, FieldError> {
     match name {
-        None | Some("" | "TCP") => Ok(Protocol::Tcp),
-        Some("UDP") => Ok(Protocol::Udp),
-        Some("SCTP") => Ok(Protocol::Sctp),
-        Some(other) => Err(FieldError::new(
+        "" | "TCP" => Ok(Protocol::Tcp),
+        "UDP" => Ok(Protocol::Udp),
+        "SCTP" => Ok(Protocol::Sctp),
+        other => Err(FieldError::new(
             field,
             format!(
                 "{} is not a protocol of Services; TCP, UDP and SCTP are",
@@ -130,7 +129,7 @@ pub(super) fn protocol(
 const PORT_NAME_LIMIT: usize = 63;
 
 /// Checks a port's name, which goes into comments and chain hashes as it is. May be empty.
-pub(super) fn port_name(name: &str, field: impl Into<String>) -> Result<Box<str>, FieldError> {
+pub(super) fn port_name(name: &str, field: impl Display) -> Result<Box<str>, FieldError> {
     if name.len() > PORT_NAME_LIMIT {
         let found = name.chars().count();
         return Err(FieldError::new(
@@ -180,6 +179,14 @@ mod tests {
             parse_ip("::ffff:10.0.0.1"),
             Some("10.0.0.1".parse().unwrap())
         );
+        let ranges = [
+            ("::ffff:10.1.2.3/120", "10.1.2.0/24"),
+            ("::ffff:10.1.2.3/96", "0.0.0.0/0"),
+            ("::ffff:10.1.2.3/80", "::/80"),
+        ];
+        for (text, range) in ranges {
+            assert_eq!(parse_range(text), Some(range.parse().unwrap()), "{text}");
+        }
     }
 
     #[test]

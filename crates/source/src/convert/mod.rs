@@ -1,14 +1,20 @@
-//! From Kubernetes API objects to the model; the only reader of `k8s-openapi`.
+//! From Kubernetes API objects to the model.
 //!
-//! Every source goes through here, so that an object means the same wherever it comes from. An
-//! object either becomes a model object, or is ignored with a reason, or is refused with an
-//! [`ObjectError`] that names the field.
+//! Every source goes through here, so that an object means the same wherever it comes from: it is
+//! read into the fields of [`object`], which either become a model object, or are ignored with a
+//! reason, or are refused with an [`ObjectError`] that names the field.
+//!
+//! What an API server would have filled in before anybody could see the object is filled in here,
+//! for every source: manifests leave it out, and of a server's objects it changes nothing. Values
+//! that the API server (1.36) stores although they mean nothing are left out with a warning; all
+//! else that can't be programmed refuses the object.
 
 mod balancing;
 mod error;
 mod field;
 mod interner;
 mod node;
+pub mod object;
 mod service;
 mod slice;
 

@@ -2,39 +2,30 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1;
 use viprule_service::model::Node;
 
+use super::object::{self, NodeSpec, NodeStatus, Text};
 use super::{Converted, FieldError, ObjectError, Outcome, Warning, field};
 
-/// Label with the node's zone.
-const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// Taint of nodes that the autoscaler is about to remove; any value and effect (KEP-3836).
 const DELETION_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// Converts a Node. Addresses and ranges that can't be read are skipped with a warning.
-pub fn node(object: &v1::Node) -> Result<Converted<Node>, ObjectError> {
+pub fn node(object: &object::Node<'_>) -> Result<Converted<Node>, ObjectError> {
     let metadata = &object.metadata;
-    let Some(name) = metadata.name.clone().filter(|name| !name.is_empty()) else {
+    let Some(name) = metadata.name.filled() else {
         return Err(FieldError::new("metadata.name", "must not be empty").of("Node", metadata));
     };
     let mut warnings = Vec::new();
-    let zone = metadata
-        .labels
-        .as_ref()
-        .and_then(|labels| labels.get(ZONE_LABEL));
-    let taints = object
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.taints.as_deref())
-        .unwrap_or_default();
+    let zone = metadata.labels.zone.as_ref().and_then(Text::filled);
+    let mut taints = object.spec.taints.iter();
     let node = Node {
-        name,
-        addresses: addresses(object, &mut warnings),
-        zone: zone.filter(|zone| !zone.is_empty()).cloned(),
-        pod_cidrs: pod_cidrs(object, &mut warnings),
+        name: name.to_owned(),
+        addresses: addresses(&object.status, &mut warnings),
+        zone: zone.map(str::to_owned),
+        pod_cidrs: pod_cidrs(&object.spec, &mut warnings),
         eligible_for_load_balancers: metadata.deletion_timestamp.is_none()
-            && !taints.iter().any(|taint| taint.key == DELETION_TAINT),
+            && !taints.any(|taint| *taint.key == *DELETION_TAINT),
     };
     Ok(Converted {
         outcome: Outcome::Programmed(node),
@@ -43,24 +34,13 @@ pub fn node(object: &v1::Node) -> Result<Converted<Node>, ObjectError> {
 }
 
 /// Every `InternalIP` in order, then every `ExternalIP` in order.
-fn addresses(object: &v1::Node, warnings: &mut Vec<Warning>) -> Vec<IpAddr> {
-    let listed = object
-        .status
-        .as_ref()
-        .and_then(|status| status.addresses.as_deref())
-        .unwrap_or_default();
+fn addresses(status: &NodeStatus<'_>, warnings: &mut Vec<Warning>) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     for kind in ["InternalIP", "ExternalIP"] {
-        for (index, entry) in listed
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.type_ == kind)
-        {
-            match field::ip(
-                &entry.address,
-                format!("status.addresses[{index}].address"),
-                warnings,
-            ) {
+        let listed = status.addresses.iter().enumerate();
+        for (index, entry) in listed.filter(|(_, entry)| *entry.kind == *kind) {
+            let path = format_args!("status.addresses[{index}].address");
+            match field::ip(&entry.address, path, warnings) {
                 Ok(address) => field::push_new(&mut addresses, address),
                 Err(error) => warnings.push(Warning::skipped(error)),
             }
@@ -69,22 +49,13 @@ fn addresses(object: &v1::Node, warnings: &mut Vec<Warning>) -> Vec<IpAddr> {
     addresses
 }
 
-fn pod_cidrs(object: &v1::Node, warnings: &mut Vec<Warning>) -> Vec<ipnet::IpNet> {
-    let Some(spec) = &object.spec else {
-        return Vec::new();
-    };
-    let listed = spec.pod_cidrs.as_deref().unwrap_or_default();
+fn pod_cidrs(spec: &NodeSpec<'_>, warnings: &mut Vec<Warning>) -> Vec<ipnet::IpNet> {
+    let listed = spec.pod_cidrs.iter().enumerate();
     let mut fields: Vec<(String, &str)> = listed
-        .iter()
-        .enumerate()
-        .map(|(index, range)| (format!("spec.podCIDRs[{index}]"), range.as_str()))
+        .map(|(index, range)| (format!("spec.podCIDRs[{index}]"), &**range))
         .collect();
     if fields.is_empty() {
-        fields.extend(
-            spec.pod_cidr
-                .as_deref()
-                .map(|range| ("spec.podCIDR".to_owned(), range)),
-        );
+        fields.push(("spec.podCIDR".to_owned(), &spec.pod_cidr));
     }
     let mut ranges = Vec::with_capacity(fields.len());
     for (path, text) in fields.into_iter().filter(|(_, text)| !text.is_empty()) {

@@ -3,15 +3,12 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use viprule_service::model::{Family, Protocol, Service, ServiceId, ServicePort, ServiceType};
 
 use super::balancing::balancing;
+use super::object::{self, Metadata, ServiceSpec, ServiceStatus, Text};
 use super::{Converted, FieldError, Ignored, ObjectError, Outcome, Warning, field, quoted};
 
-/// Label of Services that another proxy serves; any value (KEP-2447).
-const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 /// The API's default for `sessionAffinityConfig.clientIP.timeoutSeconds`, seconds.
 const DEFAULT_AFFINITY_SECONDS: i32 = 10_800;
 /// The API's longest affinity timeout, seconds.
@@ -21,7 +18,7 @@ const LONGEST_AFFINITY_SECONDS: u32 = 86_400;
 ///
 /// A field that would make the Service mean something else than its author wrote is an error;
 /// what kube-proxy skips with a log line is skipped with a warning.
-pub fn service(object: &v1::Service) -> Result<Converted<Service>, ObjectError> {
+pub fn service(object: &object::Service<'_>) -> Result<Converted<Service>, ObjectError> {
     let mut warnings = Vec::new();
     let outcome =
         convert(object, &mut warnings).map_err(|error| error.of("Service", &object.metadata))?;
@@ -29,44 +26,34 @@ pub fn service(object: &v1::Service) -> Result<Converted<Service>, ObjectError> 
 }
 
 /// The names of a Service that Kubernetes allows.
-pub(crate) fn service_id(metadata: &ObjectMeta) -> Option<ServiceId> {
-    let namespace = metadata.namespace.as_deref()?;
-    ServiceId::new(namespace, metadata.name.as_deref()?).ok()
+pub(crate) fn service_id(metadata: &Metadata<'_>) -> Option<ServiceId> {
+    ServiceId::new(&metadata.namespace, &metadata.name).ok()
 }
 
 fn convert(
-    object: &v1::Service,
+    object: &object::Service<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Outcome<Service>, FieldError> {
     let metadata = &object.metadata;
-    let id = ServiceId::new(
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default(),
-    )
-    .map_err(|(field, error)| FieldError::new(field, error.to_string()))?;
-    let Some(spec) = &object.spec else {
-        return Ok(Outcome::Ignored(Ignored::NoClusterIp));
-    };
-    if let Some(reason) = ignored(object, spec) {
+    let id = ServiceId::new(&metadata.namespace, &metadata.name)
+        .map_err(|(field, error)| FieldError::new(field, error.to_string()))?;
+    let spec = &object.spec;
+    if let Some(reason) = ignored(object) {
         return Ok(Outcome::Ignored(reason));
     }
 
     let kind = service_type(spec)?;
-    let external_policy_local = local_policy(
-        spec.external_traffic_policy.as_deref(),
-        "spec.externalTrafficPolicy",
-    )?;
-    let internal_policy_local = local_policy(
-        spec.internal_traffic_policy.as_deref(),
-        "spec.internalTrafficPolicy",
-    )?;
+    let external_policy_local =
+        local_policy(&spec.external_traffic_policy, "spec.externalTrafficPolicy")?;
+    let internal_policy_local =
+        local_policy(&spec.internal_traffic_policy, "spec.internalTrafficPolicy")?;
     Ok(Outcome::Programmed(Service {
         id,
         kind,
         cluster_ips: cluster_ips(spec, warnings)?,
         ports: ports(spec)?,
         external_ips: external_ips(spec, warnings),
-        load_balancer_ips: load_balancer_ips(object, warnings),
+        load_balancer_ips: load_balancer_ips(&object.status, warnings),
         source_ranges: source_ranges(spec)?,
         affinity_seconds: affinity_seconds(spec)?,
         internal_policy_local,
@@ -76,31 +63,32 @@ fn convert(
             kind == ServiceType::LoadBalancer && external_policy_local,
             warnings,
         )?,
-        balancing: balancing(metadata, warnings),
+        balancing: balancing(&metadata.annotations, warnings),
     }))
 }
 
-fn ignored(object: &v1::Service, spec: &v1::ServiceSpec) -> Option<Ignored> {
-    let labels = object.metadata.labels.as_ref();
-    if labels.is_some_and(|labels| labels.contains_key(PROXY_NAME_LABEL)) {
+fn ignored(object: &object::Service<'_>) -> Option<Ignored> {
+    if object.metadata.labels.service_proxy_name.is_some() {
         return Some(Ignored::ForeignProxy);
     }
-    if spec.type_.as_deref() == Some("ExternalName") {
+    if &*object.spec.kind == "ExternalName" {
         return Some(Ignored::ExternalName);
     }
-    match spec.cluster_ip.as_deref().unwrap_or_default() {
-        "" => Some(Ignored::NoClusterIp),
-        "None" => Some(Ignored::Headless),
-        _ => None,
+    let spec = &object.spec;
+    let listed = || spec.cluster_ips.first().and_then(Text::filled);
+    match spec.cluster_ip.filled().or_else(listed) {
+        None => Some(Ignored::NoClusterIp),
+        Some("None") => Some(Ignored::Headless),
+        Some(_) => None,
     }
 }
 
-fn service_type(spec: &v1::ServiceSpec) -> Result<ServiceType, FieldError> {
-    match spec.type_.as_deref() {
-        None | Some("" | "ClusterIP") => Ok(ServiceType::ClusterIp),
-        Some("NodePort") => Ok(ServiceType::NodePort),
-        Some("LoadBalancer") => Ok(ServiceType::LoadBalancer),
-        Some(other) => Err(FieldError::new(
+fn service_type(spec: &ServiceSpec<'_>) -> Result<ServiceType, FieldError> {
+    match &*spec.kind {
+        "" | "ClusterIP" => Ok(ServiceType::ClusterIp),
+        "NodePort" => Ok(ServiceType::NodePort),
+        "LoadBalancer" => Ok(ServiceType::LoadBalancer),
+        other => Err(FieldError::new(
             "spec.type",
             format!(
                 "{} is not a type of Service; ClusterIP, NodePort, LoadBalancer and \
@@ -111,11 +99,11 @@ fn service_type(spec: &v1::ServiceSpec) -> Result<ServiceType, FieldError> {
     }
 }
 
-fn local_policy(policy: Option<&str>, field: &str) -> Result<bool, FieldError> {
+fn local_policy(policy: &str, field: &str) -> Result<bool, FieldError> {
     match policy {
-        None | Some("" | "Cluster") => Ok(false),
-        Some("Local") => Ok(true),
-        Some(other) => Err(FieldError::new(
+        "" | "Cluster" => Ok(false),
+        "Local" => Ok(true),
+        other => Err(FieldError::new(
             field,
             format!(
                 "{} is not a traffic policy; Cluster and Local are",
@@ -125,75 +113,95 @@ fn local_policy(policy: Option<&str>, field: &str) -> Result<bool, FieldError> {
     }
 }
 
-/// One cluster IP for each family (contract 1.4).
+/// `clusterIPs`, for which `clusterIP` stands where there are none.
+fn listed_cluster_ips<'s, 'o>(spec: &'s ServiceSpec<'o>) -> &'s [Text<'o>] {
+    if spec.cluster_ips.is_empty() {
+        std::slice::from_ref(&spec.cluster_ip)
+    } else {
+        &spec.cluster_ips
+    }
+}
+
+/// One cluster IP for each family (contract 1.4). Where no families are listed, the addresses say
+/// them.
 fn cluster_ips(
-    spec: &v1::ServiceSpec,
+    spec: &ServiceSpec<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Box<[IpAddr]>, FieldError> {
-    let first = spec.cluster_ip.as_deref().unwrap_or_default();
-    let families = spec.ip_families.as_deref().unwrap_or_default();
-    let listed = spec.cluster_ips.as_deref().unwrap_or_default();
-    if families.is_empty() || listed.is_empty() {
-        return Ok([field::ip(first, "spec.clusterIP", warnings)?].into());
-    }
-    if let Some(listed) = listed.first().filter(|listed| listed.as_str() != first) {
+    let listed = listed_cluster_ips(spec);
+    let single = spec.cluster_ip.filled();
+    if let (Some(first), Some(single)) = (listed.first(), single)
+        && **first != *single
+    {
         return Err(FieldError::new(
             "spec.clusterIPs[0]",
             format!(
                 "{} must be the same as spec.clusterIP, which is {}",
-                quoted(listed),
-                quoted(first)
+                quoted(first),
+                quoted(single)
             ),
         ));
     }
-    let mut addresses = Vec::with_capacity(families.len());
-    for (index, (family, text)) in families.iter().zip(listed).enumerate() {
+    let count = match spec.ip_families.len() {
+        0 => listed.len(),
+        families => families.min(listed.len()),
+    };
+    let mut addresses: Vec<IpAddr> = Vec::with_capacity(count);
+    for (index, text) in listed.iter().enumerate().take(count) {
         // The first one is written in two places; people write the shorter one.
-        let path = if index == 0 {
-            "spec.clusterIP".to_owned()
+        let path = if index == 0 && single.is_some() {
+            "spec.clusterIP"
         } else {
-            format!("spec.clusterIPs[{index}]")
+            &format!("spec.clusterIPs[{index}]")
         };
-        let wanted = match family.as_str() {
-            "IPv4" => Family::Ipv4,
-            "IPv6" => Family::Ipv6,
-            other => {
-                return Err(FieldError::new(
-                    format!("spec.ipFamilies[{index}]"),
-                    format!("{} is not an IP family; IPv4 and IPv6 are", quoted(other)),
-                ));
-            }
-        };
-        let address = field::ip(text, path.clone(), warnings)?;
-        if Family::of(&address) != wanted {
+        let address = field::ip(text, path, warnings)?;
+        let family = Family::of(&address);
+        if let Some(wanted) = spec.ip_families.get(index)
+            && ip_family(wanted, index)? != family
+        {
             return Err(FieldError::new(
                 path,
-                format!("{address} is not of the family {family} that spec.ipFamilies has for it"),
+                format!(
+                    "{address} is not of the family {} that spec.ipFamilies has for it",
+                    &**wanted
+                ),
             ));
         }
-        if !addresses.iter().any(|other| Family::of(other) == wanted) {
+        if !addresses.iter().any(|other| Family::of(other) == family) {
             addresses.push(address);
         }
     }
     Ok(addresses.into())
 }
 
-fn ports(spec: &v1::ServiceSpec) -> Result<Box<[ServicePort]>, FieldError> {
-    let listed = spec.ports.as_deref().unwrap_or_default();
-    let mut ports: Vec<ServicePort> = Vec::with_capacity(listed.len());
-    for (index, port) in listed.iter().enumerate() {
-        let path = format!("spec.ports[{index}]");
+fn ip_family(text: &str, index: usize) -> Result<Family, FieldError> {
+    match text {
+        "IPv4" => Ok(Family::Ipv4),
+        "IPv6" => Ok(Family::Ipv6),
+        other => Err(FieldError::new(
+            format_args!("spec.ipFamilies[{index}]"),
+            format!("{} is not an IP family; IPv4 and IPv6 are", quoted(other)),
+        )),
+    }
+}
+
+fn ports(spec: &ServiceSpec<'_>) -> Result<Box<[ServicePort]>, FieldError> {
+    let mut ports: Vec<ServicePort> = Vec::with_capacity(spec.ports.len());
+    for (index, port) in spec.ports.iter().enumerate() {
         let new = ServicePort {
-            name: field::port_name(
-                port.name.as_deref().unwrap_or_default(),
-                format!("{path}.name"),
+            name: field::port_name(&port.name, format_args!("spec.ports[{index}].name"))?,
+            protocol: field::protocol(
+                &port.protocol,
+                format_args!("spec.ports[{index}].protocol"),
             )?,
-            protocol: field::protocol(port.protocol.as_deref(), format!("{path}.protocol"))?,
-            port: field::port(port.port, format!("{path}.port"))?,
-            node_port: field::optional_port(port.node_port, format!("{path}.nodePort"))?,
+            port: field::port(port.port, format_args!("spec.ports[{index}].port"))?,
+            node_port: field::optional_port(
+                port.node_port,
+                format_args!("spec.ports[{index}].nodePort"),
+            )?,
         };
         for (other, known) in ports.iter().enumerate() {
-            collision(known, &new, other, &path)?;
+            collision(known, &new, other, index)?;
         }
         ports.push(new);
     }
@@ -205,7 +213,7 @@ fn collision(
     known: &ServicePort,
     new: &ServicePort,
     other: usize,
-    path: &str,
+    index: usize,
 ) -> Result<(), FieldError> {
     if known.protocol != new.protocol {
         return Ok(());
@@ -221,7 +229,7 @@ fn collision(
         return Ok(());
     };
     Err(FieldError::new(
-        format!("{path}.{field}"),
+        format_args!("spec.ports[{index}].{field}"),
         format!("{what} is taken by spec.ports[{other}]"),
     ))
 }
@@ -236,14 +244,14 @@ pub(super) fn protocol_name(protocol: Protocol) -> &'static str {
 }
 
 /// Invalid ones are skipped with a warning, blank ones without (contract 1.4).
-fn external_ips(spec: &v1::ServiceSpec, warnings: &mut Vec<Warning>) -> Box<[IpAddr]> {
+fn external_ips(spec: &ServiceSpec<'_>, warnings: &mut Vec<Warning>) -> Box<[IpAddr]> {
     let mut addresses = Vec::new();
-    for (index, text) in spec.external_ips.iter().flatten().enumerate() {
+    for (index, text) in spec.external_ips.iter().enumerate() {
         let text = text.trim();
         if text.is_empty() {
             continue;
         }
-        match field::ip(text, format!("spec.externalIPs[{index}]"), warnings) {
+        match field::ip(text, format_args!("spec.externalIPs[{index}]"), warnings) {
             Ok(address) => field::push_new(&mut addresses, address),
             Err(error) => warnings.push(Warning::skipped(error)),
         }
@@ -252,25 +260,15 @@ fn external_ips(spec: &v1::ServiceSpec, warnings: &mut Vec<Warning>) -> Box<[IpA
 }
 
 /// Only what the load balancer delivers with the VIP as destination (KEP-1860).
-fn load_balancer_ips(object: &v1::Service, warnings: &mut Vec<Warning>) -> Box<[IpAddr]> {
-    let status = object
-        .status
-        .as_ref()
-        .and_then(|status| status.load_balancer.as_ref());
-    let ingress = status
-        .and_then(|balancer| balancer.ingress.as_deref())
-        .unwrap_or_default();
+fn load_balancer_ips(status: &ServiceStatus<'_>, warnings: &mut Vec<Warning>) -> Box<[IpAddr]> {
     let mut addresses = Vec::new();
-    for (index, entry) in ingress.iter().enumerate() {
-        let text = entry.ip.as_deref().unwrap_or_default();
-        if text.is_empty() || !matches!(entry.ip_mode.as_deref(), None | Some("VIP")) {
+    for (index, entry) in status.load_balancer.ingress.iter().enumerate() {
+        let is_vip = entry.ip_mode.as_ref().is_none_or(|mode| &**mode == "VIP");
+        let Some(text) = entry.ip.filled().filter(|_| is_vip) else {
             continue;
-        }
-        match field::ip(
-            text,
-            format!("status.loadBalancer.ingress[{index}].ip"),
-            warnings,
-        ) {
+        };
+        let path = format_args!("status.loadBalancer.ingress[{index}].ip");
+        match field::ip(text, path, warnings) {
             Ok(address) => field::push_new(&mut addresses, address),
             Err(error) => warnings.push(Warning::skipped(error)),
         }
@@ -279,27 +277,21 @@ fn load_balancer_ips(object: &v1::Service, warnings: &mut Vec<Warning>) -> Box<[
 }
 
 /// An invalid one is an error: without it, a list of one would let everybody in.
-fn source_ranges(spec: &v1::ServiceSpec) -> Result<Box<[IpNet]>, FieldError> {
-    let listed = spec
-        .load_balancer_source_ranges
-        .iter()
-        .flatten()
-        .enumerate();
+fn source_ranges(spec: &ServiceSpec<'_>) -> Result<Box<[IpNet]>, FieldError> {
+    let listed = spec.load_balancer_source_ranges.iter().enumerate();
     listed
         .map(|(index, text)| {
-            field::range(
-                text.trim(),
-                format!("spec.loadBalancerSourceRanges[{index}]"),
-            )
+            let path = format_args!("spec.loadBalancerSourceRanges[{index}]");
+            field::range(text.trim(), path)
         })
         .collect()
 }
 
-fn affinity_seconds(spec: &v1::ServiceSpec) -> Result<Option<u32>, FieldError> {
-    match spec.session_affinity.as_deref() {
-        None | Some("" | "None") => return Ok(None),
-        Some("ClientIP") => {}
-        Some(other) => {
+fn affinity_seconds(spec: &ServiceSpec<'_>) -> Result<Option<u32>, FieldError> {
+    match &*spec.session_affinity {
+        "" | "None" => return Ok(None),
+        "ClientIP" => {}
+        other => {
             return Err(FieldError::new(
                 "spec.sessionAffinity",
                 format!(
@@ -309,13 +301,8 @@ fn affinity_seconds(spec: &v1::ServiceSpec) -> Result<Option<u32>, FieldError> {
             ));
         }
     }
-    let client = spec
-        .session_affinity_config
-        .as_ref()
-        .and_then(|config| config.client_ip.as_ref());
-    let seconds = client
-        .and_then(|client| client.timeout_seconds)
-        .unwrap_or(DEFAULT_AFFINITY_SECONDS);
+    let client = &spec.session_affinity_config.client_ip;
+    let seconds = client.timeout_seconds.unwrap_or(DEFAULT_AFFINITY_SECONDS);
     match u32::try_from(seconds) {
         Ok(seconds) if (1..=LONGEST_AFFINITY_SECONDS).contains(&seconds) => Ok(Some(seconds)),
         _ => Err(FieldError::new(
@@ -327,7 +314,7 @@ fn affinity_seconds(spec: &v1::ServiceSpec) -> Result<Option<u32>, FieldError> {
 
 /// Kept only where the policy needs it (contract 1.4).
 fn health_check_node_port(
-    spec: &v1::ServiceSpec,
+    spec: &ServiceSpec<'_>,
     needed: bool,
     warnings: &mut Vec<Warning>,
 ) -> Result<u16, FieldError> {

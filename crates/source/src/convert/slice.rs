@@ -2,22 +2,17 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::discovery::v1;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use viprule_service::model::{
     Conditions, Endpoint, EndpointSlice, Family, Hints, ServiceId, SliceId, SlicePort,
 };
 
+use super::object::{self, EndpointPort, Hint, Metadata, Text};
 use super::service::protocol_name;
 use super::{
     Converted, FieldError, Ignored, Interner, ObjectError, Outcome, Warning, field, quoted,
 };
 
-/// Label of slices that belong to headless Services; any value.
-const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
-/// Label that names the Service of a slice, in the slice's namespace.
-const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
-/// The path of [`SERVICE_NAME_LABEL`] in messages.
+/// The path of the label that names a slice's Service, for messages.
 pub(crate) const SERVICE_NAME_FIELD: &str = "metadata.labels[\"kubernetes.io/service-name\"]";
 
 /// Converts an `EndpointSlice`. Node names come from `names`.
@@ -25,7 +20,7 @@ pub(crate) const SERVICE_NAME_FIELD: &str = "metadata.labels[\"kubernetes.io/ser
 /// One endpoint that can't be understood refuses the whole slice, so that a Service never loses
 /// endpoints silently.
 pub fn endpoint_slice(
-    object: &v1::EndpointSlice,
+    object: &object::EndpointSlice<'_>,
     names: &mut Interner,
 ) -> Result<Converted<EndpointSlice>, ObjectError> {
     let mut warnings = Vec::new();
@@ -35,23 +30,22 @@ pub fn endpoint_slice(
 }
 
 /// The names of a slice that belongs to a Service.
-pub(crate) fn slice_id(metadata: &ObjectMeta) -> Option<SliceId> {
-    let service = metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
-    let service = ServiceId::new(metadata.namespace.as_deref()?, service).ok()?;
-    SliceId::new(service, metadata.name.as_deref()?).ok()
+pub(crate) fn slice_id(metadata: &Metadata<'_>) -> Option<SliceId> {
+    let service = metadata.labels.service_name.as_ref()?;
+    let service = ServiceId::new(&metadata.namespace, service).ok()?;
+    SliceId::new(service, &metadata.name).ok()
 }
 
 fn convert(
-    object: &v1::EndpointSlice,
+    object: &object::EndpointSlice<'_>,
     names: &mut Interner,
     warnings: &mut Vec<Warning>,
 ) -> Result<Outcome<EndpointSlice>, FieldError> {
     let metadata = &object.metadata;
-    let label = |key| metadata.labels.as_ref().and_then(|labels| labels.get(key));
-    if label(HEADLESS_LABEL).is_some() {
+    if metadata.labels.headless.is_some() {
         return Ok(Outcome::Ignored(Ignored::Headless));
     }
-    let family = match object.address_type.as_str() {
+    let family = match &*object.address_type {
         "IPv4" => Family::Ipv4,
         "IPv6" => Family::Ipv6,
         "FQDN" => return Ok(Outcome::Ignored(Ignored::Fqdn)),
@@ -65,56 +59,78 @@ fn convert(
             ));
         }
     };
-    let Some(service) = label(SERVICE_NAME_LABEL).filter(|name| !name.is_empty()) else {
-        warnings.push(Warning {
-            field: SERVICE_NAME_FIELD.to_owned(),
-            message: "is missing, so the slice belongs to no Service and is ignored".to_owned(),
-        });
-        return Ok(Outcome::Ignored(Ignored::NoServiceName));
+    let service = match service(metadata) {
+        Ok(service) => service,
+        Err(error) if error.field == SERVICE_NAME_FIELD => {
+            warnings.push(Warning {
+                field: error.field,
+                message: format!(
+                    "{}, so the slice belongs to no Service and is ignored",
+                    error.message
+                ),
+            });
+            return Ok(Outcome::Ignored(Ignored::NoServiceName));
+        }
+        Err(error) => return Err(error),
     };
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    let service = ServiceId::new(namespace, service).map_err(|(part, error)| {
-        let field = if part == "metadata.name" {
-            SERVICE_NAME_FIELD
-        } else {
-            part
-        };
-        FieldError::new(field, error.to_string())
-    })?;
-    let id = SliceId::new(service, metadata.name.as_deref().unwrap_or_default())
+    let id = SliceId::new(service, &metadata.name)
         .map_err(|error| FieldError::new("metadata.name", error.to_string()))?;
 
     Ok(Outcome::Programmed(EndpointSlice {
         id,
         family,
-        ports: ports(object.ports.as_deref().unwrap_or_default())?,
+        ports: ports(&object.ports, warnings)?,
         endpoints: endpoints(&object.endpoints, family, names, warnings)?,
     }))
 }
 
-/// Ports without a name or a number select nothing (contract 1.6).
-fn ports(listed: &[v1::EndpointPort]) -> Result<Box<[SlicePort]>, FieldError> {
+/// The Service of a slice. The label may have values that no Service can be named.
+fn service(metadata: &Metadata<'_>) -> Result<ServiceId, FieldError> {
+    let label = metadata.labels.service_name.as_ref();
+    let Some(name) = label.and_then(Text::filled) else {
+        return Err(FieldError::new(SERVICE_NAME_FIELD, "is missing"));
+    };
+    ServiceId::new(&metadata.namespace, name).map_err(|(part, error)| {
+        let is_label = part == "metadata.name";
+        FieldError::new(
+            if is_label { SERVICE_NAME_FIELD } else { part },
+            error.to_string(),
+        )
+    })
+}
+
+/// Ports without a number select nothing (contract 1.6); those with an impossible one, which the
+/// API server does not look at, neither.
+fn ports(
+    listed: &[EndpointPort<'_>],
+    warnings: &mut Vec<Warning>,
+) -> Result<Box<[SlicePort]>, FieldError> {
     let mut ports: Vec<(usize, SlicePort)> = Vec::with_capacity(listed.len());
     for (index, port) in listed.iter().enumerate() {
-        let (Some(name), Some(number)) = (&port.name, port.port.filter(|port| *port != 0)) else {
+        let Some(number) = port.port.filter(|port| *port != 0) else {
             continue;
         };
+        let number = match field::port(number, format_args!("ports[{index}].port")) {
+            Ok(number) => number,
+            Err(error) => {
+                warnings.push(Warning::skipped(error));
+                continue;
+            }
+        };
         let new = SlicePort {
-            name: field::port_name(name, format!("ports[{index}].name"))?,
-            protocol: field::protocol(
-                port.protocol.as_deref(),
-                format!("ports[{index}].protocol"),
-            )?,
-            port: field::port(number, format!("ports[{index}].port"))?,
+            name: field::port_name(&port.name, format_args!("ports[{index}].name"))?,
+            protocol: field::protocol(&port.protocol, format_args!("ports[{index}].protocol"))?,
+            port: number,
         };
         let same = |(_, known): &&(usize, SlicePort)| {
             known.name == new.name && known.protocol == new.protocol
         };
         if let Some((other, _)) = ports.iter().find(same) {
             return Err(FieldError::new(
-                format!("ports[{index}].name"),
+                format_args!("ports[{index}].name"),
                 format!(
-                    "{name:?} with {} is taken by ports[{other}]",
+                    "{:?} with {} is taken by ports[{other}]",
+                    new.name,
                     protocol_name(new.protocol)
                 ),
             ));
@@ -125,21 +141,21 @@ fn ports(listed: &[v1::EndpointPort]) -> Result<Box<[SlicePort]>, FieldError> {
 }
 
 fn endpoints(
-    listed: &[v1::Endpoint],
+    listed: &[object::Endpoint<'_>],
     family: Family,
     names: &mut Interner,
     warnings: &mut Vec<Warning>,
 ) -> Result<Box<[Endpoint]>, FieldError> {
     let mut endpoints = Vec::with_capacity(listed.len());
     for (index, endpoint) in listed.iter().enumerate() {
-        let Some(text) = endpoint.addresses.first() else {
+        let Some(text) = &endpoint.addresses.0 else {
             continue;
         };
         endpoints.push(Endpoint {
             address: address(text, family, index, warnings)?,
-            conditions: conditions(endpoint.conditions.as_ref()),
-            node: endpoint.node_name.as_deref().map(|name| names.intern(name)),
-            hints: endpoint.hints.as_ref().and_then(hints),
+            conditions: conditions(&endpoint.conditions),
+            node: endpoint.node_name.filled().map(|name| names.intern(name)),
+            hints: hints(&endpoint.hints),
         });
     }
     Ok(endpoints.into())
@@ -151,12 +167,8 @@ fn address(
     index: usize,
     warnings: &mut Vec<Warning>,
 ) -> Result<IpAddr, FieldError> {
-    let path = || format!("endpoints[{index}].addresses[0]");
-    let address = match text.parse::<IpAddr>() {
-        // The path is only spelt out where it is needed: slices are many.
-        Ok(address) => address.to_canonical(),
-        Err(_) => field::ip(text, path(), warnings)?,
-    };
+    let path = format_args!("endpoints[{index}].addresses[0]");
+    let address = field::ip(text, path, warnings)?;
     if Family::of(&address) == family {
         return Ok(address);
     }
@@ -165,32 +177,23 @@ fn address(
         Family::Ipv6 => "IPv6",
     };
     Err(FieldError::new(
-        path(),
+        path,
         format!("{address} is not an {wanted} address, which addressType says it is"),
     ))
 }
 
-fn conditions(object: Option<&v1::EndpointConditions>) -> Conditions {
+fn conditions(object: &object::Conditions) -> Conditions {
     let default = Conditions::default();
-    object.map_or(default, |object| Conditions {
+    Conditions {
         ready: object.ready.unwrap_or(default.ready),
         serving: object.serving.unwrap_or(default.serving),
         terminating: object.terminating.unwrap_or(default.terminating),
-    })
+    }
 }
 
-fn hints(object: &v1::EndpointHints) -> Option<Box<Hints>> {
-    let zones: Box<[Box<str>]> = object
-        .for_zones
-        .iter()
-        .flatten()
-        .map(|zone| zone.name.as_str().into())
-        .collect();
-    let nodes: Box<[Box<str>]> = object
-        .for_nodes
-        .iter()
-        .flatten()
-        .map(|node| node.name.as_str().into())
-        .collect();
+fn hints(object: &object::Hints<'_>) -> Option<Box<Hints>> {
+    let names = |hints: &[Hint<'_>]| hints.iter().map(|hint| (*hint.name).into()).collect();
+    let zones: Box<[Box<str>]> = names(&object.for_zones);
+    let nodes: Box<[Box<str>]> = names(&object.for_nodes);
     (!zones.is_empty() || !nodes.is_empty()).then(|| Box::new(Hints { zones, nodes }))
 }

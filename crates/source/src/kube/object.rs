@@ -1,19 +1,15 @@
 //! One object: from the server's text to events. Nothing of it is kept.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use k8s_openapi::api::core::v1;
-use k8s_openapi::api::discovery::v1 as discovery;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use viprule_service::model::{Event, ServiceId};
 
 use super::present::Id;
 use super::{Problem, Resource};
-use crate::convert::{self, Converted, Ignored, Interner, ObjectError, Outcome};
+use crate::convert::object::{EndpointSlice, Metadata, Named, Node, Service, decode};
+use crate::convert::{self, Converted, FieldError, Ignored, Interner, ObjectError, Outcome};
 
 /// What the server says about an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,189 +35,139 @@ pub(super) struct Reading {
     pub(super) version: Option<String>,
 }
 
-/// What is read of `metadata`; `managedFields` alone can be longer than the rest of an object.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    resource_version: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    annotations: Option<Annotations>,
-    deletion_timestamp: Option<Time>,
+/// An object of a kind that is watched.
+trait Object<'o>: Deserialize<'o> {
+    fn metadata(&self) -> &Metadata<'o>;
+
+    /// Adds what it means that the object exists.
+    fn present(&self, change: Change, reading: &mut Reading) -> Result<(), ObjectError>;
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Annotations {
-    #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
-    trigger: Option<String>,
+impl<'o> Object<'o> for Node<'o> {
+    fn metadata(&self) -> &Metadata<'o> {
+        &self.metadata
+    }
+
+    fn present(&self, _: Change, reading: &mut Reading) -> Result<(), ObjectError> {
+        reading.take(convert::node(self)?, &self.metadata, Event::NodeApplied);
+        Ok(())
+    }
 }
 
-#[derive(Debug, Deserialize)]
-struct Head {
-    #[serde(default)]
-    metadata: Metadata,
+impl<'o> Object<'o> for Service<'o> {
+    fn metadata(&self) -> &Metadata<'o> {
+        &self.metadata
+    }
+
+    fn present(&self, _: Change, reading: &mut Reading) -> Result<(), ObjectError> {
+        let converted = convert::service(self)?;
+        reading.take(converted, &self.metadata, Event::ServiceApplied);
+        Ok(())
+    }
 }
 
-#[derive(Debug, Deserialize)]
-struct Service {
-    metadata: Metadata,
-    spec: Option<v1::ServiceSpec>,
-    status: Option<v1::ServiceStatus>,
-}
+impl<'o> Object<'o> for EndpointSlice<'o> {
+    fn metadata(&self) -> &Metadata<'o> {
+        &self.metadata
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Slice {
-    metadata: Metadata,
-    address_type: String,
-    endpoints: Option<Vec<discovery::Endpoint>>,
-    ports: Option<Vec<discovery::EndpointPort>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Node {
-    metadata: Metadata,
-    spec: Option<v1::NodeSpec>,
-    status: Option<NodeStatus>,
-}
-
-/// Without the images, which are most of a Node.
-#[derive(Debug, Deserialize)]
-struct NodeStatus {
-    addresses: Option<Vec<v1::NodeAddress>>,
-}
-
-impl Metadata {
-    /// Splits off what `convert` doesn't need.
-    fn split(self) -> (ObjectMeta, Option<String>, Option<String>) {
-        let trigger = self.annotations.and_then(|annotations| annotations.trigger);
-        let metadata = ObjectMeta {
-            name: self.name,
-            namespace: self.namespace,
-            labels: self.labels,
-            deletion_timestamp: self.deletion_timestamp,
-            ..ObjectMeta::default()
-        };
-        (metadata, self.resource_version, trigger)
+    fn present(&self, change: Change, reading: &mut Reading) -> Result<(), ObjectError> {
+        if change == Change::Modified && &*self.address_type != "FQDN" {
+            let to = convert::slice_id(&self.metadata).map(|id| id.service);
+            reading.events.extend(moved(&self.metadata, to));
+        }
+        // The tracker keeps one copy of each node name; one object's names are soon gone.
+        let converted = convert::endpoint_slice(self, &mut Interner::default())?;
+        reading.take(converted, &self.metadata, Event::SliceApplied);
+        Ok(())
     }
 }
 
 /// Reads the text of an object of this kind. Objects that can't be programmed are refused: the
 /// model keeps what it has of them.
 pub(super) fn read(resource: Resource, text: &str, change: Change) -> Reading {
-    let mut reading = Reading::default();
-    let result = match change {
-        Change::Deleted => gone(resource, text, &mut reading),
-        _ => present(resource, text, change, &mut reading),
-    };
-    if let Err(error) = result {
-        reading.problems.push(Problem::refused(error));
-    }
-    reading
-}
-
-fn gone(resource: Resource, text: &str, reading: &mut Reading) -> Result<(), ObjectError> {
-    let head: Head = typed(resource, text)?;
-    let metadata = reading.head(resource, head.metadata);
-    reading.events.extend(match reading.id.clone() {
-        Some(Id::Node) => Some(Event::NodeDeleted),
-        Some(Id::Service(id)) => Some(Event::ServiceDeleted(id)),
-        Some(Id::Slice(id)) => Some(Event::SliceDeleted(id)),
-        None if resource == Resource::EndpointSlice => moved(&metadata, None),
-        None => None,
-    });
-    Ok(())
-}
-
-fn present(
-    resource: Resource,
-    text: &str,
-    change: Change,
-    reading: &mut Reading,
-) -> Result<(), ObjectError> {
     match resource {
-        Resource::Node => {
-            let object: Node = reading.typed(resource, text)?;
-            let metadata = reading.head(resource, object.metadata);
-            let status = object.status.map(|status| v1::NodeStatus {
-                addresses: status.addresses,
-                ..v1::NodeStatus::default()
-            });
-            let object = v1::Node {
-                metadata,
-                spec: object.spec,
-                status,
-            };
-            let converted = convert::node(&object)?;
-            reading.take(converted, &object.metadata, Event::NodeApplied);
-        }
-        Resource::Service => {
-            let object: Service = reading.typed(resource, text)?;
-            let object = v1::Service {
-                metadata: reading.head(resource, object.metadata),
-                spec: object.spec,
-                status: object.status,
-            };
-            let converted = convert::service(&object)?;
-            reading.take(converted, &object.metadata, Event::ServiceApplied);
-        }
-        Resource::EndpointSlice => {
-            let object: Slice = reading.typed(resource, text)?;
-            let object = discovery::EndpointSlice {
-                metadata: reading.head(resource, object.metadata),
-                address_type: object.address_type,
-                endpoints: object.endpoints.unwrap_or_default(),
-                ports: object.ports,
-            };
-            if change == Change::Modified && object.address_type != "FQDN" {
-                let to = convert::slice_id(&object.metadata).map(|id| id.service);
-                reading.events.extend(moved(&object.metadata, to));
-            }
-            // The tracker keeps one copy of each node name; one object's names are soon gone.
-            let converted = convert::endpoint_slice(&object, &mut Interner::default())?;
-            reading.take(converted, &object.metadata, Event::SliceApplied);
-        }
+        _ if change == Change::Deleted => gone(resource, text),
+        Resource::Node => present::<Node<'_>>(resource, text, change),
+        Resource::Service => present::<Service<'_>>(resource, text, change),
+        Resource::EndpointSlice => present::<EndpointSlice<'_>>(resource, text, change),
     }
-    Ok(())
 }
 
-fn moved(metadata: &ObjectMeta, to: Option<ServiceId>) -> Option<Event> {
+/// Of an object that is gone only the names count.
+fn gone(resource: Resource, text: &str) -> Reading {
+    match decode::<Named<'_>>(text) {
+        Ok(object) => Reading::gone(resource, &object.metadata),
+        Err(error) => Reading::undecodable(resource, text, error),
+    }
+}
+
+fn present<'o, T: Object<'o>>(resource: Resource, text: &'o str, change: Change) -> Reading {
+    match decode::<T>(text) {
+        Ok(object) => Reading::present(resource, &object, change),
+        Err(error) => Reading::undecodable(resource, text, error),
+    }
+}
+
+fn moved(metadata: &Metadata<'_>, to: Option<ServiceId>) -> Option<Event> {
     Some(Event::SliceMoved {
-        namespace: metadata.namespace.as_deref()?.into(),
-        name: metadata.name.as_deref()?.into(),
+        namespace: metadata.namespace.filled()?.into(),
+        name: metadata.name.filled()?.into(),
         to,
     })
 }
 
 impl Reading {
-    /// Takes the names in; the rest is for `convert`.
-    fn head(&mut self, resource: Resource, metadata: Metadata) -> ObjectMeta {
-        let (metadata, version, trigger) = metadata.split();
-        self.version = version;
-        self.trigger = trigger.and_then(|text| Some(text.parse::<Timestamp>().ok()?.into()));
-        self.id = match resource {
-            Resource::Node => Some(Id::Node),
-            Resource::Service => convert::service_id(&metadata).map(Id::Service),
-            Resource::EndpointSlice => convert::slice_id(&metadata).map(Id::Slice),
-        };
-        metadata
+    /// With what can be said of any object.
+    fn of(resource: Resource, metadata: &Metadata<'_>) -> Self {
+        let trigger = metadata.annotations.trigger.as_deref();
+        Self {
+            id: match resource {
+                Resource::Node => Some(Id::Node),
+                Resource::Service => convert::service_id(metadata).map(Id::Service),
+                Resource::EndpointSlice => convert::slice_id(metadata).map(Id::Slice),
+            },
+            trigger: trigger.and_then(|text| Some(text.parse::<Timestamp>().ok()?.into())),
+            version: metadata.resource_version.filled().map(str::to_owned),
+            ..Self::default()
+        }
     }
 
-    /// Parses an object; where that fails, its names at least.
-    fn typed<T: DeserializeOwned>(
+    fn gone(resource: Resource, metadata: &Metadata<'_>) -> Self {
+        let mut reading = Self::of(resource, metadata);
+        reading.events.extend(match reading.id.clone() {
+            Some(Id::Node) => Some(Event::NodeDeleted),
+            Some(Id::Service(id)) => Some(Event::ServiceDeleted(id)),
+            Some(Id::Slice(id)) => Some(Event::SliceDeleted(id)),
+            None if resource == Resource::EndpointSlice => moved(metadata, None),
+            None => None,
+        });
+        reading
+    }
+
+    fn present<'o>(resource: Resource, object: &impl Object<'o>, change: Change) -> Self {
+        let mut reading = Self::of(resource, object.metadata());
+        if let Err(error) = object.present(change, &mut reading) {
+            reading.problems.push(Problem::refused(error));
+        }
+        reading
+    }
+
+    /// The object is refused; its names may be readable nevertheless.
+    fn undecodable(resource: Resource, text: &str, error: FieldError) -> Self {
+        let object: Named<'_> = serde_json::from_str(text).unwrap_or_default();
+        let mut reading = Self::of(resource, &object.metadata);
+        let error = error.of(resource.kind(), &object.metadata);
+        reading.problems.push(Problem::refused(error));
+        reading
+    }
+
+    fn take<T>(
         &mut self,
-        resource: Resource,
-        text: &str,
-    ) -> Result<T, ObjectError> {
-        typed(resource, text).inspect_err(|_| {
-            if let Ok(head) = serde_json::from_str::<Head>(text) {
-                self.head(resource, head.metadata);
-            }
-        })
-    }
-
-    fn take<T>(&mut self, converted: Converted<T>, metadata: &ObjectMeta, applied: fn(T) -> Event) {
+        converted: Converted<T>,
+        metadata: &Metadata<'_>,
+        applied: fn(T) -> Event,
+    ) {
         let Converted { outcome, warnings } = converted;
         let (kind, id) = match &self.id {
             Some(Id::Node) => (Resource::Node.kind(), Some(Event::NodeDeleted)),
@@ -236,7 +182,7 @@ impl Reading {
             None => (Resource::EndpointSlice.kind(), None),
         };
         for warning in warnings {
-            let object = convert::label(metadata.namespace.as_deref(), metadata.name.as_deref());
+            let object = convert::label(metadata.namespace.filled(), &metadata.name);
             self.problems.push(Problem::warning(kind, object, warning));
         }
         match outcome {
@@ -249,21 +195,6 @@ impl Reading {
             }
         }
     }
-}
-
-fn typed<T: DeserializeOwned>(resource: Resource, text: &str) -> Result<T, ObjectError> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let head: Option<Head> = serde_json::from_str(text).ok();
-        let metadata = head.map(|head| head.metadata).unwrap_or_default();
-        let path = error.path().to_string();
-        ObjectError {
-            kind: resource.kind(),
-            object: convert::label(metadata.namespace.as_deref(), metadata.name.as_deref()),
-            field: if path == "." { String::new() } else { path },
-            message: error.into_inner().to_string(),
-        }
-    })
 }
 
 #[cfg(test)]

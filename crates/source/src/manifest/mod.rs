@@ -6,7 +6,6 @@
 //! What is kept between loads is a content hash for each object, not the object. One bad document
 //! spoils nothing but itself, and while an object's document is bad, its last good version holds.
 
-mod defaults;
 mod document;
 mod file;
 mod fingerprint;

@@ -3,15 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1;
-use k8s_openapi::api::discovery::v1 as discovery;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use viprule_service::model::{Event, ServiceId, SliceId};
 
 use super::fingerprint::fingerprint;
-use super::{defaults, path};
-use crate::convert::{self, Converted, Ignored, Interner, ObjectError, Outcome, label};
+use super::path;
+use crate::convert::object::{EndpointSlice, Node, Service, Text, decode_value};
+use crate::convert::{self, Converted, FieldError, Ignored, Interner, ObjectError, Outcome, label};
 
 /// Kinds that manifests are read for, in the order of their events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,7 +124,7 @@ impl Reader<'_> {
             "Node" => Kind::Node,
             _ => return Read::OtherKind,
         };
-        let object = named(kind, &fields);
+        let (label, key) = named(kind, &fields);
         match text(&fields, "apiVersion") {
             Some(version) if version == kind.api_version() => {}
             // Such as a Service of serving.knative.dev; old versions of slices are worth a word.
@@ -134,20 +133,25 @@ impl Reader<'_> {
                 let found = version.map_or("is missing".to_owned(), |found| format!("is {found}"));
                 let wanted = kind.api_version();
                 let message = format!("{found}; {} objects have {wanted}", kind.as_str());
-                faults.push(fault(Some(object.0), "apiVersion", &message));
-                return Read::Bad(object.1);
+                faults.push(fault(Some(label), "apiVersion", &message));
+                return Read::Bad(key.ok());
             }
         }
-        if kind == Kind::Node && object.1.as_ref().map(|key| &*key.name) != self.node {
+        let name = key.as_ref().ok().map(|key| &*key.name);
+        if kind == Kind::Node && name != self.node {
             return Read::OtherKind;
         }
-        let (label, key) = object;
-        let Some(key) = key else {
-            faults.push(fault(Some(label), "metadata.name", "is missing"));
-            return Read::Bad(None);
+        let key = match key {
+            Ok(key) => key,
+            Err(error) => {
+                faults.push(fault(Some(label), &error.field, &error.message));
+                return Read::Bad(None);
+            }
         };
-        prepare(&mut fields, kind);
-        match self.convert(Value::Object(fields), &key, at, faults) {
+        if kind != Kind::Node {
+            fill_in_namespace(&mut fields);
+        }
+        match self.convert(&Value::Object(fields), &key, at, faults) {
             Ok((place, event)) => Read::Good(key, place, event),
             Err(error) => {
                 let field = error.field;
@@ -159,24 +163,22 @@ impl Reader<'_> {
 
     fn convert(
         &mut self,
-        value: Value,
+        value: &Value,
         key: &Key,
         at: &str,
         faults: &mut Vec<Fault>,
     ) -> Result<(Place, Option<Event>), ObjectError> {
         let (event, warnings) = match key.kind {
             Kind::Node => {
-                let object: v1::Node = typed(value, key)?;
+                let object: Node<'_> = typed(value, key)?;
                 split(convert::node(&object)?, Event::NodeApplied)
             }
             Kind::Service => {
-                let mut object: v1::Service = typed(value, key)?;
-                defaults::service(&mut object);
+                let object: Service<'_> = typed(value, key)?;
                 split(convert::service(&object)?, Event::ServiceApplied)
             }
             Kind::EndpointSlice => {
-                let mut object: discovery::EndpointSlice = typed(value, key)?;
-                defaults::endpoint_slice(&mut object);
+                let object: EndpointSlice<'_> = typed(value, key)?;
                 split(
                     convert::endpoint_slice(&object, self.names)?,
                     Event::SliceApplied,
@@ -259,46 +261,48 @@ fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f str> {
         .filter(|text| !text.is_empty())
 }
 
-/// How messages call the object, and its key where it has a name.
-fn named(kind: Kind, fields: &Map<String, Value>) -> (String, Option<Key>) {
+/// How messages call the object, and its key or what is wrong with its names.
+fn named(kind: Kind, fields: &Map<String, Value>) -> (String, Result<Key, FieldError>) {
     let metadata = fields.get("metadata").and_then(Value::as_object);
-    let name = metadata.and_then(|metadata| text(metadata, "name"));
-    let namespace = metadata
-        .and_then(|metadata| text(metadata, "namespace"))
-        .unwrap_or("default");
-    let namespace = (kind != Kind::Node).then_some(namespace);
-    let key = name.map(|name| {
-        let name = match namespace {
-            Some(namespace) => format!("{namespace}/{name}").into(),
-            None => name.into(),
+    let read = |field| match metadata.and_then(|metadata| metadata.get(field)) {
+        Some(value) => decode_value::<Text<'_>>(value)
+            .map_err(|error| FieldError::new(format_args!("metadata.{field}"), error.message)),
+        None => Ok(Text::default()),
+    };
+    let name = read("name");
+    let namespace = match kind {
+        Kind::Node => Ok(None),
+        _ => read("namespace").map(|text| Some(text.filled().unwrap_or("default").to_owned())),
+    };
+    let label = label(
+        namespace.as_ref().map_or(Some("?"), Option::as_deref),
+        name.as_deref().unwrap_or_default(),
+    );
+    let key = || {
+        let (namespace, name) = (namespace?, name?);
+        let name = match (namespace, name.filled()) {
+            (_, None) => return Err(FieldError::new("metadata.name", "is missing")),
+            (Some(namespace), Some(name)) => format!("{namespace}/{name}").into(),
+            (None, Some(name)) => name.into(),
         };
-        Key { kind, name }
-    });
-    (format!("{} {}", kind.as_str(), label(namespace, name)), key)
+        Ok(Key { kind, name })
+    };
+    (format!("{} {label}", kind.as_str()), key())
 }
 
-/// Fills in the namespace and drops what is long and never read.
-fn prepare(fields: &mut Map<String, Value>, kind: Kind) {
-    let Some(Value::Object(metadata)) = fields.get_mut("metadata") else {
-        return;
-    };
-    metadata.remove("managedFields");
-    if kind != Kind::Node && text(metadata, "namespace").is_none() {
+fn fill_in_namespace(fields: &mut Map<String, Value>) {
+    if let Some(Value::Object(metadata)) = fields.get_mut("metadata")
+        && text(metadata, "namespace").is_none()
+    {
         metadata.insert("namespace".to_owned(), "default".into());
     }
 }
 
-fn typed<T: DeserializeOwned>(value: Value, key: &Key) -> Result<T, ObjectError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        ObjectError {
-            kind: key.kind.as_str(),
-            object: key.name.to_string(),
-            field: if path == "." { String::new() } else { path },
-            message: error
-                .into_inner()
-                .to_string()
-                .replace("expected i32", "expected a number"),
-        }
+fn typed<'v, T: Deserialize<'v>>(value: &'v Value, key: &Key) -> Result<T, ObjectError> {
+    decode_value(value).map_err(|error| ObjectError {
+        kind: key.kind.as_str(),
+        object: key.name.to_string(),
+        field: error.field,
+        message: error.message,
     })
 }

@@ -187,3 +187,65 @@ fn no_object_at_all_is_a_problem() {
         assert_eq!(reading.problems.len(), 1, "{text}");
     }
 }
+
+/// The object after `patch status` of a condition without a time, as kube-apiserver 1.36.3 shows
+/// it: null for no time, and a year of five digits.
+#[test]
+fn times_of_conditions_and_taints_refuse_nothing() {
+    for time in [
+        "null",
+        "\"9999-12-31T23:59:59Z\"",
+        "\"10000-01-01T11:59:59Z\"",
+    ] {
+        let service = format!(
+            r#"{{"metadata":{{"name":"web","namespace":"shop"}},
+            "spec":{{"clusterIP":"10.96.0.1","ports":[{{"port":80}}]}},
+            "status":{{"loadBalancer":{{}},"conditions":[{{"type":"X","status":"True","reason":"R",
+            "message":"m","lastTransitionTime":{time}}}]}}}}"#
+        );
+        let reading = super::read(Resource::Service, &service, Change::Modified);
+        assert!(
+            matches!(&reading.events[..], [Event::ServiceApplied(_)]),
+            "{time}"
+        );
+        assert_eq!(reading.problems, [], "{time}");
+
+        let node = format!(
+            r#"{{"metadata":{{"name":"a"}},
+            "spec":{{"taints":[{{"key":"x","effect":"NoExecute","timeAdded":{time}}}]}}}}"#
+        );
+        let reading = super::read(Resource::Node, &node, Change::Modified);
+        assert!(
+            matches!(&reading.events[..], [Event::NodeApplied(_)]),
+            "{time}"
+        );
+        assert_eq!(reading.problems, [], "{time}");
+    }
+}
+
+#[test]
+fn annotations_ask_for_a_scheduler() {
+    let annotations = json!({
+        "ipvs.viprule.dev/scheduler": "mh", "ipvs.viprule.dev/scheduler-flags": "mh-port",
+        "ipvs.viprule.dev/weights": "10.0.0.1=3",
+    });
+    let object = service(&json!({"metadata": {"annotations": annotations}}));
+    let reading = read(Resource::Service, &object, Change::Exists);
+    let [Event::ServiceApplied(service)] = &reading.events[..] else {
+        panic!("{reading:?}")
+    };
+    let balancing = service.balancing.as_ref().unwrap();
+    assert_eq!(balancing.scheduler.as_ref().unwrap().as_str(), "mh");
+    assert!(balancing.flags.is_some());
+    assert_eq!(balancing.weights.len(), 1);
+}
+
+#[test]
+fn escapes_are_read() {
+    let text = service(&json!({"spec": {"ports": [{"port": 80, "name": "web"}]}})).to_string();
+    let text = text.replace("\"web\"", "\"\\u0077eb\"");
+    assert!(text.contains("\\u0077"));
+    let reading = super::read(Resource::Service, &text, Change::Exists);
+    assert_eq!(reading.id, Some(Id::Service(web())));
+    assert_eq!(reading.problems, []);
+}
