@@ -8,6 +8,7 @@
 mod addresses;
 mod endpoints;
 mod modes;
+pub mod objects;
 mod paths;
 mod probes;
 mod services;

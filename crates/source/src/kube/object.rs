@@ -4,11 +4,12 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 use viprule_service::model::{Event, ServiceId};
 
 use super::present::Id;
 use super::{Problem, Resource};
-use crate::convert::object::{EndpointSlice, Metadata, Named, Node, Service, decode};
+use crate::convert::object::{EndpointSlice, Labels, Metadata, Named, Node, Service, decode};
 use crate::convert::{self, Converted, FieldError, Ignored, Interner, ObjectError, Outcome};
 
 /// What the server says about an object.
@@ -98,7 +99,10 @@ pub(super) fn read(resource: Resource, text: &str, change: Change) -> Reading {
 fn gone(resource: Resource, text: &str) -> Reading {
     match decode::<Named<'_>>(text) {
         Ok(object) => Reading::gone(resource, &object.metadata),
-        Err(error) => Reading::undecodable(resource, text, error),
+        Err(error) => match names(text) {
+            metadata if metadata.name.is_empty() => Reading::undecodable(resource, text, error),
+            metadata => Reading::gone(resource, &metadata),
+        },
     }
 }
 
@@ -106,6 +110,22 @@ fn present<'o, T: Object<'o>>(resource: Resource, text: &'o str, change: Change)
     match decode::<T>(text) {
         Ok(object) => Reading::present(resource, &object, change),
         Err(error) => Reading::undecodable(resource, text, error),
+    }
+}
+
+/// The names of an object that can't be decoded, as far as it has any.
+fn names(text: &str) -> Metadata<'static> {
+    let object: Value = serde_json::from_str(text).unwrap_or_default();
+    let text = |pointer| Some(object.pointer(pointer)?.as_str()?.to_owned().into());
+    Metadata {
+        name: text("/metadata/name").unwrap_or_default(),
+        namespace: text("/metadata/namespace").unwrap_or_default(),
+        resource_version: text("/metadata/resourceVersion").unwrap_or_default(),
+        labels: Labels {
+            service_name: text("/metadata/labels/kubernetes.io~1service-name"),
+            ..Labels::default()
+        },
+        ..Metadata::default()
     }
 }
 
@@ -155,9 +175,9 @@ impl Reading {
 
     /// The object is refused; its names may be readable nevertheless.
     fn undecodable(resource: Resource, text: &str, error: FieldError) -> Self {
-        let object: Named<'_> = serde_json::from_str(text).unwrap_or_default();
-        let mut reading = Self::of(resource, &object.metadata);
-        let error = error.of(resource.kind(), &object.metadata);
+        let metadata = names(text);
+        let mut reading = Self::of(resource, &metadata);
+        let error = error.of(resource.kind(), &metadata);
         reading.problems.push(Problem::refused(error));
         reading
     }

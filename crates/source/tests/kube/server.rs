@@ -158,7 +158,7 @@ impl Request {
 
     /// Answers with a whole object.
     pub(crate) async fn answer(mut self, status: u16, object: &Value) {
-        let body = object.to_string();
+        let body = go(object);
         let head = format!(
             "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n\
              content-length: {}\r\n\r\n",
@@ -208,7 +208,7 @@ impl Answer {
     /// False where nobody listens any more.
     pub(crate) async fn event(&mut self, kind: &str, object: &Value) -> bool {
         // The type comes first, as Go writes it.
-        let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
+        let line = format!("{{\"type\":\"{kind}\",\"object\":{}}}\n", go(object));
         let chunk = format!("{:x}\r\n{line}\r\n", line.len());
         self.socket.write_all(chunk.as_bytes()).await.is_ok()
     }
@@ -238,4 +238,10 @@ impl Answer {
     pub(crate) async fn end(mut self) {
         let _ = self.socket.write_all(b"0\r\n\r\n").await;
     }
+}
+
+/// With the characters escaped that Go escapes.
+fn go(object: &Value) -> String {
+    let text = object.to_string().replace('<', "\\u003c");
+    text.replace('>', "\\u003e").replace('&', "\\u0026")
 }

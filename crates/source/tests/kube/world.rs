@@ -99,8 +99,12 @@ impl Ear {
     }
 
     pub(crate) fn of(api: &ApiServer) -> Self {
+        Self::of_node(api, NODE)
+    }
+
+    pub(crate) fn of_node(api: &ApiServer, node: &str) -> Self {
         Self {
-            source: Source::start(api, NODE),
+            source: Source::start(api, node),
             heard: Batch::default(),
         }
     }

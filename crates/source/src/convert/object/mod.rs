@@ -140,7 +140,7 @@ pub(crate) fn decode<'o, T: Deserialize<'o>>(text: &'o str) -> Result<T, FieldEr
     serde_json::from_str(text).map_err(|error| {
         let mut from = serde_json::Deserializer::from_str(text);
         match serde_path_to_error::deserialize::<_, T>(&mut from) {
-            Err(error) => undecodable(error.path(), &error.inner().to_string()),
+            Err(error) => undecodable(error.path(), error.inner()),
             // Such as something behind the object.
             Ok(_) => FieldError::new("", error.to_string()),
         }
@@ -151,13 +151,19 @@ pub(crate) fn decode<'o, T: Deserialize<'o>>(text: &'o str) -> Result<T, FieldEr
 pub(crate) fn decode_value<'o, T: Deserialize<'o>>(fields: &'o Value) -> Result<T, FieldError> {
     T::deserialize(fields).map_err(
         |error| match serde_path_to_error::deserialize::<_, T>(fields) {
-            Err(error) => undecodable(error.path(), &error.inner().to_string()),
+            Err(error) => undecodable(error.path(), error.inner()),
             Ok(_) => FieldError::new("", error.to_string()),
         },
     )
 }
 
-fn undecodable(path: &Path, message: &str) -> FieldError {
+fn undecodable(path: &Path, error: &serde_json::Error) -> FieldError {
+    // Servers write objects in one line.
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let message = error
+        .to_string()
+        .replace("expected i32", "expected a number");
+    let message = message.strip_suffix(&*place).unwrap_or(&message);
     let mut field = String::new();
     for segment in path {
         let step = match segment {
@@ -168,5 +174,5 @@ fn undecodable(path: &Path, message: &str) -> FieldError {
         };
         field.push_str(&step);
     }
-    FieldError::new(field, message.replace("expected i32", "expected a number"))
+    FieldError::new(field, message)
 }

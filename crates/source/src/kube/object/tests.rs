@@ -92,9 +92,16 @@ fn a_refused_object_can_be_deleted() {
     let reading = read(Resource::Service, &odd, Change::Deleted);
     assert_eq!(reading.events, [Event::ServiceDeleted(web())]);
     assert_eq!(reading.problems, []);
-    let odd = slice(&json!({"addressType": "IPX", "endpoints": 5}));
-    let reading = read(Resource::EndpointSlice, &odd, Change::Deleted);
-    assert_eq!(reading.events, [Event::SliceDeleted(web_x())]);
+    for odd in [
+        json!({"addressType": "IPX", "endpoints": 5}),
+        json!({"metadata": {"annotations": 5}}),
+    ] {
+        let odd = slice(&odd);
+        let reading = read(Resource::EndpointSlice, &odd, Change::Modified);
+        assert_eq!(reading.id, Some(Id::Slice(web_x())), "{odd}");
+        let reading = read(Resource::EndpointSlice, &odd, Change::Deleted);
+        assert_eq!(reading.events, [Event::SliceDeleted(web_x())], "{odd}");
+    }
 }
 
 #[test]
