@@ -42,10 +42,11 @@ impl Filter {
             && (!self.dnat_only || flow.is_dnat())
     }
 
-    /// What of it the kernel can be told. Linux compares IPv6 addresses of filters the wrong way
-    /// round (`ctnetlink_filter_match_tuple`, 5.8 to 6.18 at least): it would leave out just the
-    /// flows that are meant.
-    pub(super) fn for_kernel(&self) -> Self {
+    /// What of it the kernel can be told, which [`super::dump`] does. Linux compares IPv6 addresses
+    /// of filters the wrong way round (`ctnetlink_filter_match_tuple`, 5.8 to 6.18 at least): it
+    /// would leave out just the flows that are meant.
+    #[must_use]
+    pub fn for_kernel(&self) -> Self {
         Self {
             address: self.address.filter(IpAddr::is_ipv4),
             ..*self

@@ -10,12 +10,24 @@ use viprule_service::model::{Family, ServiceId};
 use viprule_service::plan::{UdpDestination, UdpFrontend};
 
 use super::book::Book;
+use super::pace::Pace;
 use super::sweep::{Counts, Sweeper};
 use crate::WriteError;
 
-/// When to look again after a look that failed, if no change comes before. A client that keeps its
-/// source port talks to an endpoint that is gone until then.
-const RETRY: Duration = Duration::from_secs(30);
+/// How long to wait, at most.
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    /// For more changes to look at together, once a look is over.
+    more: Duration,
+    /// For a change, before a look that failed is repeated without one. A client that keeps its
+    /// source port talks to an endpoint that is gone until then.
+    retry: Duration,
+}
+
+const WAITS: Waits = Waits {
+    more: Duration::from_secs(1),
+    retry: Duration::from_secs(30),
+};
 
 /// What one look at the table of one family did.
 #[derive(Debug)]
@@ -40,8 +52,10 @@ pub struct Cleaned {
 
 /// Ends stale UDP flows in the network namespace of the thread that spawned it.
 ///
-/// No method waits for the kernel. Changes that come while the thread is at work are put together
-/// by frontend, so what waits is never more than there are frontends.
+/// No method waits for the kernel. Each look costs a walk over the whole table, so changes are put
+/// together: the first is looked at at once, those that follow at most once a second. A look begins
+/// at the latest a second after the change, or with the end of one that takes longer. What waits is
+/// put together by frontend, so it is never more than there are frontends.
 #[derive(Debug)]
 pub struct Cleaner {
     shared: Arc<Shared>,
@@ -57,6 +71,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     book: Book,
+    pace: Pace,
     /// What failed, to be looked at again with the next change.
     failed: BTreeSet<UdpDestination>,
     /// When it is looked at again without one.
@@ -80,10 +95,13 @@ impl State {
         }
     }
 
-    fn look_again(&mut self) {
+    /// There is something to look at: what failed before is looked at with it. Returns true where
+    /// the thread has to hear of it.
+    fn look(&mut self) -> bool {
         self.retry_at = None;
         let failed = std::mem::take(&mut self.failed);
         self.book.removed(failed);
+        self.pace.changed(Instant::now())
     }
 }
 
@@ -101,14 +119,14 @@ impl Cleaner {
         let sweep = move |family, among: &_, book: &_, counts: &mut _| {
             sweeper.sweep(family, among, book, counts)
         };
-        Self::start(sweep, RETRY, report)
+        Self::start(sweep, WAITS, report)
     }
 
     fn start(
         sweep: impl FnMut(Family, &BTreeSet<UdpDestination>, &Mutex<State>, &mut Counts) -> Swept
         + Send
         + 'static,
-        retry: Duration,
+        waits: Waits,
         report: impl FnMut(Cleaned) + Send + 'static,
     ) -> Result<Self, WriteError> {
         let shared = Arc::new(Shared {
@@ -118,7 +136,7 @@ impl Cleaner {
         let for_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("viprule-flows".to_owned())
-            .spawn(move || work(&for_thread, sweep, retry, report))
+            .spawn(move || work(&for_thread, sweep, waits, report))
             .map_err(|error| WriteError::Failed {
                 operation: "starting the thread that ends UDP flows".to_owned(),
                 reason: error.to_string(),
@@ -175,15 +193,15 @@ impl Cleaner {
     fn change(&self, change: impl FnOnce(&mut Book)) {
         let mut state = self.shared.lock();
         change(&mut state.book);
-        if state.book.has_work() {
-            state.look_again();
+        if state.book.has_work() && state.look() {
             self.shared.changed.notify_all();
         }
     }
 }
 
 impl Drop for Cleaner {
-    /// Ends the thread after the look that it is at; what waits is dropped.
+    /// Ends the thread after a last look at what waits: after the next start nobody would know of
+    /// what is gone by then.
     fn drop(&mut self) {
         self.shared.lock().stopping = true;
         self.shared.changed.notify_all();
@@ -200,10 +218,10 @@ type Swept = Result<(), netlink_batch::Error>;
 fn work(
     shared: &Shared,
     mut sweep: impl FnMut(Family, &BTreeSet<UdpDestination>, &Mutex<State>, &mut Counts) -> Swept,
-    retry: Duration,
+    waits: Waits,
     mut report: impl FnMut(Cleaned),
 ) {
-    while let Some(pending) = next(shared) {
+    while let Some(pending) = next(shared, waits) {
         for family in Family::ALL {
             let of_family = |to: &&UdpDestination| to.family() == family;
             let among: BTreeSet<UdpDestination> =
@@ -217,7 +235,7 @@ fn work(
                 .err()
                 .map(|error| WriteError::conntrack("ending stale UDP flows", &error));
             if let Some(error) = &failure {
-                shared.lock().failed(among, error, retry);
+                shared.lock().failed(among, error, waits.retry);
             }
             report(Cleaned {
                 family,
@@ -229,31 +247,34 @@ fn work(
                 failure,
             });
         }
+        let mut state = shared.lock();
+        state.working = false;
+        state.pace.end(Instant::now());
+        shared.changed.notify_all();
     }
-    shared.lock().working = false;
-    shared.changed.notify_all();
 }
 
 /// Waits for something to look at; `None` when it is time to end.
-fn next(shared: &Shared) -> Option<BTreeSet<UdpDestination>> {
+fn next(shared: &Shared, waits: Waits) -> Option<BTreeSet<UdpDestination>> {
     let mut state = shared.lock();
-    state.working = false;
-    shared.changed.notify_all();
     loop {
+        let now = Instant::now();
+        if state.retry_at.is_some_and(|at| at <= now) {
+            state.look();
+        }
+        let due = state.pace.due(waits.more);
+        if state.book.has_work() && (state.stopping || due.is_some_and(|at| at <= now)) {
+            state.working = true;
+            state.pace.begin();
+            return Some(state.book.take_pending());
+        }
         if state.stopping {
             return None;
         }
-        if state.book.has_work() {
-            state.working = true;
-            return Some(state.book.take_pending());
-        }
-        let left = state.retry_at.map(|at| at.duration_since(Instant::now()));
-        state = match left {
-            Some(Duration::ZERO) => {
-                state.look_again();
-                state
-            }
-            Some(left) => {
+        let until = due.into_iter().chain(state.retry_at).min();
+        state = match until {
+            Some(until) => {
+                let left = until.duration_since(now);
                 let waited = shared.changed.wait_timeout(state, left);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }

@@ -3,7 +3,8 @@
 //! A UDP client that keeps its source port keeps its endpoint for as long as the kernel tracks the
 //! flow, whatever the rules say by then. The [`Cleaner`] deletes such flows on a thread of its own.
 //! It remembers where the flows of each UDP frontend may lead, so it knows which change leaves
-//! flows behind and looks at those frontends only.
+//! flows behind and looks at those frontends only: at once where it has not looked for a second,
+//! otherwise at the latest a second after the change, so that many changes take one look.
 //!
 //! A flow is stale if it goes to one of our frontends and
 //!
@@ -17,6 +18,8 @@
 
 mod book;
 mod cleaner;
+mod looks;
+mod pace;
 mod sweep;
 
 pub use cleaner::{Cleaned, Cleaner};

@@ -4,18 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use netlink_batch::{Error, Socket, socket::NETFILTER};
-use nfnetlink::Family;
 use nfnetlink::conntrack::{Deletions, Filter, Flow, dump};
 use viprule_dataplane::family::in_netfilter;
 use viprule_service::model::Family as ServiceFamily;
 use viprule_service::plan::UdpDestination;
 
 use super::book::Book;
+use super::looks::{self, Table};
 use crate::WriteError;
 
-/// Up to so many destinations are asked for one by one. Each costs the kernel a walk over its
-/// table; one dump for all costs a copy of every UDP flow.
-const ONE_BY_ONE: usize = 4;
 /// Flows that are held at most, before they are deleted.
 const HELD: usize = 256;
 /// How often a look that the kernel interrupts is repeated.
@@ -67,17 +64,14 @@ impl Sweeper {
         counts: &mut Counts,
     ) -> Result<(), Error> {
         let family = in_netfilter(family);
-        if self.kernel_filters && among.len() <= ONE_BY_ONE {
-            let filters: Vec<Filter> = {
-                let book = book.lock().unwrap_or_else(PoisonError::into_inner);
-                let book = (*book).as_ref();
-                among.iter().map(|to| filter(family, to, book)).collect()
-            };
-            for filter in filters {
-                self.look(&filter, among, book, counts)?;
-            }
+        let filters = if let Some(table) = Table::read().filter(|_| self.kernel_filters) {
+            let book = book.lock().unwrap_or_else(PoisonError::into_inner);
+            looks::filters(family, among, (*book).as_ref(), table)
         } else {
-            self.look(&Filter::udp(family), among, book, counts)?;
+            vec![Filter::udp(family)]
+        };
+        for filter in filters {
+            self.look(&filter, among, book, counts)?;
         }
         Ok(())
     }
@@ -172,19 +166,4 @@ fn end(
         });
     }
     Ok(deleted.deleted.into())
-}
-
-/// What the kernel can be asked for about one destination.
-fn filter(family: Family, destination: &UdpDestination, book: &Book) -> Filter {
-    let (address, port) = match destination {
-        UdpDestination::Virtual(address) => (Some(address.ip()), address.port()),
-        // One dump for all of the node's addresses.
-        UdpDestination::NodePort { port, .. } => (None, *port),
-    };
-    Filter {
-        family,
-        address,
-        port: Some(port),
-        dnat_only: !book.serves(destination),
-    }
 }

@@ -4,6 +4,7 @@ use netlink_batch::{Errno, Error};
 
 use super::*;
 
+const AT_ONCE: Duration = Duration::ZERO;
 const SOON: Duration = Duration::from_millis(20);
 const NEVER: Duration = Duration::MAX;
 /// For what has to come; tests that pass never wait so long.
@@ -13,10 +14,14 @@ fn vip(last: u8) -> UdpDestination {
     UdpDestination::Virtual(([10, 1, 0, last], 53).into())
 }
 
+const fn waits(more: Duration, retry: Duration) -> Waits {
+    Waits { more, retry }
+}
+
 /// A cleaner whose first looks fail with these errors, and what it looks at.
 fn failing(
     errors: Vec<Errno>,
-    retry: Duration,
+    waits: Waits,
 ) -> (
     Cleaner,
     Receiver<BTreeSet<UdpDestination>>,
@@ -36,13 +41,13 @@ fn failing(
         })
     };
     let report = move |cleaned| reported.send(cleaned).unwrap();
-    let cleaner = Cleaner::start(sweep, retry, report).unwrap();
+    let cleaner = Cleaner::start(sweep, waits, report).unwrap();
     (cleaner, looks, reports)
 }
 
 #[test]
 fn what_failed_is_looked_at_again_without_any_change() {
-    let (cleaner, looks, reports) = failing(vec![Errno::NOMEM; 2], SOON);
+    let (cleaner, looks, reports) = failing(vec![Errno::NOMEM; 2], waits(AT_ONCE, SOON));
     cleaner.removed([vip(1)]);
     for failed in [true, true, false] {
         assert_eq!(looks.recv_timeout(LONG).unwrap(), [vip(1)].into());
@@ -61,7 +66,7 @@ fn what_failed_is_looked_at_again_without_any_change() {
 fn a_change_brings_what_failed_along() {
     // The kernel lacks the part: only a change asks again.
     for (errno, retry) in [(Errno::NOMEM, NEVER), (Errno::INVAL, Duration::ZERO)] {
-        let (cleaner, looks, reports) = failing(vec![errno], retry);
+        let (cleaner, looks, reports) = failing(vec![errno], waits(AT_ONCE, retry));
         cleaner.removed([vip(1)]);
         cleaner.wait();
         reports.recv_timeout(LONG).unwrap().failure.unwrap();
@@ -70,5 +75,33 @@ fn a_change_brings_what_failed_along() {
         assert_eq!(looks.recv_timeout(LONG).unwrap(), [vip(1), vip(2)].into());
         cleaner.wait();
         assert!(reports.recv_timeout(LONG).unwrap().failure.is_none());
+    }
+}
+
+#[test]
+fn what_changes_soon_after_a_look_is_looked_at_together() {
+    // The second look comes when the cleaner ends: a pause without end holds it back.
+    let (cleaner, looks, reports) = failing(vec![], waits(NEVER, NEVER));
+    cleaner.removed([vip(1)]);
+    assert_eq!(
+        looks.recv_timeout(LONG).unwrap(),
+        [vip(1)].into(),
+        "at once"
+    );
+    reports.recv_timeout(LONG).unwrap();
+    for last in [2, 3, 2, 4] {
+        cleaner.removed([vip(last)]);
+    }
+    drop(cleaner);
+    let looks: Vec<_> = looks.iter().collect();
+    assert_eq!(looks, [[vip(2), vip(3), vip(4)].into()]);
+}
+
+#[test]
+fn what_waits_is_looked_at_without_any_further_change() {
+    let (cleaner, looks, _reports) = failing(vec![], waits(SOON, NEVER));
+    for last in [1, 2, 3] {
+        cleaner.removed([vip(last)]);
+        assert_eq!(looks.recv_timeout(LONG).unwrap(), [vip(last)].into());
     }
 }
