@@ -4,6 +4,7 @@
 //! and a static skeleton; the kernel's objects are observed into the same type; [`diff()`] decides
 //! what to write, whoever asks.
 
+mod api_server;
 pub mod diff;
 pub mod family;
 pub mod iptables;
@@ -73,8 +74,8 @@ pub trait Dataplane {
 
     /// What a plan asks for and this dataplane refuses to do, each as a sentence for whoever made
     /// the Service.
-    fn objections(&self, _plan: &ServicePlan) -> Vec<String> {
-        Vec::new()
+    fn objections(&self, plan: &ServicePlan) -> Vec<String> {
+        api_server::objections(plan).collect()
     }
 
     /// The UDP frontend that an object under this key serves: evidence of flows that led there,

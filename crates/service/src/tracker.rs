@@ -1,5 +1,6 @@
 //! Applies events and knows which Services they concern.
 
+mod api_server;
 mod claims;
 mod entry;
 mod interner;
@@ -56,6 +57,8 @@ pub struct Tracker {
     by_zone: BTreeSet<ServiceId>,
     /// Services whose plans depend on the node's addresses.
     by_node_ip: BTreeSet<ServiceId>,
+    /// Services that the API server is reached through.
+    ways: BTreeSet<ServiceId>,
     changed: BTreeSet<ServiceId>,
     node_changed: bool,
 }
@@ -73,6 +76,7 @@ impl Tracker {
             claims: Claims::default(),
             by_zone: BTreeSet::new(),
             by_node_ip: BTreeSet::new(),
+            ways: BTreeSet::new(),
             changed: BTreeSet::new(),
             node_changed: false,
         }
@@ -95,6 +99,7 @@ impl Tracker {
             Event::NodeApplied(node) => self.apply_node(Some(node)),
             Event::NodeDeleted => self.apply_node(None),
             Event::LocalAddresses(addresses) => self.apply_local_addresses(addresses),
+            Event::ApiServer(addresses) => self.apply_api_server(addresses),
         }
     }
 
@@ -246,7 +251,8 @@ impl Tracker {
     }
 
     fn refresh_facts(&mut self) {
-        let facts = self.inputs.facts(&self.config);
+        let mut facts = self.inputs.facts(&self.config);
+        facts.api_server = self.find_api_server();
         let old = std::mem::replace(&mut self.facts, facts);
         self.node_changed |= old != self.facts;
         if old.zone != self.facts.zone {
@@ -254,6 +260,9 @@ impl Tracker {
         }
         if old.node_ip != self.facts.node_ip {
             self.changed.extend(self.by_node_ip.iter().cloned());
+        }
+        if old.api_server != self.facts.api_server {
+            self.api_server_moved(&old.api_server);
         }
     }
 
@@ -269,6 +278,9 @@ impl Tracker {
         } else if let Some(service) = &entry.service {
             // Slices of an absent Service have no plan to change.
             self.changed.insert(service.id.clone());
+        }
+        if self.is_way(id) {
+            self.refresh_facts();
         }
     }
 }

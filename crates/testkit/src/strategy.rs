@@ -16,6 +16,7 @@ mod settings;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 pub use modes::{iptables_settings, ipvs_settings};
 pub use paths::{Path, events, path};
@@ -31,7 +32,8 @@ pub const ZONE: &str = "zone-a";
 
 /// A cluster of one to four Services, as one node sees it.
 pub fn cluster() -> impl Strategy<Value = Cluster> {
-    (vec(services::service(), 1..=4), node()).prop_map(|(seeds, node)| {
+    let api_server = vec(any::<Index>(), 0..=3);
+    (vec(services::service(), 1..=4), node(), api_server).prop_map(|(seeds, node, api_server)| {
         let mut cluster = Cluster {
             node,
             local_addresses: addresses::local_addresses(),
@@ -42,6 +44,9 @@ pub fn cluster() -> impl Strategy<Value = Cluster> {
             cluster.slices.extend(seed.slices(&service));
             cluster.services.push(service);
         }
+        let candidates = addresses::api_servers(&cluster.services);
+        let chosen = api_server.iter().map(|index| *index.get(&candidates));
+        cluster.api_server = chosen.collect();
         cluster
     })
 }

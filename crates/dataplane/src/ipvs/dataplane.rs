@@ -3,14 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipvs_netlink::{Protocol, ServerId};
-use viprule_service::plan::{NodeFacts, ServicePlan, UdpDestination};
+use viprule_service::plan::{NodeFacts, PortPlan, ServicePlan, UdpDestination};
 
 use super::occupancy::Occupancy;
 use super::settings::{Options, Settings};
 use super::{Key, Object, render};
 use crate::iptables::{self, rule_counts};
 use crate::ownership::Layout;
-use crate::{Dataplane, Fingerprint, NodeEffect, RuleCounts, State};
+use crate::ownership::leavings::IPVS_LINK;
+use crate::{Dataplane, Fingerprint, NodeEffect, RuleCounts, State, api_server};
 
 /// IPVS mode on one node.
 #[derive(Debug, Clone)]
@@ -41,6 +42,18 @@ impl Ipvs {
             }
         }
         refused
+    }
+
+    /// External addresses that would be bound to the link, were they not the API server's.
+    fn unserved(&self, plan: &ServicePlan) -> impl Iterator<Item = IpAddr> {
+        let conflict = plan.api_server.as_ref();
+        let addresses = conflict.into_iter().flat_map(|it| &it.addresses).copied();
+        addresses.filter(|ip| {
+            let is_frontend = |port: &PortPlan| {
+                port.external_ips.contains(ip) || port.load_balancer_ips.contains(ip)
+            };
+            !self.options.is_own(*ip) && plan.ports.iter().any(is_frontend)
+        })
     }
 }
 
@@ -121,16 +134,22 @@ impl Dataplane for Ipvs {
     }
 
     fn objections(&self, plan: &ServicePlan) -> Vec<String> {
-        let refused = self.refused(plan).into_iter();
-        refused
-            .map(|ip| {
-                format!(
-                    "cluster IP {ip} is an address of this node, so IPVS mode does not serve it: \
-                     let the cluster's service range and the nodes' network not overlap, and \
-                     create the Service again"
-                )
-            })
-            .collect()
+        let refused = self.refused(plan).into_iter().map(|ip| {
+            format!(
+                "cluster IP {ip} is an address of this node, so IPVS mode does not serve it: let \
+                 the cluster's service range and the nodes' network not overlap, and create the \
+                 Service again"
+            )
+        });
+        let unserved = self.unserved(plan).map(|ip| {
+            format!(
+                "{ip} is an address of the API server, so IPVS mode does not serve it: on {IPVS_LINK} \
+                 it would cut this node off; take the address from the Service's external IPs or \
+                 load balancer"
+            )
+        });
+        let withheld = api_server::objections(plan);
+        refused.chain(withheld).chain(unserved).collect()
     }
 
     fn udp_frontend(key: &Key) -> Option<UdpDestination> {

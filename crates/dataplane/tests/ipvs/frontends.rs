@@ -1,6 +1,7 @@
 //! Where a Service answers (contract 3.3 to 3.5).
 
 use viprule_dataplane::Dataplane as _;
+use viprule_dataplane::iptables::{self, Iptables};
 use viprule_dataplane::ipvs::{Ipvs, Settings};
 use viprule_service::model::{Protocol, Service};
 use viprule_service::plan::{NodeFacts, NodePortAddresses};
@@ -55,6 +56,57 @@ fn virtual_addresses_of_the_node_itself_are_not_bound() {
             bound
         );
     }
+}
+
+/// Bound, the API server's address would be the node's own with all of its ports.
+#[test]
+fn addresses_of_the_api_server_are_not_served_unless_they_are_the_nodes() {
+    let mut service = service();
+    service.external_ips = [ip("192.0.2.1"), ip("198.51.100.1")].into();
+    service.load_balancer_ips = [ip("203.0.113.1"), ip("203.0.113.2")].into();
+    let api_server = [
+        "10.1.0.1:80",
+        "192.0.2.1:6443",
+        "198.51.100.1:6443",
+        "203.0.113.2:80",
+    ];
+    let facts = NodeFacts {
+        api_server: api_server.map(|it| it.parse().unwrap()).into(),
+        ..facts()
+    };
+    let dataplane = Ipvs::new(Settings::default(), &facts);
+    let plan = plan_with(&service, &[("10.2.0.5", "here", READY)], &facts);
+    let found = texts(&dataplane.service(&plan));
+    for (address, served, bound) in [
+        ("10.1.0.1", true, true),
+        ("192.0.2.1", true, false),
+        ("198.51.100.1", false, false),
+        ("203.0.113.1", true, true),
+        ("203.0.113.2", false, false),
+    ] {
+        let server = format!("-A -t {address}:80 -s rr");
+        assert_eq!(found.contains(&server), served, "{server}");
+        let lines = [
+            format!("inet {address}/32"),
+            format!("add KUBE-IPVS-IPS {address}"),
+        ];
+        assert!(
+            lines.iter().all(|line| found.contains(line) == bound),
+            "{address}"
+        );
+    }
+    let objections = dataplane.objections(&plan);
+    let starts = [
+        "203.0.113.2:80 is where this node",
+        "198.51.100.1 is an address of the API",
+    ];
+    assert_eq!(objections.len(), starts.len(), "{objections:?}");
+    for (objection, start) in objections.iter().zip(starts) {
+        assert!(objection.starts_with(start), "{objection}");
+    }
+    // In another mode only the very port matters.
+    let iptables = Iptables::new(iptables::Settings::default(), &facts);
+    assert_eq!(iptables.objections(&plan), objections[..1]);
 }
 
 #[test]

@@ -48,4 +48,7 @@ pub enum Event {
     NodeDeleted,
     /// The addresses on this machine's interfaces, all of them, sorted.
     LocalAddresses(Vec<std::net::IpAddr>),
+    /// Where whoever tells all this reaches the API server: every address that its name has or that
+    /// a connection leads to, with the TCP port. Never told where there is no API server.
+    ApiServer(BTreeSet<std::net::SocketAddr>),
 }

@@ -1,6 +1,6 @@
 //! What a plan depends on besides the Service and its slices.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -31,6 +31,9 @@ pub struct NodeFacts {
     pub local_addresses: Vec<IpAddr>,
     /// The Node's `spec.podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
+    /// Where this node reaches the API server over TCP, sorted; where that is a Service's cluster
+    /// IP, the Service's endpoints too. No external or load balancer IP may get in its way.
+    pub api_server: Vec<SocketAddr>,
 }
 
 impl NodeFacts {

@@ -4,6 +4,7 @@
 //! and under which conditions, not how a kernel is told.
 
 mod address_text;
+mod api_server;
 mod backends;
 mod config;
 mod endpoints;
@@ -22,6 +23,7 @@ mod topology;
 mod traffic_policy;
 mod udp_flows;
 
+pub(crate) use api_server::{is_concerned, reached};
 pub use config::{NodeFacts, PlanConfig};
 pub use frontends::Frontend;
 pub(crate) use frontends::claims;
@@ -29,7 +31,7 @@ pub use node_ports::{NodePortAddresses, NodePortTargets};
 pub use planner::plan_service;
 pub(crate) use planner::{Lost, plan_without};
 pub use service_plan::{
-    EndpointPlan, HealthCheck, PortPlan, SchedulerWish, ServicePlan, Unreachable,
+    ApiServerConflict, EndpointPlan, HealthCheck, PortPlan, SchedulerWish, ServicePlan, Unreachable,
 };
 pub(crate) use topology::depends_on_zone;
 pub use udp_flows::{UdpDestination, UdpFlows, UdpFrontend};

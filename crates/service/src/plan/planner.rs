@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Frontend, NodeFacts, PlanConfig, PortPlan, SchedulerWish, ServicePlan, backends, endpoints,
-    frontends, health, source_ranges, traffic_policy, udp_flows,
+    Frontend, NodeFacts, PlanConfig, PortPlan, SchedulerWish, ServicePlan, api_server, backends,
+    endpoints, frontends, health, source_ranges, traffic_policy, udp_flows,
 };
 use crate::model::{Balancing, EndpointSlice, Family, Service, ServicePort};
 
@@ -54,6 +54,7 @@ pub(crate) fn plan_without(
         ports,
         health_check,
         scheduler: service.balancing.as_deref().map(scheduler).map(Box::new),
+        api_server: api_server::conflict(service, config, facts).map(Box::new),
     }
 }
 
@@ -114,11 +115,15 @@ impl Planner<'_> {
         // Before the gate is asked: external IPs that are not programmed count here.
         let externally_accessible =
             node_port != 0 || !load_balancer_ips.is_empty() || !external_ips.is_empty();
-        let external_ips = if config.allow_external_ips {
-            external_ips
-        } else {
-            Vec::new()
-        };
+        let [external_ips, load_balancer_ips] = [
+            if config.allow_external_ips {
+                external_ips
+            } else {
+                Vec::new()
+            },
+            load_balancer_ips,
+        ]
+        .map(|ips| api_server::without(ips, port, facts));
 
         let uses = traffic_policy::uses(service, externally_accessible);
         let backends = backends::merge(slices, family, &port.name, protocol);

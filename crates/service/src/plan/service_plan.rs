@@ -18,6 +18,26 @@ pub struct ServicePlan {
     pub health_check: Option<HealthCheck>,
     /// What it asks of whoever balances its connections, if anything.
     pub scheduler: Option<Box<SchedulerWish>>,
+    /// Where it would get in the way to the API server, if anywhere.
+    pub api_server: Option<Box<ApiServerConflict>>,
+}
+
+/// External and load balancer IPs that are the API server's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiServerConflict {
+    /// Addresses at which this node reaches the API server, on whatever port, in the Service's
+    /// order. They must stay another machine's, or the node's own.
+    pub addresses: Box<[IpAddr]>,
+    /// Those with the very port that the API server has: they are no frontends.
+    pub withheld: Box<[SocketAddr]>,
+}
+
+impl ServicePlan {
+    /// True for an external or load balancer IP at which this node reaches the API server.
+    pub fn is_api_server(&self, address: IpAddr) -> bool {
+        let conflict = self.api_server.as_ref();
+        conflict.is_some_and(|it| it.addresses.contains(&address))
+    }
 }
 
 /// How a Service wants its connections balanced.

@@ -109,5 +109,6 @@ pub(crate) fn facts() -> NodeFacts {
         node_ip: [Some(ip("192.0.2.10")), Some(ip("fd00:2::10"))],
         local_addresses: Vec::new(),
         pod_cidrs: Vec::new(),
+        api_server: Vec::new(),
     }
 }

@@ -84,6 +84,11 @@ impl Claims {
         }
     }
 
+    /// The Service that has a frontend.
+    pub(super) fn owner(&self, frontend: &Frontend) -> Option<&ServiceId> {
+        self.owners.get(frontend).map(|(id, _)| id)
+    }
+
     /// Adds a claim; returns the Service that loses the frontend.
     fn claim(&mut self, frontend: Frontend, claimant: Claimant) -> Option<ServiceId> {
         let owner = match self.owners.entry(frontend) {

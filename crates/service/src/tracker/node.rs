@@ -1,6 +1,7 @@
 //! What is known of this node, from its object, the machine and the settings (contract 1.3).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::model::{Family, Node};
 use crate::plan::{NodeFacts, PlanConfig};
@@ -11,6 +12,8 @@ pub(super) struct NodeInputs {
     pub(super) node: Option<Node>,
     /// The machine's addresses, once they were told.
     pub(super) machine: Option<Vec<IpAddr>>,
+    /// Where the API server is, as the source reaches it.
+    pub(super) api_server: BTreeSet<SocketAddr>,
 }
 
 impl NodeInputs {
@@ -18,7 +21,7 @@ impl NodeInputs {
         self.node.as_ref().map_or(&[], |node| &node.addresses)
     }
 
-    /// Works out the facts.
+    /// Works out the facts, but for the way to the API server, which Services are part of.
     pub(super) fn facts(&self, config: &PlanConfig) -> NodeFacts {
         let node_ip = Family::ALL.map(|family| {
             let bound = bind_address(config).filter(|ip| Family::of(ip) == family);
@@ -46,6 +49,7 @@ impl NodeInputs {
             node_ip,
             local_addresses,
             pod_cidrs,
+            api_server: Vec::new(),
         }
     }
 
@@ -74,7 +78,7 @@ mod tests {
                 addresses,
                 ..Node::default()
             }),
-            machine: None,
+            ..NodeInputs::default()
         }
     }
 

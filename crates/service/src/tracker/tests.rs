@@ -1,5 +1,6 @@
 //! Which event marks what.
 
+mod api_server;
 mod conflicts;
 mod relist;
 

@@ -55,6 +55,7 @@ fn histories() -> impl Strategy<Value = Vec<History>> {
         )
         .boxed(),
     );
+    all.push(vec(world::api_server().prop_map(Event::ApiServer), 0..3).boxed());
     all
 }
 

@@ -2,9 +2,10 @@
 //! is told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use proptest::prelude::*;
-use viprule_service::model::{Event, ServiceId};
+use viprule_service::model::{Event, Protocol, ServiceId};
 use viprule_service::plan::{NodeFacts, ServicePlan};
 use viprule_service::tracker::{Conflict, Tracker};
 
@@ -127,7 +128,10 @@ proptest! {
             match event {
                 Event::ServiceApplied(service) => drop(services.insert(service.id.clone())),
                 Event::SliceApplied(slice) => drop(slices.insert(slice.id.clone())),
-                Event::NodeApplied(_) | Event::NodeDeleted | Event::LocalAddresses(_) => {}
+                Event::NodeApplied(_)
+                | Event::NodeDeleted
+                | Event::LocalAddresses(_)
+                | Event::ApiServer(_) => {}
                 // Who lists says nothing of what isn't there.
                 _ => continue,
             }
@@ -135,10 +139,29 @@ proptest! {
         }
         tracker.apply(Event::SlicesRelisted(slices));
         tracker.apply(Event::ServicesRelisted(services));
-        let known = |event: &Event| matches!(event, Event::LocalAddresses(_));
+        let known = |event: &Event| {
+            matches!(event, Event::LocalAddresses(_) | Event::ApiServer(_))
+        };
         let addresses = old.end.iter().filter(|event| known(event)).cloned();
         let expected = straight(addresses.chain(new.end.iter().cloned()));
         prop_assert_eq!(check_changes(&mut tracker, &before)?, snapshot(&expected));
+    }
+
+    #[test]
+    fn nothing_but_a_cluster_ip_gets_in_the_way_to_the_api_server(path in path()) {
+        let tracker = straight(path.end);
+        let api_server = &tracker.facts().api_server;
+        for id in tracker.services() {
+            let plan = tracker.plan(&id).unwrap();
+            for port in plan.ports.iter().filter(|port| port.protocol == Protocol::Tcp) {
+                for ip in port.external_ips.iter().chain(&port.load_balancer_ips) {
+                    let there = api_server.contains(&SocketAddr::new(*ip, port.port));
+                    prop_assert!(!there, "{} has {}", id, ip);
+                    let address = api_server.iter().any(|at| at.ip() == *ip);
+                    prop_assert_eq!(address, plan.is_api_server(*ip));
+                }
+            }
+        }
     }
 
     #[test]

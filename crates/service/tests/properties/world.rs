@@ -1,7 +1,8 @@
 //! Random objects from pools small enough that they meet: Services that share frontends, slices
 //! that share endpoints.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use proptest::collection::vec;
 use proptest::option;
@@ -192,6 +193,21 @@ pub(crate) fn node() -> impl Strategy<Value = Node> {
             eligible_for_load_balancers: eligible,
         },
     )
+}
+
+/// An address alone, external, load balancers' or cluster IPs.
+pub(crate) fn api_server() -> impl Strategy<Value = BTreeSet<SocketAddr>> {
+    let all = [
+        "192.0.2.1:6443",
+        "198.51.100.1:443",
+        "203.0.113.1:80",
+        "[2001:db8::1]:443",
+        "10.1.0.1:443",
+        "[fd00:1::1]:80",
+    ];
+    let all: Vec<SocketAddr> = all.iter().map(|text| text.parse().unwrap()).collect();
+    let len = all.len();
+    subsequence(all, 0..=len).prop_map(|some| some.into_iter().collect())
 }
 
 pub(crate) fn local_addresses() -> impl Strategy<Value = Vec<IpAddr>> {

@@ -33,6 +33,7 @@ mod known;
 mod list;
 mod object;
 mod page;
+mod peers;
 mod present;
 mod problem;
 mod resource;

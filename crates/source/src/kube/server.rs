@@ -1,5 +1,7 @@
 //! The way to the API server.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,12 +10,14 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt as _};
 use kube::{Client, Config};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::{BoxError, ServiceBuilder};
 use tracing::{debug, warn};
 
 use super::access::{Access, config, unused_proxy};
 use super::error::{ConnectError, chain};
+use super::peers::{Connector, Peers, Resolver, port};
 
 /// Longest wait for a TCP connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -40,6 +44,7 @@ pub struct ApiServer {
 
 struct Inner {
     access: Access,
+    peers: Peers,
     current: Mutex<Current>,
 }
 
@@ -59,7 +64,8 @@ impl std::fmt::Debug for ApiServer {
 impl ApiServer {
     /// Reads the configuration. Connections are made when they are needed.
     pub async fn new(access: Access) -> Result<Self, ConnectError> {
-        let current = open(&access).await?;
+        let peers = Peers::default();
+        let current = open(&access, &peers).await?;
         if let Some(variable) = unused_proxy(&current.url) {
             warn!(
                 url = current.url,
@@ -68,8 +74,19 @@ impl ApiServer {
         }
         let current = Mutex::new(current);
         Ok(Self {
-            inner: Arc::new(Inner { access, current }),
+            inner: Arc::new(Inner {
+                access,
+                peers,
+                current,
+            }),
         })
+    }
+
+    /// Where the server is reached, as that changes: every address that its name has, and every one
+    /// that a connection leads to, with the TCP port. Empty until the first connection where the URL
+    /// has a name.
+    pub fn addresses(&self) -> watch::Receiver<BTreeSet<SocketAddr>> {
+        self.inner.peers.all()
     }
 
     /// The server's URL.
@@ -100,7 +117,7 @@ impl ApiServer {
         if !due {
             return;
         }
-        match open(&self.inner.access).await {
+        match open(&self.inner.access, &self.inner.peers).await {
             Ok(new) => self.current(|current| {
                 current.client = new.client;
                 current.url = new.url;
@@ -110,15 +127,16 @@ impl ApiServer {
     }
 }
 
-async fn open(access: &Access) -> Result<Current, ConnectError> {
+async fn open(access: &Access, peers: &Peers) -> Result<Current, ConnectError> {
     let config = config(access).await?;
-    let url = config.cluster_url.to_string();
-    debug!(url, "API server");
+    let url = config.cluster_url.clone();
+    debug!(%url, "API server");
+    let of_client = peers.clone();
     let runtime = tokio::runtime::Handle::current();
     let build = move || {
         // The client's own tasks need the runtime.
         let _guard = runtime.enter();
-        client(config)
+        client(config, of_client)
     };
     // An exec plugin is a program that is waited for.
     let client = tokio::task::spawn_blocking(build)
@@ -126,16 +144,19 @@ async fn open(access: &Access) -> Result<Current, ConnectError> {
         .map_err(|error| error.to_string())
         .and_then(|client| client.map_err(|error| chain(&error)))
         .map_err(|reason| access.error(reason))?;
+    peers.use_url(&url);
     Ok(Current {
         client,
-        url,
+        url: url.to_string(),
         renewed: None,
     })
 }
 
 /// kube's own stack, over our connections.
-fn client(config: Config) -> Result<Client, kube::Error> {
-    let connector = config.rustls_https_connector_with_connector(connector())?;
+fn client(config: Config, peers: Peers) -> Result<Client, kube::Error> {
+    let resolver = Resolver::new(peers.clone(), port(&config.cluster_url));
+    let connector = Connector::new(connector(resolver), peers);
+    let connector = config.rustls_https_connector_with_connector(connector)?;
     let http = HttpClient::builder(TokioExecutor::new()).build::<_, Body>(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
@@ -147,8 +168,8 @@ fn client(config: Config) -> Result<Client, kube::Error> {
 }
 
 /// Connections that notice when the peer vanishes.
-fn connector() -> HttpConnector {
-    let mut connector = HttpConnector::new();
+fn connector<R>(resolver: R) -> HttpConnector<R> {
+    let mut connector = HttpConnector::new_with_resolver(resolver);
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_LIMIT));
@@ -161,6 +182,7 @@ fn connector() -> HttpConnector {
 
 #[cfg(test)]
 mod tests {
+    use hyper_util::client::legacy::connect::dns::GaiResolver;
     use nix::sys::socket::{getsockopt, sockopt};
     use tokio::net::TcpListener;
     use tower::ServiceExt as _;
@@ -171,7 +193,10 @@ mod tests {
     async fn a_peer_that_vanishes_is_noticed_in_half_a_minute() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let connection = connector().oneshot(url.parse().unwrap()).await.unwrap();
+        let connection = connector(GaiResolver::new())
+            .oneshot(url.parse().unwrap())
+            .await
+            .unwrap();
         let socket = connection.inner();
         let idle = getsockopt(socket, sockopt::TcpKeepIdle).unwrap();
         let interval = getsockopt(socket, sockopt::TcpKeepInterval).unwrap();

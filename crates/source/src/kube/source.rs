@@ -130,7 +130,7 @@ impl Batch {
 /// Everything that exists at one time.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// What exists: the node, Services, slices.
+    /// What exists: the node, Services, slices, and where the server is reached.
     pub events: Vec<Event>,
     /// What is wrong with objects; refused ones have no event.
     pub problems: Vec<Problem>,
@@ -160,6 +160,9 @@ pub async fn list_once(server: &ApiServer, node: &str) -> Result<Listing, Server
         }
         listing
     };
-    let (result, listing) = tokio::join!(list, collect);
-    result.map(|()| listing)
+    let (result, mut listing) = tokio::join!(list, collect);
+    result?;
+    let addresses = server.addresses().borrow().clone();
+    listing.events.push(Event::ApiServer(addresses));
+    Ok(listing)
 }

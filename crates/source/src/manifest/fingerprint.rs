@@ -17,7 +17,8 @@ pub(super) fn fingerprint(event: &Event) -> u64 {
         | Event::ServicesRelisted(_)
         | Event::SlicesRelisted(_)
         | Event::NodeDeleted
-        | Event::LocalAddresses(_) => {}
+        | Event::LocalAddresses(_)
+        | Event::ApiServer(_) => {}
     }
     hasher.finish()
 }

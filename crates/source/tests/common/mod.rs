@@ -107,6 +107,7 @@ fn event(event: &Event) -> String {
         Event::ServicesRelisted(ids) => format!("={ids:?}"),
         Event::SlicesRelisted(ids) => format!("={ids:?}"),
         Event::LocalAddresses(addresses) => format!("{addresses:?}"),
+        Event::ApiServer(addresses) => format!("API server {addresses:?}"),
     }
 }
 

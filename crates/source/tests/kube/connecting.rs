@@ -45,6 +45,38 @@ async fn a_changed_kubeconfig_is_read_where_the_token_is_not_accepted() {
     drop(ear);
 }
 
+/// The old one counts as long as a connection leads there.
+#[tokio::test]
+async fn where_the_server_is_reached_is_told_and_follows_the_kubeconfig() {
+    let text = |url: String| url.trim_start_matches("http://").to_owned();
+    let (mut server, mut next) = (FakeServer::start().await, FakeServer::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kubeconfig");
+    fs::write(&path, kubeconfig(&server.url(), "{token: t}")).unwrap();
+    let api = open(&path, None).await.unwrap();
+    let mut reached = api.addresses();
+    let mut until = async |expected: &mut [String]| {
+        expected.sort();
+        let is_told = |all: &std::collections::BTreeSet<std::net::SocketAddr>| {
+            let mut all: Vec<_> = all.iter().map(ToString::to_string).collect();
+            all.sort();
+            all == expected
+        };
+        reached.wait_for(is_told).await.unwrap();
+    };
+    let (first, second) = (text(server.url()), text(next.url()));
+    until(&mut [first.clone()]).await;
+    let ear = Ear::of(&api);
+    let request = server.next(SERVICES).await;
+    fs::write(&path, kubeconfig(&next.url(), "{token: t}")).unwrap();
+    request.refuse(401, "Unauthorized", "Unauthorized").await;
+    let _request = next.next(SERVICES).await;
+    until(&mut [first, second.clone()]).await;
+    drop(server);
+    until(&mut [second]).await;
+    drop(ear);
+}
+
 #[tokio::test]
 async fn the_master_replaces_the_kubeconfigs_server() {
     let mut server = FakeServer::start().await;

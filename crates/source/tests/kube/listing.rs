@@ -182,6 +182,7 @@ async fn a_problem_is_told_once_for_each_version() {
 async fn a_list_once_has_everything_and_ends() {
     let mut server = FakeServer::start().await;
     let api = api(&server).await;
+    let reached = api.addresses();
     let list = tokio::spawn(async move { list_once(&api, NODE).await });
     let answer = page_of("Node", &[node(1)], 9, "");
     server.next(NODES).await.answer(200, &answer).await;
@@ -197,8 +198,9 @@ async fn a_list_once_has_everything_and_ends() {
         [
             Event::NodeApplied(_),
             Event::ServiceApplied(_),
-            Event::SliceApplied(_)
-        ]
+            Event::SliceApplied(_),
+            Event::ApiServer(addresses),
+        ] if *addresses == *reached.borrow()
     ));
     assert_eq!(listing.problems.len(), 1);
 }

@@ -1,8 +1,8 @@
 //! The objects that a node sees.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use viprule_service::model::{EndpointSlice, Family, Node, Service};
+use viprule_service::model::{EndpointSlice, Family, Node, Protocol, Service, SlicePort};
 
 use super::node_ports;
 use super::settings::Settings;
@@ -19,6 +19,8 @@ pub struct Cluster {
     pub node: Option<Node>,
     /// The addresses on the machine's interfaces, loopback included.
     pub local_addresses: Vec<IpAddr>,
+    /// Where the agent on this node connects to the API server.
+    pub api_server: Vec<SocketAddr>,
 }
 
 impl Cluster {
@@ -47,6 +49,36 @@ impl Cluster {
                 Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
                 Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
             })
+    }
+
+    /// True where connections to the API server go, be it by way of a cluster IP. Nothing but that
+    /// cluster IP may get in their way.
+    pub(super) fn is_way_to_api_server(&self, to: SocketAddr) -> bool {
+        self.ways_to_api_server().contains(&to)
+    }
+
+    pub(super) fn ways_to_api_server(&self) -> Vec<SocketAddr> {
+        let mut ways = self.api_server.clone();
+        for told in &self.api_server {
+            for service in &self.services {
+                let ports = service.ports.iter().filter(|port| {
+                    port.protocol == Protocol::Tcp
+                        && port.port == told.port()
+                        && service.cluster_ips.contains(&told.ip())
+                });
+                for port in ports {
+                    for slice in self.slices.iter().filter(|it| it.id.service == service.id) {
+                        let same =
+                            |of: &&SlicePort| of.name == port.name && of.protocol == Protocol::Tcp;
+                        for number in slice.ports.iter().filter(same).map(|of| of.port) {
+                            let addresses = slice.endpoints.iter().map(|it| it.address);
+                            ways.extend(addresses.map(|ip| SocketAddr::new(ip, number)));
+                        }
+                    }
+                }
+            }
+        }
+        ways
     }
 
     /// The node's zone.

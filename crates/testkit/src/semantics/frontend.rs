@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use viprule_service::model::{Family, Service, ServicePort, ServiceType};
+use viprule_service::model::{Family, Protocol, Service, ServicePort, ServiceType};
 
 use super::endpoints::{Merged, Selection, Uses, select};
 use super::{Question, node_ports};
@@ -49,14 +49,16 @@ pub(super) fn of<'a>(service: &'a Service, question: &Question<'a>) -> Vec<Front
         .filter(|port| port.protocol == packet.protocol)
     {
         let to_port = port.port == number;
+        let free = packet.protocol != Protocol::Tcp
+            || !question.cluster.is_way_to_api_server(packet.destination);
         let external = question.settings.allow_external_ips && service.external_ips.contains(&to);
         let node_port = port.node_port != 0 && port.node_port == number;
         let kinds = [
             (Kind::ClusterIp, to_port && to == cluster_ip),
-            (Kind::ExternalIp, to_port && external),
+            (Kind::ExternalIp, to_port && external && free),
             (
                 Kind::LoadBalancerIp,
-                to_port && service.load_balancer_ips.contains(&to),
+                to_port && service.load_balancer_ips.contains(&to) && free,
             ),
             (Kind::NodePort, node_port && question.host.is_local(&to)),
         ];

@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use viprule_service::model::{Family, Service, ServicePort, ServiceType, WeightKey};
+use viprule_service::model::{Family, Protocol, Service, ServicePort, ServiceType, WeightKey};
 
 use super::endpoints::{Merged, Selection, merge, select};
 use super::frontend::{external_local, uses};
@@ -48,21 +48,31 @@ pub fn host(cluster: &Cluster, settings: &Settings) -> Host {
     }
 }
 
-/// Services' addresses that the node gets, all but those that it has anyway.
+/// Services' addresses that the node gets, all but those that it has anyway and those of its API
+/// server.
 fn bound(cluster: &Cluster, settings: &Settings) -> Vec<IpAddr> {
+    let is_free = |ip: &&IpAddr| !is_api_servers(cluster, **ip);
     let of_service = |service: &Service| {
         let external = if settings.allow_external_ips {
             &service.external_ips[..]
         } else {
             &[]
         };
-        let all = service.cluster_ips.iter().chain(external);
-        let all = all.chain(&service.load_balancer_ips).copied();
+        let external = external.iter().chain(&service.load_balancer_ips);
+        let external = external.filter(is_free);
+        let all = service.cluster_ips.iter().chain(external).copied();
         let served = all.filter(|ip| service.cluster_ip(Family::of(ip)).is_some());
         served.collect::<Vec<_>>()
     };
     let all = cluster.services.iter().flat_map(of_service);
     all.filter(|ip| !own(cluster).contains(ip)).collect()
+}
+
+/// True for an address of the API server that is not the node's. Other traffic to it can't be told
+/// apart before it is the node's.
+fn is_api_servers(cluster: &Cluster, ip: IpAddr) -> bool {
+    let ways = cluster.ways_to_api_server();
+    ways.iter().any(|way| way.ip() == ip) && !own(cluster).contains(&ip)
 }
 
 /// The node's own addresses, but for those that every machine has.
@@ -115,13 +125,16 @@ impl<'a> Question<'a> {
         let (to, number) = (self.packet.destination.ip(), self.packet.destination.port());
         self.ports().find_map(|(service, port)| {
             let here = port.port == number;
+            let is_way = self.packet.protocol == Protocol::Tcp
+                && self.cluster.is_way_to_api_server(self.packet.destination);
+            let free = !is_way && !is_api_servers(self.cluster, to);
             let external = self.settings.allow_external_ips && service.external_ips.contains(&to);
             let server = Server {
                 service,
                 port,
                 cluster_ip: here && service.cluster_ip(self.family()) == Some(to),
-                external_ip: here && external,
-                load_balancer_ip: here && service.load_balancer_ips.contains(&to),
+                external_ip: here && external && free,
+                load_balancer_ip: here && service.load_balancer_ips.contains(&to) && free,
             };
             let node_port = port.node_port != 0 && port.node_port == number;
             let on_node = node_port && self.node_ips().contains(&to);

@@ -1,9 +1,9 @@
 //! The addresses of the strategies' world.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
-use viprule_service::model::Family;
+use viprule_service::model::{Family, Service};
 
 const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(a, b, c, d))
@@ -124,6 +124,26 @@ pub(super) const fn load_balancer_ips(family: Family) -> [IpAddr; 3] {
             second_address(Family::Ipv6),
         ],
     }
+}
+
+/// Where the API server may be reached: where Services are, at the same addresses on another port,
+/// elsewhere.
+pub(super) fn api_servers(services: &[Service]) -> Vec<SocketAddr> {
+    let elsewhere = |ip| SocketAddr::new(ip, 6443);
+    let mut all = vec![elsewhere(v4(198, 51, 100, 99))];
+    for service in services {
+        let external = service.external_ips.iter();
+        let external: Vec<IpAddr> = external
+            .chain(&service.load_balancer_ips)
+            .copied()
+            .collect();
+        all.extend(external.iter().copied().map(elsewhere));
+        for port in &service.ports {
+            let addresses = external.iter().chain(&service.cluster_ips);
+            all.extend(addresses.map(|ip| SocketAddr::new(*ip, port.port)));
+        }
+    }
+    all
 }
 
 /// The pods' network.

@@ -23,10 +23,11 @@ pub struct Path {
 pub fn events(cluster: &Cluster) -> Vec<Event> {
     let node = cluster.node.clone().map(Event::NodeApplied);
     let local = Event::LocalAddresses(cluster.local_addresses.clone());
+    let api_server = Event::ApiServer(cluster.api_server.iter().copied().collect());
     let services = cluster.services.iter().cloned().map(Event::ServiceApplied);
     let slices = cluster.slices.iter().cloned().map(Event::SliceApplied);
     node.into_iter()
-        .chain([local])
+        .chain([local, api_server])
         .chain(services)
         .chain(slices)
         .collect()
@@ -71,6 +72,7 @@ fn version() -> impl Strategy<Value = Vec<Event>> {
 enum Subject {
     Node,
     LocalAddresses,
+    ApiServer,
     /// About many objects; generated paths have none.
     Many,
     Service(ServiceId),
@@ -81,6 +83,7 @@ fn subject(event: &Event) -> Subject {
     match event {
         Event::NodeApplied(_) | Event::NodeDeleted => Subject::Node,
         Event::LocalAddresses(_) => Subject::LocalAddresses,
+        Event::ApiServer(_) => Subject::ApiServer,
         Event::ServiceApplied(service) => Subject::Service(service.id.clone()),
         Event::ServiceDeleted(id) => Subject::Service(id.clone()),
         Event::SliceApplied(slice) => Subject::Slice(slice.id.clone()),
@@ -94,7 +97,7 @@ fn subject(event: &Event) -> Subject {
 fn gone(subject: &Subject) -> Option<Event> {
     match subject {
         Subject::Node => Some(Event::NodeDeleted),
-        Subject::LocalAddresses | Subject::Many => None,
+        Subject::LocalAddresses | Subject::ApiServer | Subject::Many => None,
         Subject::Service(id) => Some(Event::ServiceDeleted(id.clone())),
         Subject::Slice(id) => Some(Event::SliceDeleted(id.clone())),
     }

@@ -120,6 +120,9 @@ pub(crate) fn tracker(cluster: &Cluster, settings: &Settings) -> Tracker {
         allow_external_ips: settings.allow_external_ips,
     });
     tracker.apply(Event::LocalAddresses(cluster.local_addresses.clone()));
+    tracker.apply(Event::ApiServer(
+        cluster.api_server.iter().copied().collect(),
+    ));
     if let Some(node) = &cluster.node {
         tracker.apply(Event::NodeApplied(node.clone()));
     }

@@ -5,6 +5,7 @@ mod tests;
 mod timing;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant};
@@ -44,6 +45,8 @@ pub(super) struct Keeper<M: Mode> {
     /// News was taken that no sync has seen.
     pub(super) owes: bool,
     pub(super) pending: Pending,
+    /// Where the API server was when the way there was cleared.
+    pub(super) way: Vec<SocketAddr>,
 }
 
 impl<M: Mode> Keeper<M>
@@ -130,6 +133,7 @@ where
                     }
                     Some(news) => {
                         self.take_one(news);
+                        self.clear_way();
                         if complete {
                             // Settings may have changed what is waited for.
                             self.patience.begin(self.syncer.tracker());
@@ -141,6 +145,26 @@ where
                     self.patience.give_up(self.syncer.tracker())?;
                 }
             }
+        }
+    }
+
+    /// What keeps this node from its API server would also keep it from hearing how to go on.
+    fn clear_way(&mut self) {
+        let api_server = &self.syncer.tracker().facts().api_server;
+        if self.way == *api_server {
+            return;
+        }
+        self.way.clone_from(api_server);
+        match viprule_writer::ipvs::clear_way(api_server) {
+            Ok(freed) => {
+                for address in freed {
+                    tracing::warn!(
+                        "took {address} from kube-ipvs0: it is an address of the API server, and \
+                         was this node's own there"
+                    );
+                }
+            }
+            Err(error) => tracing::error!("the way to the API server may be barred: {error}"),
         }
     }
 

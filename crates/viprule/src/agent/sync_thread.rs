@@ -163,6 +163,7 @@ impl SyncThread {
             ready: false,
             owes: false,
             pending: Pending::default(),
+            way: Vec::new(),
         };
         runtime.block_on(keeper.keep(self.stopped))
     }

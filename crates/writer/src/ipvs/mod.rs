@@ -43,10 +43,12 @@ mod servers;
 mod sets;
 mod stage;
 mod watch;
+mod way;
 
 pub use counters::Counters;
 pub use former::{Former, Progress};
 pub use probe::{load_module, probe};
+pub use way::clear_way;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

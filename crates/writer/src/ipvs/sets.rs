@@ -314,7 +314,7 @@ fn unknown(error: Error) -> ApplyError<Part> {
     }
 }
 
-fn failed(operation: &str, error: Error) -> WriteError {
+pub(super) fn failed(operation: &str, error: Error) -> WriteError {
     match error {
         Error::NotSupported => WriteError::Missing {
             operation: operation.to_owned(),

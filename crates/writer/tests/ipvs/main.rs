@@ -11,3 +11,4 @@ mod link;
 mod settings;
 mod sync;
 mod traffic;
+mod way;

@@ -29,6 +29,7 @@ pub(in crate::ipvs) fn service(plan: &ServicePlan, options: &Options) -> State<K
         let family = in_netfilter(port.family);
         if options.families.contains(&family) {
             let renderer = PortRenderer {
+                plan,
                 port,
                 family,
                 options,
@@ -79,6 +80,7 @@ fn balancing(wish: Option<&SchedulerWish>, default: Scheduler) -> (Scheduler, Se
 }
 
 struct PortRenderer<'a> {
+    plan: &'a ServicePlan,
     port: &'a PortPlan,
     family: Family,
     options: &'a Options,
@@ -141,6 +143,9 @@ impl PortRenderer<'_> {
             SetName::ExternalIp
         };
         for ip in &port.external_ips {
+            if !self.is_servable(*ip) {
+                continue;
+            }
             let at = self.with_port(*ip, port.port);
             self.entry(name, Entry::IpPort(at));
             self.external_server(at);
@@ -150,6 +155,9 @@ impl PortRenderer<'_> {
     fn load_balancer_ips(&mut self) {
         let port = self.port;
         for ip in &port.load_balancer_ips {
+            if !self.is_servable(*ip) {
+                continue;
+            }
             let at = self.with_port(*ip, port.port);
             self.entry(SetName::LoadBalancer, Entry::IpPort(at));
             if port.external_local {
@@ -204,6 +212,12 @@ impl PortRenderer<'_> {
         if !self.options.is_own(at.address) {
             self.bind(at.address);
         }
+    }
+
+    /// False for external addresses that can't be served. What others send to an address reaches
+    /// IPVS where the address is the node's; then all of its ports are, the API server's too.
+    fn is_servable(&self, address: IpAddr) -> bool {
+        self.options.is_own(address) || !self.plan.is_api_server(address)
     }
 
     fn bind(&mut self, address: IpAddr) {

@@ -1,8 +1,11 @@
 //! An API server.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use tokio::sync::watch;
 use viprule_service::model::{Event, Node};
 use viprule_source::addresses::{self, Addresses};
 use viprule_source::kube::{ApiServer, Batch, Source};
@@ -27,6 +30,8 @@ pub(in super::super) async fn cluster(
         .await
         .context("reading interface addresses")?;
     cx.events(vec![Event::LocalAddresses(now)]).await;
+    let mut reached = server.addresses();
+    reached.mark_changed();
     let mut complete = false;
     let mut known = KnownNode::default();
     loop {
@@ -38,13 +43,25 @@ pub(in super::super) async fn cluster(
                 publish(batch, &cx).await;
                 if all && !complete {
                     complete = true;
+                    // Nothing may be written before.
+                    tell(&mut reached, &cx).await;
                     cx.complete().await;
                 }
             }
             now = addresses.changed() => cx.events(vec![Event::LocalAddresses(now)]).await,
+            Ok(()) = reached.changed() => tell(&mut reached, &cx).await,
             Some(conflict) = cx.conflicts.recv() => tracing::error!("{conflict}"),
             () = &mut watches => {}
         }
+    }
+}
+
+/// Tells where the API server is reached.
+async fn tell(reached: &mut watch::Receiver<BTreeSet<SocketAddr>>, cx: &Context<'_>) {
+    let addresses = reached.borrow_and_update().clone();
+    if !addresses.is_empty() {
+        tracing::debug!(?addresses, "the API server is reached there");
+        cx.events(vec![Event::ApiServer(addresses)]).await;
     }
 }
 

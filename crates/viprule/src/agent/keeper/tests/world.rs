@@ -159,6 +159,7 @@ impl Kept {
             ready: false,
             owes: false,
             pending: Pending::default(),
+            way: Vec::new(),
         };
         Self {
             news,

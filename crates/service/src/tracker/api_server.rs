@@ -1,0 +1,66 @@
+//! Where the API server is reached from this node.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use super::Tracker;
+use crate::model::{Protocol, ServiceId};
+use crate::plan::{Frontend, is_concerned, reached};
+
+impl Tracker {
+    pub(super) fn apply_api_server(&mut self, addresses: BTreeSet<SocketAddr>) {
+        if self.inputs.api_server != addresses {
+            self.inputs.api_server = addresses;
+            self.refresh_facts();
+        }
+    }
+
+    /// The Service that has this as a port of its cluster IP.
+    fn service_at(&self, at: SocketAddr) -> Option<&ServiceId> {
+        self.claims.owner(&Frontend::ClusterIp {
+            address: at.ip(),
+            port: at.port(),
+            protocol: Protocol::Tcp,
+        })
+    }
+
+    /// True where the API server is reached through this Service, or was.
+    pub(super) fn is_way(&self, id: &ServiceId) -> bool {
+        self.ways.contains(id)
+            || self
+                .inputs
+                .api_server
+                .iter()
+                .any(|at| self.service_at(*at) == Some(id))
+    }
+
+    /// What was told, and what lies behind it where that is a cluster IP.
+    pub(super) fn find_api_server(&mut self) -> Vec<SocketAddr> {
+        let told = &self.inputs.api_server;
+        let mut all = told.clone();
+        let mut ways = BTreeSet::new();
+        for at in told {
+            let Some(id) = self.service_at(*at) else {
+                continue;
+            };
+            ways.insert(id.clone());
+            if let Some(service) = self.service(id) {
+                all.extend(reached(service, self.slices(id), at.port()));
+            }
+        }
+        self.ways = ways;
+        all.into_iter().collect()
+    }
+
+    /// Plans that it concerns are others now.
+    pub(super) fn api_server_moved(&mut self, from: &[SocketAddr]) {
+        let to = &self.facts.api_server;
+        let gone = from.iter().filter(|at| !to.contains(at));
+        let new = to.iter().filter(|at| !from.contains(at));
+        let moved: BTreeSet<IpAddr> = gone.chain(new).map(SocketAddr::ip).collect();
+        let services = self.entries.values().filter_map(|it| it.service.as_deref());
+        let concerned = services.filter(|service| is_concerned(service, &moved));
+        self.changed
+            .extend(concerned.map(|service| service.id.clone()));
+    }
+}
