@@ -1,23 +1,42 @@
 //! Whether an answer is what was asked for.
 
-use serde::Deserialize;
-
 use super::Resource;
+use super::error::Cause;
+use crate::convert::object::{Metadata, Named};
 
-/// What an object says that it is, and whose name it has.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Head {
-    kind: Option<String>,
-    api_version: Option<String>,
-    metadata: Option<Names>,
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) resource: Resource,
+    /// The name of this node; of Nodes only this one was asked for.
+    pub(super) node: &'a str,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Names {
-    name: Option<String>,
-    namespace: Option<String>,
+/// Where an object stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On a page, where servers leave out what all objects have in common.
+    Page,
+    /// In a watch.
+    Watch,
+}
+
+/// What an object says that it is, and which one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head<'h, 'o> {
+    pub(super) kind: &'h str,
+    pub(super) version: &'h str,
+    pub(super) metadata: &'h Metadata<'o>,
+}
+
+impl<'o> Named<'o> {
+    pub(super) fn head(&self) -> Head<'_, 'o> {
+        Head {
+            kind: &self.kind,
+            version: &self.api_version,
+            metadata: &self.metadata,
+        }
+    }
 }
 
 /// Longest text of an answer in messages, characters.
@@ -30,67 +49,81 @@ pub(super) fn short(text: &str) -> String {
 }
 
 /// What an answer says that it is, for messages: `kind ConfigMap of v1`.
-pub(super) fn told(kind: Option<&str>, version: Option<&str>) -> String {
-    match (kind.filter(|kind| !kind.is_empty()), version) {
-        (None, _) => "an object of no kind".to_owned(),
-        (Some(kind), None) => format!("kind {}", short(kind)),
-        (Some(kind), Some(version)) => format!("kind {} of {}", short(kind), short(version)),
+pub(super) fn told(kind: &str, version: &str) -> String {
+    match (kind, version) {
+        ("", _) => "an object of no kind".to_owned(),
+        (kind, "") => format!("kind {}", short(kind)),
+        (kind, version) => format!("kind {} of {}", short(kind), short(version)),
     }
 }
 
-/// Checks an object of a watch. The error is what it says that it is.
-pub(super) fn of_event(resource: Resource, text: &str) -> Result<(), String> {
-    if text.starts_with(resource.beginning()) {
-        return Ok(());
+impl Asked<'_> {
+    /// Checks an object.
+    pub(super) fn check(self, place: Place, head: Head<'_, '_>) -> Result<(), Cause> {
+        self.check_kind(place, head)?;
+        self.check_name(head.metadata)
     }
-    let head: Head = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let (kind, version) = (head.kind.as_deref(), head.api_version.as_deref());
-    if kind == Some(resource.kind()) && version == Some(resource.version()) {
-        return Ok(());
-    }
-    Err(told(kind, version))
-}
 
-/// Checks an object of a list by pages, whose kind servers leave out.
-pub(super) fn of_item(resource: Resource, text: &str) -> Result<(), String> {
-    // Whoever writes a kind writes it before: Go as its structures have it, maps by the alphabet.
-    if text.starts_with("{\"metadata\":") || text.starts_with(resource.beginning()) {
-        return Ok(());
+    /// Checks what is no object but says a kind, too.
+    pub(super) fn check_kind(self, place: Place, head: Head<'_, '_>) -> Result<(), Cause> {
+        let is =
+            |found: &str, wanted| found == wanted || (place == Place::Page && found.is_empty());
+        let Head { kind, version, .. } = head;
+        if is(kind, self.resource.kind()) && is(version, self.resource.version()) {
+            return Ok(());
+        }
+        Err(self.other(told(kind, version)))
     }
-    let head: Head = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let (kind, version) = (head.kind.as_deref(), head.api_version.as_deref());
-    let is = |found: Option<&str>, wanted| found.is_none_or(|found| found == wanted);
-    if is(kind, resource.kind()) && is(version, resource.version()) {
-        return Ok(());
-    }
-    Err(told(kind, version))
-}
 
-/// The name of an object, which every object of an API server has, with its namespace.
-pub(super) fn name(resource: Resource, text: &str) -> Option<String> {
-    let head: Head = serde_json::from_str(text).ok()?;
-    let names = head.metadata?;
-    let has = |name: Option<String>| name.filter(|name| !name.is_empty());
-    if resource != Resource::Node {
-        has(names.namespace)?;
+    /// An object without a name may be any of those that are known, and another Node is none of
+    /// ours.
+    fn check_name(self, metadata: &Metadata<'_>) -> Result<(), Cause> {
+        let Metadata {
+            name, namespace, ..
+        } = metadata;
+        match self.resource {
+            Resource::Node if **name != *self.node => {
+                Err(self.other(format!("one with the name \"{}\"", short(name))))
+            }
+            Resource::Service | Resource::EndpointSlice
+                if name.is_empty() || namespace.is_empty() =>
+            {
+                Err(Cause::Malformed("an object has no name".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
-    has(names.name)
+
+    fn other(self, found: String) -> Cause {
+        Cause::Other {
+            found,
+            wanted: self.resource.kind().to_owned(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SERVICE: Resource = Resource::Service;
+    fn check(resource: Resource, place: Place, text: &str) -> Result<(), String> {
+        let asked = Asked {
+            resource,
+            node: "node-0",
+        };
+        let object: Named<'_> = serde_json::from_str(text).unwrap();
+        let result = asked.check(place, object.head());
+        result.map_err(|cause| cause.to_string())
+    }
 
     #[test]
     fn an_event_has_the_kind_that_was_asked_for() {
+        let service = |text: &str| check(Resource::Service, Place::Watch, text);
         for text in [
-            r#"{"kind":"Service","apiVersion":"v1","metadata":{}}"#,
-            r#"{"apiVersion":"v1","kind":"Service","metadata":{}}"#,
-            r#"{ "metadata":{},"kind":"Service","apiVersion":"v1"}"#,
+            r#"{"kind":"Service","apiVersion":"v1","metadata":{"name":"a","namespace":"b"}}"#,
+            r#"{ "metadata":{"name":"a","namespace":"b"},"apiVersion":"v1","kind":"Service"}"#,
         ] {
-            assert_eq!(of_event(SERVICE, text), Ok(()), "{text}");
+            assert_eq!(service(text), Ok(()), "{text}");
         }
         for (text, told) in [
             (
@@ -108,52 +141,43 @@ mod tests {
                 "kind \\u{1b}[2J of v1",
             ),
         ] {
-            assert_eq!(of_event(SERVICE, text), Err(told.to_owned()), "{text}");
+            let error = service(text).unwrap_err();
+            assert!(
+                error.contains(&format!("asked for Service, got {told};")),
+                "{error}"
+            );
         }
-        assert!(of_event(SERVICE, "null").is_err());
-        assert!(of_event(SERVICE, "[]").is_err());
-        assert!(of_event(SERVICE, r#"{"kind":5}"#).is_err());
     }
 
     #[test]
     fn an_item_has_it_or_none() {
+        let service = |text: &str| check(Resource::Service, Place::Page, text);
         for text in [
-            r#"{"metadata":{"name":"a"}}"#,
-            r#"{"kind":"Service","apiVersion":"v1","metadata":{}}"#,
-            r#"{"apiVersion":"v1","metadata":{}}"#,
+            r#"{"metadata":{"name":"a","namespace":"b"}}"#,
+            r#"{"kind":"Service","apiVersion":"v1","metadata":{"name":"a","namespace":"b"}}"#,
+            r#"{"apiVersion":"v1","metadata":{"name":"a","namespace":"b"}}"#,
         ] {
-            assert_eq!(of_item(SERVICE, text), Ok(()), "{text}");
+            assert_eq!(service(text), Ok(()), "{text}");
         }
         let secret = r#"{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a"}}"#;
-        assert_eq!(
-            of_item(SERVICE, secret),
-            Err("kind Secret of v1".to_owned())
-        );
-        assert!(of_item(SERVICE, "null").is_err());
+        assert!(service(secret).unwrap_err().contains("kind Secret of v1"));
     }
 
     #[test]
-    fn only_nodes_have_no_namespace() {
-        let named = r#"{"metadata":{"name":"a"}}"#;
-        assert_eq!(name(Resource::Node, named).as_deref(), Some("a"));
-        let whole = r#"{"metadata":{"name":"a","namespace":"b"}}"#;
-        assert_eq!(name(SERVICE, whole).as_deref(), Some("a"));
+    fn objects_have_a_name_and_nodes_that_of_this_one() {
+        let named = r#"{"metadata":{"name":"node-0"}}"#;
+        assert_eq!(check(Resource::Node, Place::Page, named), Ok(()));
+        let other = r#"{"metadata":{"name":"node-1"}}"#;
+        let error = check(Resource::Node, Place::Page, other).unwrap_err();
+        assert!(error.contains("one with the name \"node-1\""), "{error}");
         for text in [
             named,
             r#"{"metadata":{"name":"","namespace":"b"}}"#,
             r#"{"metadata":null}"#,
             "{}",
         ] {
-            assert_eq!(name(SERVICE, text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_go_writes_needs_no_second_look() {
-        for resource in Resource::ALL {
-            let (kind, version) = (resource.kind(), resource.version());
-            let beginning = format!(r#"{{"kind":"{kind}","apiVersion":"{version}","#);
-            assert_eq!(resource.beginning(), beginning);
+            let error = check(Resource::Service, Place::Page, text).unwrap_err();
+            assert!(error.contains("no name"), "{text}: {error}");
         }
     }
 }

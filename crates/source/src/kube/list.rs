@@ -6,13 +6,13 @@ use kube::core::Request;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::Phase;
 use super::error::{Cause, ServerError, Step};
 use super::object::Change;
 use super::page::{Page, Pages};
 use super::present::Present;
 use super::tell::{Closed, Told};
 use super::watch::{Failure, Watch};
-use super::{Phase, kind};
 
 /// Longest wait for a page of a list as a whole.
 const PAGE_LIMIT: Duration = Duration::from_secs(60);
@@ -88,13 +88,10 @@ impl Watch {
             let text = self.page(Step::List, next).await?;
             self.status.enter(Phase::Listing, PAGE_LIMIT);
             let failed = |cause| self.error(Step::List, cause);
-            let page = Page::read(self.resource, &text).map_err(failed)?;
+            let page = Page::read(self.asked(), &text).map_err(failed)?;
             next = pages.take(&page).map_err(failed)?;
             for item in page.items {
-                let checked = kind::of_item(self.resource, item.get());
-                checked.map_err(|found| self.other(Step::List, found))?;
-                self.tell(Step::List, item.get(), Change::Exists, Some(&mut present))
-                    .await?;
+                self.tell(item, Change::Exists, Some(&mut present)).await?;
             }
             if next.is_none() {
                 return self.listed(present, page.version).await;
@@ -122,7 +119,7 @@ impl Watch {
     pub(super) async fn check(&mut self) -> Result<(), ServerError> {
         let text = self.page(Step::Check, None).await?;
         self.status.heard();
-        let page = Page::read(self.resource, &text);
+        let page = Page::read(self.asked(), &text);
         let page = page.map_err(|cause| self.error(Step::Check, cause))?;
         self.not_before(Step::Check, &page.version)
     }

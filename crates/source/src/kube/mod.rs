@@ -30,6 +30,7 @@ mod error;
 mod events;
 mod kind;
 mod known;
+mod line;
 mod list;
 mod object;
 mod page;

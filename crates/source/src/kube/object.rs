@@ -7,10 +7,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use viprule_service::model::{Event, ServiceId};
 
+use super::error::Cause;
+use super::kind::{Asked, Head, Place};
 use super::present::Id;
 use super::{Problem, Resource};
 use crate::convert::object::{EndpointSlice, Labels, Metadata, Named, Node, Service, decode};
-use crate::convert::{self, Converted, FieldError, Ignored, Interner, ObjectError, Outcome};
+use crate::convert::{self, Converted, Ignored, Interner, ObjectError, Outcome};
 
 /// What the server says about an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,17 +39,27 @@ pub(super) struct Reading {
 }
 
 /// An object of a kind that is watched.
-trait Object<'o>: Deserialize<'o> {
-    fn metadata(&self) -> &Metadata<'o>;
+pub(super) trait Object<'o>: Deserialize<'o> {
+    fn head(&self) -> Head<'_, 'o>;
 
     /// Adds what it means that the object exists.
     fn present(&self, change: Change, reading: &mut Reading) -> Result<(), ObjectError>;
 }
 
+macro_rules! head {
+    () => {
+        fn head(&self) -> Head<'_, 'o> {
+            Head {
+                kind: &self.kind,
+                version: &self.api_version,
+                metadata: &self.metadata,
+            }
+        }
+    };
+}
+
 impl<'o> Object<'o> for Node<'o> {
-    fn metadata(&self) -> &Metadata<'o> {
-        &self.metadata
-    }
+    head!();
 
     fn present(&self, _: Change, reading: &mut Reading) -> Result<(), ObjectError> {
         reading.take(convert::node(self)?, &self.metadata, Event::NodeApplied);
@@ -56,9 +68,7 @@ impl<'o> Object<'o> for Node<'o> {
 }
 
 impl<'o> Object<'o> for Service<'o> {
-    fn metadata(&self) -> &Metadata<'o> {
-        &self.metadata
-    }
+    head!();
 
     fn present(&self, _: Change, reading: &mut Reading) -> Result<(), ObjectError> {
         let converted = convert::service(self)?;
@@ -68,9 +78,7 @@ impl<'o> Object<'o> for Service<'o> {
 }
 
 impl<'o> Object<'o> for EndpointSlice<'o> {
-    fn metadata(&self) -> &Metadata<'o> {
-        &self.metadata
-    }
+    head!();
 
     fn present(&self, change: Change, reading: &mut Reading) -> Result<(), ObjectError> {
         if change == Change::Modified && &*self.address_type != "FQDN" {
@@ -84,48 +92,80 @@ impl<'o> Object<'o> for EndpointSlice<'o> {
     }
 }
 
-/// Reads the text of an object of this kind. Objects that can't be programmed are refused: the
-/// model keeps what it has of them.
-pub(super) fn read(resource: Resource, text: &str, change: Change) -> Reading {
-    match resource {
-        _ if change == Change::Deleted => gone(resource, text),
-        Resource::Node => present::<Node<'_>>(resource, text, change),
-        Resource::Service => present::<Service<'_>>(resource, text, change),
-        Resource::EndpointSlice => present::<EndpointSlice<'_>>(resource, text, change),
+/// Reads the text of an object. One that can't be programmed is refused: the model keeps what it
+/// has of it. The error is that it was not asked for.
+pub(super) fn read(
+    asked: Asked<'_>,
+    text: &str,
+    change: Change,
+    place: Place,
+) -> Result<Reading, Cause> {
+    match asked.resource {
+        Resource::Node => read_as::<Node<'_>>(asked, text, change, place),
+        Resource::Service => read_as::<Service<'_>>(asked, text, change, place),
+        Resource::EndpointSlice => read_as::<EndpointSlice<'_>>(asked, text, change, place),
     }
 }
 
-/// Of an object that is gone only the names count.
-fn gone(resource: Resource, text: &str) -> Reading {
-    match decode::<Named<'_>>(text) {
-        Ok(object) => Reading::gone(resource, &object.metadata),
-        Err(error) => match names(text) {
-            metadata if metadata.name.is_empty() => Reading::undecodable(resource, text, error),
-            metadata => Reading::gone(resource, &metadata),
-        },
+fn read_as<'o, T: Object<'o>>(
+    asked: Asked<'_>,
+    text: &'o str,
+    change: Change,
+    place: Place,
+) -> Result<Reading, Cause> {
+    let error = match decode::<T>(text) {
+        Ok(object) => return reading(asked, &object, change, place),
+        Err(error) => error,
+    };
+    let named = names(text);
+    let metadata = &named.metadata;
+    asked.check(place, named.head())?;
+    if change == Change::Deleted {
+        return Ok(Reading::gone(asked.resource, metadata));
     }
+    let mut reading = Reading::of(asked.resource, metadata);
+    let error = error.of(asked.resource.kind(), metadata);
+    reading.problems.push(Problem::refused(error));
+    Ok(reading)
 }
 
-fn present<'o, T: Object<'o>>(resource: Resource, text: &'o str, change: Change) -> Reading {
-    match decode::<T>(text) {
-        Ok(object) => Reading::present(resource, &object, change),
-        Err(error) => Reading::undecodable(resource, text, error),
+/// What a decoded object means.
+pub(super) fn reading<'o>(
+    asked: Asked<'_>,
+    object: &impl Object<'o>,
+    change: Change,
+    place: Place,
+) -> Result<Reading, Cause> {
+    let head = object.head();
+    asked.check(place, head)?;
+    if change == Change::Deleted {
+        return Ok(Reading::gone(asked.resource, head.metadata));
     }
+    let mut reading = Reading::of(asked.resource, head.metadata);
+    if let Err(error) = object.present(change, &mut reading) {
+        reading.problems.push(Problem::refused(error));
+    }
+    Ok(reading)
 }
 
 /// The names of an object that can't be decoded, as far as it has any.
-fn names(text: &str) -> Metadata<'static> {
+fn names(text: &str) -> Named<'static> {
     let object: Value = serde_json::from_str(text).unwrap_or_default();
     let text = |pointer| Some(object.pointer(pointer)?.as_str()?.to_owned().into());
-    Metadata {
-        name: text("/metadata/name").unwrap_or_default(),
-        namespace: text("/metadata/namespace").unwrap_or_default(),
-        resource_version: text("/metadata/resourceVersion").unwrap_or_default(),
-        labels: Labels {
-            service_name: text("/metadata/labels/kubernetes.io~1service-name"),
-            ..Labels::default()
+    let or_none = |pointer| text(pointer).unwrap_or_default();
+    Named {
+        kind: or_none("/kind"),
+        api_version: or_none("/apiVersion"),
+        metadata: Metadata {
+            name: or_none("/metadata/name"),
+            namespace: or_none("/metadata/namespace"),
+            resource_version: or_none("/metadata/resourceVersion"),
+            labels: Labels {
+                service_name: text("/metadata/labels/kubernetes.io~1service-name"),
+                ..Labels::default()
+            },
+            ..Metadata::default()
         },
-        ..Metadata::default()
     }
 }
 
@@ -162,23 +202,6 @@ impl Reading {
             None if resource == Resource::EndpointSlice => moved(metadata, None),
             None => None,
         });
-        reading
-    }
-
-    fn present<'o>(resource: Resource, object: &impl Object<'o>, change: Change) -> Self {
-        let mut reading = Self::of(resource, object.metadata());
-        if let Err(error) = object.present(change, &mut reading) {
-            reading.problems.push(Problem::refused(error));
-        }
-        reading
-    }
-
-    /// The object is refused; its names may be readable nevertheless.
-    fn undecodable(resource: Resource, text: &str, error: FieldError) -> Self {
-        let metadata = names(text);
-        let mut reading = Self::of(resource, &metadata);
-        let error = error.of(resource.kind(), &metadata);
-        reading.problems.push(Problem::refused(error));
         reading
     }
 

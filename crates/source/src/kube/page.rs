@@ -5,13 +5,16 @@ use std::collections::HashSet;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::Resource;
 use super::error::Cause;
-use super::{Resource, kind};
+use super::kind::{self, Asked, Place};
+use super::object::{self, Change, Object, Reading};
+use crate::convert::object::{EndpointSlice, Node, Service};
 
 /// One page of a list.
 #[derive(Debug)]
-pub(super) struct Page<'p> {
-    pub(super) items: Vec<&'p RawValue>,
+pub(super) struct Page {
+    pub(super) items: Vec<Reading>,
     /// `metadata.resourceVersion`.
     pub(super) version: String,
     /// Asks for the page after this one.
@@ -21,14 +24,14 @@ pub(super) struct Page<'p> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'p> {
+#[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
+struct Answer<T> {
     kind: Option<String>,
     api_version: Option<String>,
     metadata: Option<Metadata>,
     /// None where there is no such field. Go writes no items as `null`.
-    #[serde(default, borrow, deserialize_with = "items")]
-    items: Option<Vec<&'p RawValue>>,
+    #[serde(default, deserialize_with = "items")]
+    items: Option<Vec<T>>,
     /// Where it is a Status.
     message: Option<String>,
 }
@@ -42,8 +45,12 @@ struct Metadata {
     remaining_item_count: Option<u64>,
 }
 
-fn items<'p, D: Deserializer<'p>>(from: D) -> Result<Option<Vec<&'p RawValue>>, D::Error> {
-    let items: Option<Vec<&'p RawValue>> = Deserialize::deserialize(from)?;
+fn items<'p, T, D>(from: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    T: Deserialize<'p>,
+    D: Deserializer<'p>,
+{
+    let items: Option<Vec<T>> = Deserialize::deserialize(from)?;
     Ok(Some(items.unwrap_or_default()))
 }
 
@@ -52,15 +59,40 @@ pub(super) fn is_version(text: &str) -> bool {
     !text.is_empty() && text != "0"
 }
 
-impl<'p> Page<'p> {
-    /// Reads an answer.
-    pub(super) fn read(resource: Resource, text: &'p str) -> Result<Self, Cause> {
-        let answer: Answer<'_> = serde_json::from_str(text)?;
-        let (kind, version) = (answer.kind.as_deref(), answer.api_version.as_deref());
-        let is_list = kind.and_then(|kind| kind.strip_suffix("List")) == Some(resource.kind());
-        if !is_list || version != Some(resource.version()) {
-            let mut found = kind::told(kind, version);
-            if let (Some("Status"), Some(message)) = (kind, answer.message) {
+impl Page {
+    /// Reads an answer, in one go unless one of its objects can't be decoded.
+    pub(super) fn read(asked: Asked<'_>, text: &str) -> Result<Self, Cause> {
+        match asked.resource {
+            Resource::Node => Self::read_as::<Node<'_>>(asked, text),
+            Resource::Service => Self::read_as::<Service<'_>>(asked, text),
+            Resource::EndpointSlice => Self::read_as::<EndpointSlice<'_>>(asked, text),
+        }
+    }
+
+    fn read_as<'p, T: Object<'p>>(asked: Asked<'_>, text: &'p str) -> Result<Self, Cause> {
+        let (change, place) = (Change::Exists, Place::Page);
+        if let Ok(answer) = serde_json::from_str::<Answer<T>>(text) {
+            return Self::of(asked.resource, answer, |object| {
+                object::reading(asked, &object, change, place)
+            });
+        }
+        let answer: Answer<&RawValue> = serde_json::from_str(text)?;
+        Self::of(asked.resource, answer, |object| {
+            object::read(asked, object.get(), change, place)
+        })
+    }
+
+    fn of<T>(
+        resource: Resource,
+        answer: Answer<T>,
+        read: impl Fn(T) -> Result<Reading, Cause>,
+    ) -> Result<Self, Cause> {
+        let kind = answer.kind.unwrap_or_default();
+        let version = answer.api_version.unwrap_or_default();
+        let is_list = kind.strip_suffix("List") == Some(resource.kind());
+        if !is_list || version != resource.version() {
+            let mut found = kind::told(&kind, &version);
+            if let ("Status", Some(message)) = (&*kind, answer.message) {
                 found = format!("{found} ({})", kind::short(&message));
             }
             return Err(Cause::Other {
@@ -77,7 +109,7 @@ impl<'p> Page<'p> {
             return Err(Cause::Partial("it has no items, not even none".to_owned()));
         };
         Ok(Self {
-            items,
+            items: items.into_iter().map(read).collect::<Result<_, _>>()?,
             version,
             next: metadata.next.filter(|token| !token.is_empty()),
             remaining: metadata.remaining_item_count.unwrap_or_default(),
@@ -97,7 +129,7 @@ pub(super) struct Pages {
 
 impl Pages {
     /// Takes the next page. Returns what asks for the one after it, none where this is the last.
-    pub(super) fn take(&mut self, page: &Page<'_>) -> Result<Option<String>, Cause> {
+    pub(super) fn take(&mut self, page: &Page) -> Result<Option<String>, Cause> {
         let version = self.version.get_or_insert_with(|| page.version.clone());
         if *version != page.version {
             return Err(Cause::Partial(format!(
@@ -135,21 +167,25 @@ impl Pages {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Page<'_>, String> {
-        Page::read(Resource::Service, text).map_err(|cause| cause.to_string())
+    fn read(text: &str) -> Result<Page, String> {
+        let asked = Asked {
+            resource: Resource::Service,
+            node: "node-0",
+        };
+        Page::read(asked, text).map_err(|cause| cause.to_string())
     }
 
-    fn page(items: usize, version: &str, next: &str, remaining: u64) -> Page<'static> {
+    fn page(items: usize, version: &str, next: &str, remaining: u64) -> Page {
         let next = Some(next.to_owned()).filter(|next| !next.is_empty());
         Page {
-            items: vec![serde_json::from_str("null").unwrap(); items],
+            items: (0..items).map(|_| Reading::default()).collect(),
             version: version.to_owned(),
             next,
             remaining,
         }
     }
 
-    fn last(pages: impl IntoIterator<Item = Page<'static>>) -> Result<Option<String>, String> {
+    fn last(pages: impl IntoIterator<Item = Page>) -> Result<Option<String>, String> {
         let (mut taken, mut last) = (Pages::default(), None);
         for page in pages {
             last = taken.take(&page).map_err(|cause| cause.to_string())?;

@@ -39,15 +39,6 @@ impl Resource {
         }
     }
 
-    /// How an object in a watch begins, as Go writes it.
-    pub(super) const fn beginning(self) -> &'static str {
-        match self {
-            Self::Node => r#"{"kind":"Node","apiVersion":"v1","#,
-            Self::Service => r#"{"kind":"Service","apiVersion":"v1","#,
-            Self::EndpointSlice => r#"{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","#,
-        }
-    }
-
     /// As roles and paths name it.
     pub const fn plural(self) -> &'static str {
         match self {

@@ -4,21 +4,22 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use futures_util::{Stream, TryStreamExt as _};
-use kube::api::WatchEvent;
+use futures_util::AsyncBufRead;
+use http::HeaderValue;
+use http::header::ACCEPT_ENCODING;
 use kube::core::Request;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::error::{Cause, ServerError, Step};
+use super::kind::Asked;
 use super::known::Known;
-use super::object::Change;
+use super::line::{Line, Lines};
 use super::present::Present;
 use super::status::Cell;
 use super::tell::{Closed, Told};
-use super::{ApiServer, Phase, Resource, kind};
+use super::{ApiServer, Phase, Resource};
 
 /// Longest wait for the beginning of an answer, and for more of a list.
 pub(super) const RESPONSE_LIMIT: Duration = Duration::from_secs(30);
@@ -78,9 +79,6 @@ pub(super) struct Watch {
     /// What the last list named, where it is not believed before another one says the same.
     pub(super) doubted: Option<Present>,
 }
-
-/// The server's bookmark at the end of a streaming list has this annotation (KEP-3157).
-const INITIAL_END: &str = "k8s.io/initial-events-end";
 
 fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::new()
@@ -146,6 +144,13 @@ impl Watch {
         }
     }
 
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked {
+            resource: self.resource,
+            node: &self.node,
+        }
+    }
+
     pub(super) fn error(&self, step: Step, cause: impl Into<Cause>) -> ServerError {
         ServerError::new(step, self.resource, cause)
     }
@@ -177,20 +182,20 @@ impl Watch {
         &self,
         step: Step,
         seconds: u32,
-    ) -> Result<
-        impl Stream<Item = kube::Result<WatchEvent<Box<RawValue>>>> + Send + use<>,
-        ServerError,
-    > {
+    ) -> Result<Lines<impl AsyncBufRead + Unpin + Send + use<>>, ServerError> {
         let initial = step == Step::StreamingList;
         let parameters = self.resource.watch(&self.node, seconds, initial);
         // An empty version asks for the newest state.
         let version = self.version.as_deref().unwrap_or_default();
-        let request = Request::new(self.resource.path())
+        let mut request = Request::new(self.resource.path())
             .watch(&parameters, version)
             .map_err(|error| self.error(step, kube::Error::BuildRequest(error)))?;
+        // Servers from 1.37 on would compress each event by itself.
+        let identity = HeaderValue::from_static("identity");
+        request.headers_mut().insert(ACCEPT_ENCODING, identity);
         let client = self.server.client();
-        match timeout(RESPONSE_LIMIT, client.request_events(request)).await {
-            Ok(Ok(events)) => Ok(events),
+        match timeout(RESPONSE_LIMIT, client.request_stream(request)).await {
+            Ok(Ok(body)) => Ok(Lines::new(Box::pin(body))),
             Ok(Err(error)) => Err(self.error(step, error)),
             Err(_) => Err(self.error(step, Cause::Silent(RESPONSE_LIMIT))),
         }
@@ -198,21 +203,21 @@ impl Watch {
 
     pub(super) async fn stream_list(&mut self) -> Result<(), Failure> {
         let seconds = watch_seconds();
-        let events = self.open(Step::StreamingList, seconds).await?;
+        let lines = self.open(Step::StreamingList, seconds).await?;
         let present = Some(Present::none(self.resource));
-        self.follow(events, seconds, present).await
+        self.follow(lines, seconds, present).await
     }
 
     async fn resume(&mut self) -> Result<(), Failure> {
         let seconds = watch_seconds();
-        let events = self.open(Step::Watch, seconds).await?;
-        self.follow(events, seconds, None).await
+        let lines = self.open(Step::Watch, seconds).await?;
+        self.follow(lines, seconds, None).await
     }
 
     /// Follows until the server ends it. `present` holds what is named so far of a list.
     async fn follow(
         &mut self,
-        events: impl Stream<Item = kube::Result<WatchEvent<Box<RawValue>>>> + Send,
+        mut lines: Lines<impl AsyncBufRead + Unpin + Send>,
         seconds: u32,
         mut present: Option<Present>,
     ) -> Result<(), Failure> {
@@ -220,18 +225,17 @@ impl Watch {
         let end = asked + END_LIMIT;
         let began = Instant::now();
         let mut silent = true;
-        let mut events = std::pin::pin!(events);
         self.enter(present.is_some(), end);
         loop {
             let (step, limit) = match present {
                 Some(_) => (Step::StreamingList, RESPONSE_LIMIT),
                 None => (Step::Watch, end),
             };
-            let next = match timeout(limit, events.try_next()).await {
-                Ok(next) => next.map_err(|error| self.error(step, error))?,
+            let next = match timeout(limit, lines.next(self.asked())).await {
+                Ok(next) => next.map_err(|cause| self.error(step, cause))?,
                 Err(_) => return Err(self.error(step, Cause::Silent(limit)).into()),
             };
-            let Some(event) = next else {
+            let Some(line) = next else {
                 if present.is_some() {
                     return Err(self.error(step, Cause::Cut).into());
                 }
@@ -239,7 +243,7 @@ impl Watch {
                 if silent && lasted < SHORTEST {
                     return Err(self.error(step, Cause::EndedAtOnce).into());
                 }
-                // kube tells a connection that was closed within the answer as an end, too.
+                // A connection that was closed within the answer reads as an end, too.
                 let early = lasted + EARLY < asked;
                 if early {
                     info!(
@@ -252,36 +256,29 @@ impl Watch {
             };
             self.status.heard();
             silent = false;
-            let (object, change) = match event {
-                WatchEvent::Added(object) => (object, Change::Exists),
-                WatchEvent::Modified(object) => (object, Change::Modified),
-                WatchEvent::Deleted(object) => (object, Change::Deleted),
-                WatchEvent::Bookmark(bookmark) => {
-                    let metadata = self.checked(step, bookmark)?;
-                    if present.is_none() {
-                        self.not_before(step, &metadata.resource_version)?;
-                        self.version = Some(metadata.resource_version);
-                    } else if metadata.annotations.contains_key(INITIAL_END) {
-                        if let Some(present) = present.take() {
-                            self.status.streamed();
-                            self.listed(present, metadata.resource_version).await?;
-                        }
-                        if self.doubted.is_some() {
-                            return Ok(());
-                        }
-                        self.enter(false, end);
+            match line {
+                Line::Object(change, reading) => {
+                    let version = self.tell(reading, change, present.as_mut()).await?;
+                    if present.is_none() && version.is_some() {
+                        self.version = version;
                     }
-                    continue;
                 }
-                WatchEvent::Error(status) => return Err(self.error(step, *status).into()),
-            };
-            let checked = kind::of_event(self.resource, object.get());
-            checked.map_err(|found| self.other(step, found))?;
-            let version = self
-                .tell(step, object.get(), change, present.as_mut())
-                .await?;
-            if present.is_none() && version.is_some() {
-                self.version = version;
+                Line::Bookmark { version, .. } if present.is_none() => {
+                    self.not_before(step, &version)?;
+                    self.version = Some(version);
+                }
+                Line::Bookmark { version, ends_list } if ends_list => {
+                    if let Some(present) = present.take() {
+                        self.status.streamed();
+                        self.listed(present, version).await?;
+                    }
+                    if self.doubted.is_some() {
+                        return Ok(());
+                    }
+                    self.enter(false, end);
+                }
+                Line::Bookmark { .. } => {}
+                Line::Error(status) => return Err(self.error(step, status).into()),
             }
         }
     }

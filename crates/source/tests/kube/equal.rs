@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use viprule_service::model::Event;
 use viprule_source::kube::{ApiServer, Problem, list_once};
 use viprule_source::manifest::{self, Manifests};
-use viprule_testkit::manifests::{join, to_yaml};
+use viprule_testkit::manifests::{join, service, slice, to_yaml};
 use viprule_testkit::strategy::NODE;
 use viprule_testkit::strategy::objects::{Objects, Seed, node_object, odd, seed};
 
@@ -97,7 +97,7 @@ impl World {
     }
 
     /// By pages and as a stream.
-    fn from_server(&self, objects: &[Value]) -> [Said; 2] {
+    fn served(&self, objects: &[Value]) -> [Said; 2] {
         let server = &mut *self.server.borrow_mut();
         let work = async {
             let api = self.api.clone();
@@ -124,7 +124,7 @@ impl World {
         self.runtime.block_on(work)
     }
 
-    fn from_manifests(&self, name: &str, text: &str) -> Said {
+    fn written(&self, name: &str, text: &str) -> Said {
         let path = self.folder.path().join(name);
         fs::write(&path, text).unwrap();
         let load = Manifests::new([path], Some(NODE.to_owned())).load();
@@ -136,8 +136,11 @@ impl World {
         let problems = load.problems.iter().filter(of_both).map(|problem| {
             let refused = problem.severity == manifest::Severity::Error;
             let parts = [&problem.object, &problem.field].into_iter().flatten();
-            let parts: String = parts.map(|part| format!("{part}: ")).collect();
-            format!("refused {refused}: {parts}{}", problem.message)
+            let parts: Vec<&str> = parts
+                .map(|part| &**part)
+                .chain([&*problem.message])
+                .collect();
+            format!("refused {refused}: {}", parts.join(": "))
         });
         Said {
             problems: problems.collect(),
@@ -147,15 +150,21 @@ impl World {
 
     /// All ways in which objects come.
     fn compare(&self, objects: &[Value]) -> Result<Said, TestCaseError> {
+        // A list of none would be asked for twice.
+        let more = [
+            service("always").cluster_ip("10.1.0.1").json().clone(),
+            slice("always-1", "always").json().clone(),
+        ];
+        let objects = &[objects, &more].concat();
         let yaml = join(objects.iter().map(to_yaml));
-        let yaml = self.from_manifests("all.yaml", &yaml);
+        let yaml = self.written("all.yaml", &yaml);
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         same(
             "as JSON",
             &yaml,
-            &self.from_manifests("all.json", &list.to_string()),
+            &self.written("all.json", &list.to_string()),
         )?;
-        let [mut pages, mut stream] = self.from_server(objects);
+        let [mut pages, mut stream] = self.served(objects);
         for said in [&mut pages, &mut stream] {
             said.problems.retain(|problem| !is_unassigned(problem));
         }
@@ -200,7 +209,7 @@ fn the_golden_cluster_is_the_same_from_both() {
     let objects: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     let said = World::new().compare(&objects).unwrap();
     assert_eq!(said.problems, BTreeSet::new());
-    assert_eq!(said.events.len(), 19, "{said:#?}");
+    assert_eq!(said.events.len(), 19 + 2, "{said:#?}");
 }
 
 fn runner() -> TestRunner {

@@ -67,7 +67,10 @@ async fn whatever_is_no_such_list_takes_nothing_away() {
             "0 items came of 2",
         ),
         (page(&[], 20, "more"), "a page without items"),
-        (list(&[], |it| it["items"] = json!([null])), "null"),
+        (
+            list(&[], |it| it["items"] = json!([null])),
+            "an object has no name",
+        ),
         (page(&[nameless], 20, ""), "an object has no name"),
         (
             list(&[], |it| it["items"] = json!([secret])),

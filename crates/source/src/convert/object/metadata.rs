@@ -53,6 +53,10 @@ fields! {
 fields! {
     /// An object of which only the names count.
     struct Named<'o> {
+        /// What it says that it is; servers leave it out in lists.
+        "kind" => kind: Text<'o>,
+        /// The version of the API that it is of, likewise.
+        "apiVersion" => api_version: Text<'o>,
         /// `metadata`.
         "metadata" => metadata: Metadata<'o>,
     }

@@ -5,6 +5,10 @@ use super::{Metadata, Text, fields};
 fields! {
     /// A Service (`v1`).
     struct Service<'o> {
+        /// What it says that it is; servers leave it out in lists.
+        "kind" => kind: Text<'o>,
+        /// The version of the API that it is of, likewise.
+        "apiVersion" => api_version: Text<'o>,
         /// `metadata`.
         "metadata" => metadata: Metadata<'o>,
         /// `spec`.

@@ -5,6 +5,10 @@ use super::{First, Metadata, Text, fields};
 fields! {
     /// An EndpointSlice (`discovery.k8s.io/v1`).
     struct EndpointSlice<'o> {
+        /// What it says that it is; servers leave it out in lists.
+        "kind" => kind: Text<'o>,
+        /// The version of the API that it is of, likewise.
+        "apiVersion" => api_version: Text<'o>,
         /// `metadata`.
         "metadata" => metadata: Metadata<'o>,
         /// `IPv4`, `IPv6` or `FQDN`.

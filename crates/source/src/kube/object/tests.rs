@@ -45,7 +45,15 @@ fn merge(object: &mut Value, extra: &Value) {
 }
 
 fn read(resource: Resource, object: &Value, change: Change) -> Reading {
-    super::read(resource, &object.to_string(), change)
+    read_text(resource, &object.to_string(), change).unwrap()
+}
+
+fn read_text(resource: Resource, text: &str, change: Change) -> Result<Reading, Cause> {
+    let asked = Asked {
+        resource,
+        node: "a",
+    };
+    super::read(asked, text, change, Place::Page)
 }
 
 fn web() -> ServiceId {
@@ -187,11 +195,10 @@ fn a_node_is_read_without_its_images() {
 }
 
 #[test]
-fn no_object_at_all_is_a_problem() {
+fn what_is_no_object_at_all_was_not_asked_for() {
     for text in ["5", "{}", r#"{"metadata": 5}"#] {
-        let reading = super::read(Resource::Service, text, Change::Exists);
-        assert!(reading.id.is_none() && reading.events.is_empty(), "{text}");
-        assert_eq!(reading.problems.len(), 1, "{text}");
+        let error = read_text(Resource::Service, text, Change::Exists).unwrap_err();
+        assert!(error.to_string().contains("no name"), "{text}: {error}");
     }
 }
 
@@ -210,7 +217,7 @@ fn times_of_conditions_and_taints_refuse_nothing() {
             "status":{{"loadBalancer":{{}},"conditions":[{{"type":"X","status":"True","reason":"R",
             "message":"m","lastTransitionTime":{time}}}]}}}}"#
         );
-        let reading = super::read(Resource::Service, &service, Change::Modified);
+        let reading = read_text(Resource::Service, &service, Change::Modified).unwrap();
         assert!(
             matches!(&reading.events[..], [Event::ServiceApplied(_)]),
             "{time}"
@@ -221,7 +228,7 @@ fn times_of_conditions_and_taints_refuse_nothing() {
             r#"{{"metadata":{{"name":"a"}},
             "spec":{{"taints":[{{"key":"x","effect":"NoExecute","timeAdded":{time}}}]}}}}"#
         );
-        let reading = super::read(Resource::Node, &node, Change::Modified);
+        let reading = read_text(Resource::Node, &node, Change::Modified).unwrap();
         assert!(
             matches!(&reading.events[..], [Event::NodeApplied(_)]),
             "{time}"
@@ -252,7 +259,7 @@ fn escapes_are_read() {
     let text = service(&json!({"spec": {"ports": [{"port": 80, "name": "web"}]}})).to_string();
     let text = text.replace("\"web\"", "\"\\u0077eb\"");
     assert!(text.contains("\\u0077"));
-    let reading = super::read(Resource::Service, &text, Change::Exists);
+    let reading = read_text(Resource::Service, &text, Change::Exists).unwrap();
     assert_eq!(reading.id, Some(Id::Service(web())));
     assert_eq!(reading.problems, []);
 }
