@@ -272,16 +272,13 @@ fn next(shared: &Shared, waits: Waits) -> Option<BTreeSet<UdpDestination>> {
             return None;
         }
         let until = due.into_iter().chain(state.retry_at).min();
-        state = match until {
-            Some(until) => {
-                let left = until.duration_since(now);
-                let waited = shared.changed.wait_timeout(state, left);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-            None => {
-                let waited = shared.changed.wait(state);
-                waited.unwrap_or_else(PoisonError::into_inner)
-            }
+        state = if let Some(until) = until {
+            let left = until.duration_since(now);
+            let waited = shared.changed.wait_timeout(state, left);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            let waited = shared.changed.wait(state);
+            waited.unwrap_or_else(PoisonError::into_inner)
         };
     }
 }

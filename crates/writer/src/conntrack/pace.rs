@@ -48,7 +48,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const PAUSE: Duration = Duration::from_millis(1000);
+    const PAUSE: Duration = Duration::from_secs(1);
 
     /// When a look is due for a change at `changed`, after a look from 0 to `looked`; in
     /// milliseconds.

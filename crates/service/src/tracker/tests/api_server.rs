@@ -40,7 +40,7 @@ fn only_services_with_its_address_are_marked() {
     let event = told(&["192.0.2.2:80", "192.0.2.3:6443"]);
     assert_eq!(marked(&mut tracker, event), [id("a"), id("b")]);
     let plan = tracker.plan(&id("b")).unwrap();
-    assert_eq!(plan.ports[0].external_ips, [ip("192.0.2.2"); 0]);
+    assert!(plan.ports[0].external_ips.is_empty());
     assert!(tracker.plan(&id("a")).unwrap().api_server.is_none());
 }
 
