@@ -213,6 +213,10 @@ async fn a_list_once_asks_twice_for_nothing() {
     let listing = list.await.unwrap().unwrap();
     assert!(matches!(
         &listing.events[..],
-        [Event::NodeApplied(_), Event::ServiceApplied(_)]
+        [
+            Event::NodeApplied(_),
+            Event::ServiceApplied(_),
+            Event::ApiServer(_)
+        ]
     ));
 }
