@@ -5,6 +5,7 @@ mod claims;
 mod entry;
 mod interner;
 mod node;
+mod refusals;
 mod relist;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use claims::Claims;
 use entry::Entry;
 use interner::Interner;
 use node::NodeInputs;
+use refusals::Refusals;
 
 /// What changed since somebody last asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,6 +55,7 @@ pub struct Tracker {
     entries: Entries,
     names: Interner,
     claims: Claims,
+    refusals: Refusals,
     /// Services whose plans depend on the node's zone.
     by_zone: BTreeSet<ServiceId>,
     /// Services whose plans depend on the node's addresses.
@@ -74,6 +77,7 @@ impl Tracker {
             entries: HashMap::new(),
             names: Interner::default(),
             claims: Claims::default(),
+            refusals: Refusals::default(),
             by_zone: BTreeSet::new(),
             by_node_ip: BTreeSet::new(),
             ways: BTreeSet::new(),
@@ -100,6 +104,8 @@ impl Tracker {
             Event::NodeDeleted => self.apply_node(None),
             Event::LocalAddresses(addresses) => self.apply_local_addresses(addresses),
             Event::ApiServer(addresses) => self.apply_api_server(addresses),
+            Event::Refused(refused) => self.refuse(refused),
+            Event::NoLongerRefused(refused) => self.no_longer_refuse(&refused),
         }
     }
 
@@ -184,6 +190,7 @@ impl Tracker {
     }
 
     fn apply_service(&mut self, mut service: Service) {
+        self.accept_service(&service.id);
         let (id, entry) = entry_of(&mut self.entries, service.id.clone());
         if entry.service.as_deref() == Some(&service) {
             return;
@@ -200,6 +207,7 @@ impl Tracker {
     }
 
     fn delete_service(&mut self, id: &ServiceId) {
+        self.accept_service(id);
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
@@ -212,6 +220,7 @@ impl Tracker {
     }
 
     fn apply_slice(&mut self, mut slice: EndpointSlice) {
+        self.accept_slice(slice.id.service.namespace(), &slice.id.name);
         let (id, entry) = entry_of(&mut self.entries, slice.id.service.clone());
         if entry.has(&slice) {
             return;
@@ -229,6 +238,7 @@ impl Tracker {
     }
 
     fn delete_slice(&mut self, slice: &SliceId) {
+        self.accept_slice(slice.service.namespace(), &slice.name);
         let Some(entry) = self.entries.get_mut(&slice.service) else {
             return;
         };

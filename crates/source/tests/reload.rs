@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use common::{Folder, events, node, problems, service, slice};
+use common::{Folder, events, node, problems, refused, service, slice};
 use viprule_source::manifest::Manifests;
 
 const NOTHING: [&str; 0] = [];
@@ -300,4 +300,53 @@ fn a_slice_waits_for_its_service() {
     folder.write("b.yaml", &service("a", "None"));
     assert_eq!(events(&manifests.load()), NOTHING);
     assert_eq!(manifests.problems(), [], "a headless one is there as well");
+}
+
+#[test]
+fn what_can_t_be_used_is_told_until_it_can_be_or_is_gone() {
+    let folder = Folder::new();
+    let bad = |text: String| text.replace("port: 80", "port: no");
+    let service = service("web", "10.1.0.1");
+    let slice = slice("web-1", "web", "10.2.0.1");
+    folder.write("service.yaml", &bad(service.clone()));
+    folder.write("slice.yaml", &bad(slice.clone()));
+    let mut manifests = folder.manifests();
+    let load = manifests.load();
+    let both = ["Service default/web", "EndpointSlice default/web-1"];
+    assert_eq!(refused(&load), both);
+    assert_eq!(refused(&manifests.load()), [] as [&str; 0]);
+
+    folder.replace("service.yaml", &service);
+    assert_eq!(
+        refused(&manifests.load()),
+        ["no longer Service default/web"]
+    );
+    // One that had a version is refused as well.
+    folder.replace("service.yaml", &bad(service.clone()));
+    assert_eq!(refused(&manifests.load()), ["Service default/web"]);
+    folder.replace("service.yaml", &service);
+    folder.remove("slice.yaml");
+    let ended = [
+        "no longer Service default/web",
+        "no longer EndpointSlice default/web-1",
+    ];
+    assert_eq!(refused(&manifests.load()), ended);
+
+    for text in [
+        "kind: [",
+        "kind: Service\napiVersion: v1\nmetadata: {}\n",
+        "\u{0}",
+    ] {
+        folder.replace("odd.yaml", text);
+        assert_eq!(
+            refused(&manifests.load()),
+            ["something without names"],
+            "{text}"
+        );
+        folder.remove("odd.yaml");
+        assert_eq!(
+            refused(&manifests.load()),
+            ["no longer something without names"]
+        );
+    }
 }

@@ -4,6 +4,7 @@
 
 mod against;
 mod broken;
+mod empty;
 mod flags;
 mod help;
 mod kube_proxy;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use viprule_testkit::Namespace;
 use viprule_testkit::agent::{Agent, viprule_binary};
-use viprule_testkit::netns::require_privileges;
+use viprule_testkit::netns::{NamespaceCommand, require_privileges};
 
 /// The golden cluster's folder.
 pub(crate) fn golden(file: &str) -> PathBuf {
@@ -44,14 +44,7 @@ impl Place {
 
     /// Runs any program.
     pub(crate) fn program(&self, program: &str, args: &str) -> Answer {
-        let command = self.namespace.command(program).args(self.words(args));
-        let output = command.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Answer {
-            code: output.status.code().unwrap_or(-1),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
+        Answer::of(self.namespace.command(program).args(self.words(args)))
     }
 
     /// Starts the agent on the folder of manifests.
@@ -81,6 +74,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: NamespaceCommand<'_>) -> Self {
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+
     /// Fails unless it ended with this code, said nothing on standard error, and printed something.
     #[track_caller]
     pub(crate) fn clean(self, code: i32) -> String {

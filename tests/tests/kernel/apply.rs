@@ -109,7 +109,9 @@ fn one_family_leaves_the_other_alone() {
     let [_, ipv6] = place.dump();
     let text = endpoints_of("gone", &["10.244.0.9"]);
     place.folder.write("cluster.yaml", &text).unwrap();
-    place.viprule("apply", &["--ip-family=ipv4"]).ok();
+    place
+        .viprule("apply", &["--ip-family=ipv4", "--allow-empty"])
+        .ok();
     let [ipv4, same] = place.dump();
     assert_eq!(same, ipv6);
     assert!(

@@ -162,8 +162,8 @@ fn a_projected_volume_is_swapped_as_a_whole() {
 #[test]
 fn an_empty_folder_is_a_cluster_without_services() {
     let place = Place::empty();
-    let mut agent = place.run(&[]);
-    place.assert_in_sync();
+    let mut agent = place.run(&["--allow-empty"]);
+    place.wait_for_sync(SOON);
     place.write("a", 1, &["10.244.0.5"]);
     agent
         .wait_for_line("changed: service shop/a", NOTICED)

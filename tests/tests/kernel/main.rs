@@ -12,5 +12,6 @@ mod legacy;
 mod parts;
 mod repair;
 mod size;
+mod start;
 mod support;
 mod takeover;

@@ -3,6 +3,7 @@
 mod balancing;
 mod names;
 mod node;
+mod refused;
 mod service;
 mod slice;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 pub use balancing::{Balancing, SchedulerFlags, SchedulerName, WeightKey};
 pub use names::{Family, NameError, Protocol, ServiceId, ServicePortName, SliceId, is_node_name};
 pub use node::Node;
+pub use refused::Refused;
 pub use service::{Service, ServicePort, ServiceType};
 pub use slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
 
@@ -51,4 +53,9 @@ pub enum Event {
     /// Where whoever tells all this reaches the API server: every address that its name has or that
     /// a connection leads to, with the TCP port. Never told where there is no API server.
     ApiServer(BTreeSet<std::net::SocketAddr>),
+    /// Something exists that can't be used. What was told of it before stays in force; where
+    /// nothing was, nobody knows what it asks for. Ends with any other event about the object.
+    Refused(Refused),
+    /// It is usable, as it was told before, or gone.
+    NoLongerRefused(Refused),
 }

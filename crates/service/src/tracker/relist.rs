@@ -20,6 +20,7 @@ impl Tracker {
         for id in gone {
             self.delete_service(&id);
         }
+        self.keep_refused_services(present);
     }
 
     /// Deletes every slice that is not among these.
@@ -33,10 +34,14 @@ impl Tracker {
         for id in gone {
             self.delete_slice(&id);
         }
+        self.keep_refused_slices(present);
     }
 
     /// Deletes the slice of this name from every Service but one.
     pub(super) fn move_slice(&mut self, namespace: &str, name: &str, to: Option<&ServiceId>) {
+        if to.is_none() {
+            self.accept_slice(namespace, name);
+        }
         // Nearly always: a slice of a known Service changed, and stays there.
         let stays = to.and_then(|id| self.entries.get(id));
         if stays.is_some_and(|entry| entry.has_named(name)) {

@@ -2,6 +2,7 @@
 
 mod api_server;
 mod conflicts;
+mod refusals;
 mod relist;
 
 use std::sync::Arc;

@@ -124,8 +124,7 @@ fn read_as<'o, T: Object<'o>>(
         return Ok(Reading::gone(asked.resource, metadata));
     }
     let mut reading = Reading::of(asked.resource, metadata);
-    let error = error.of(asked.resource.kind(), metadata);
-    reading.problems.push(Problem::refused(error));
+    reading.refuse(error.of(asked.resource.kind(), metadata));
     Ok(reading)
 }
 
@@ -143,7 +142,7 @@ pub(super) fn reading<'o>(
     }
     let mut reading = Reading::of(asked.resource, head.metadata);
     if let Err(error) = object.present(change, &mut reading) {
-        reading.problems.push(Problem::refused(error));
+        reading.refuse(error);
     }
     Ok(reading)
 }
@@ -193,6 +192,14 @@ impl Reading {
         }
     }
 
+    fn refuse(&mut self, error: ObjectError) {
+        self.trigger = None;
+        let refused = self.id.as_ref().and_then(Id::refused);
+        self.events.extend(refused.map(Event::Refused));
+        let problem = Problem::refused(error, self.id.as_ref());
+        self.problems.push(problem);
+    }
+
     fn gone(resource: Resource, metadata: &Metadata<'_>) -> Self {
         let mut reading = Self::of(resource, metadata);
         reading.events.extend(match reading.id.clone() {
@@ -226,7 +233,8 @@ impl Reading {
         };
         for warning in warnings {
             let object = convert::label(metadata.namespace.filled(), &metadata.name);
-            self.problems.push(Problem::warning(kind, object, warning));
+            self.problems
+                .push(Problem::warning(kind, object, self.id.as_ref(), warning));
         }
         match outcome {
             Outcome::Programmed(object) => self.events.push(applied(object)),

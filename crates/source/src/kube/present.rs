@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use viprule_service::model::{Event, ServiceId, SliceId};
+use viprule_service::model::{Event, Refused, ServiceId, SliceId};
 
 use super::Resource;
 
@@ -12,6 +12,30 @@ pub(super) enum Id {
     Node,
     Service(ServiceId),
     Slice(SliceId),
+}
+
+impl Id {
+    /// The Service that it is or belongs to.
+    pub(super) const fn service(&self) -> Option<&ServiceId> {
+        match self {
+            Self::Node => None,
+            Self::Service(id) => Some(id),
+            Self::Slice(id) => Some(&id.service),
+        }
+    }
+
+    /// What is told where it is refused; nothing of the Node.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        match self {
+            Self::Node => None,
+            Self::Service(id) => Some(Refused::Service(id.clone())),
+            Self::Slice(id) => Some(Refused::Slice {
+                namespace: id.service.namespace().into(),
+                name: id.name.clone(),
+                service: Some(id.service.clone()),
+            }),
+        }
+    }
 }
 
 /// What a list named so far.
@@ -98,10 +122,13 @@ impl Present {
     }
 }
 
-/// True for what says that an object exists, and what it is.
+/// True for what says that an object exists, and what it is if that can be told.
 pub(super) fn is_content(event: &Event) -> bool {
     matches!(
         event,
-        Event::ServiceApplied(_) | Event::SliceApplied(_) | Event::NodeApplied(_)
+        Event::ServiceApplied(_)
+            | Event::SliceApplied(_)
+            | Event::NodeApplied(_)
+            | Event::Refused(_)
     )
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use viprule_service::model::ServiceId;
+
+use super::present::Id;
 use crate::convert::{ObjectError, Warning};
 
 /// What is wrong with an object, to be told to its author.
@@ -15,6 +18,8 @@ pub struct Problem {
     /// True where the object is refused: the model keeps the last version that was good. False
     /// where something of it was skipped or guessed.
     pub refused: bool,
+    /// The Service that the object is or belongs to, where that can be told.
+    pub service: Option<ServiceId>,
     /// The object's kind.
     pub kind: &'static str,
     /// `namespace/name`, or the name alone where the kind has no namespaces.
@@ -26,9 +31,10 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn refused(error: ObjectError) -> Self {
+    pub(super) fn refused(error: ObjectError, id: Option<&Id>) -> Self {
         Self {
             refused: true,
+            service: id.and_then(Id::service).cloned(),
             kind: error.kind,
             object: error.object,
             field: error.field,
@@ -36,9 +42,15 @@ impl Problem {
         }
     }
 
-    pub(super) fn warning(kind: &'static str, object: String, warning: Warning) -> Self {
+    pub(super) fn warning(
+        kind: &'static str,
+        object: String,
+        id: Option<&Id>,
+        warning: Warning,
+    ) -> Self {
         Self {
             refused: false,
+            service: id.and_then(Id::service).cloned(),
             kind,
             object,
             field: warning.field,
@@ -128,6 +140,7 @@ mod tests {
     fn problem(name: u64) -> Problem {
         Problem {
             refused: true,
+            service: None,
             kind: "Service",
             object: format!("n/{name}"),
             field: "spec.type".to_owned(),

@@ -18,7 +18,9 @@ pub(super) fn fingerprint(event: &Event) -> u64 {
         | Event::SlicesRelisted(_)
         | Event::NodeDeleted
         | Event::LocalAddresses(_)
-        | Event::ApiServer(_) => {}
+        | Event::ApiServer(_)
+        | Event::Refused(_)
+        | Event::NoLongerRefused(_) => {}
     }
     hasher.finish()
 }

@@ -13,6 +13,7 @@ mod locate;
 mod object;
 mod path;
 mod problem;
+mod refused;
 mod resolve;
 mod scan;
 mod split;
@@ -24,22 +25,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
-use viprule_service::model::Event;
+use viprule_service::model::{Event, Refused};
 use viprule_service::tracker::Conflict;
 
 use crate::convert::Interner;
 use file::Origin;
 use object::{Key, Kind, Place, Reader};
-use scan::{STDIN, Scan};
+use scan::Scan;
 use state::{Before, File};
 
 pub use problem::{Problem, Severity};
+pub use scan::STDIN;
 pub use watch::{Watch, WatchOptions};
 
 /// What a [`Manifests::load`] found.
 #[derive(Debug, Default)]
 pub struct Load {
-    /// What changed since the load before: the node first, then Services, then slices.
+    /// What changed since the load before: the node first, then Services, then slices, then what
+    /// is refused.
     pub events: Vec<Event>,
     /// Problems that the load before did not have, in the files' order.
     pub problems: Vec<Problem>,
@@ -58,6 +61,8 @@ pub struct Manifests {
     /// What the events so far add up to.
     published: BTreeMap<Key, Place>,
     problems: Vec<Problem>,
+    /// What was told to be refused.
+    refused: BTreeSet<Refused>,
     scanned: Scan,
 }
 
@@ -75,6 +80,7 @@ impl Manifests {
             files: Vec::new(),
             published: BTreeMap::new(),
             problems: Vec::new(),
+            refused: BTreeSet::new(),
             scanned: Scan::default(),
         }
     }
@@ -132,7 +138,8 @@ impl Manifests {
             of_file.sort_by_key(|problem| (problem.document, problem.line));
             problems.append(&mut of_file);
         }
-        let events = self.publish(&resolution.counts, resolution.gone);
+        let mut events = self.publish(&resolution.counts, resolution.gone);
+        events.extend(self.tell_refused(!scan.unreadable.is_empty()));
         let known: BTreeSet<Problem> = std::mem::replace(&mut self.problems, problems)
             .into_iter()
             .collect();

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The path that means standard input.
-pub(super) const STDIN: &str = "-";
+pub const STDIN: &str = "-";
 /// Endings of files that folders are searched for.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// Folders within folders that are followed; symbolic links can make endless paths.

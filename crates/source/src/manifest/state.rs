@@ -20,6 +20,8 @@ pub(super) struct File {
     /// Events of this load, beside `objects`; empty between loads.
     pub(super) events: Vec<Option<Event>>,
     pub(super) broken: BTreeSet<Key>,
+    /// Something bad is there that could be any object.
+    pub(super) unattributed: bool,
     pub(super) other_kinds: usize,
     pub(super) problems: Vec<Problem>,
 }
@@ -64,6 +66,7 @@ impl File {
             objects: Vec::new(),
             events: Vec::new(),
             broken: BTreeSet::new(),
+            unattributed: false,
             other_kinds: 0,
             problems: Vec::new(),
         }
@@ -101,6 +104,7 @@ impl File {
             self.objects.extend(kept);
         }
         self.broken = content.broken;
+        self.unattributed = content.unattributed;
         self.other_kinds = content.other_kinds;
         self.problems = content.problems;
     }
@@ -108,6 +112,7 @@ impl File {
     /// Keeps everything of a file that can't be read, and tries again next time.
     pub(super) fn fail(&mut self, problem: Problem) {
         self.identity = None;
+        self.unattributed = true;
         self.events.clear();
         for object in &mut self.objects {
             object.stale = true;

@@ -79,9 +79,20 @@ pub fn node(ip: &str) -> String {
     )
 }
 
-/// Events in one line each.
+/// Events about content in one line each.
 pub fn events(load: &Load) -> Vec<String> {
-    load.events.iter().map(event).collect()
+    let events = load.events.iter();
+    let content =
+        events.filter(|event| !matches!(event, Event::Refused(_) | Event::NoLongerRefused(_)));
+    content.map(event).collect()
+}
+
+/// What a load says of objects that can't be used.
+pub fn refused(load: &Load) -> Vec<String> {
+    let events = load.events.iter();
+    let told =
+        events.filter(|event| matches!(event, Event::Refused(_) | Event::NoLongerRefused(_)));
+    told.map(event).collect()
 }
 
 fn event(event: &Event) -> String {
@@ -108,6 +119,8 @@ fn event(event: &Event) -> String {
         Event::SlicesRelisted(ids) => format!("={ids:?}"),
         Event::LocalAddresses(addresses) => format!("{addresses:?}"),
         Event::ApiServer(addresses) => format!("API server {addresses:?}"),
+        Event::Refused(refused) => refused.to_string(),
+        Event::NoLongerRefused(refused) => format!("no longer {refused}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lists: streamed, by pages, again, once.
 
-use viprule_service::model::Event;
+use viprule_service::model::{Event, Refused};
 use viprule_source::kube::{Phase, Resource, list_once};
 
 use crate::log::Log;
@@ -198,9 +198,10 @@ async fn a_list_once_has_everything_and_ends() {
         [
             Event::NodeApplied(_),
             Event::ServiceApplied(_),
+            Event::Refused(Refused::Service(odd)),
             Event::SliceApplied(_),
             Event::ApiServer(addresses),
-        ] if *addresses == *reached.borrow()
+        ] if *odd == id("odd") && *addresses == *reached.borrow()
     ));
     assert_eq!(listing.problems.len(), 1);
 }

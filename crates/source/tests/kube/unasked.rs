@@ -1,7 +1,7 @@
 //! Answers that are not what was asked for: nothing is gone by them.
 
 use serde_json::{Value, json};
-use viprule_service::model::Event;
+use viprule_service::model::{Event, Refused};
 use viprule_source::kube::{Resource, list_once};
 
 use crate::server::{Answer, FakeServer, NODES, Request, SERVICES};
@@ -274,5 +274,8 @@ async fn an_object_that_is_refused_spoils_no_list() {
     asked.answer(200, &page(&listed, 20, "")).await;
     ear.hear(&Event::ServicesRelisted([id("web"), id("b")].into()))
         .await;
-    assert!(ear.heard.problems[0].refused);
+    let problem = &ear.heard.problems[0];
+    assert!(problem.refused && problem.service == Some(id("web")));
+    let refused = Event::Refused(Refused::Service(id("web")));
+    assert!(ear.heard.events.contains(&refused));
 }

@@ -88,9 +88,11 @@ fn subject(event: &Event) -> Subject {
         Event::ServiceDeleted(id) => Subject::Service(id.clone()),
         Event::SliceApplied(slice) => Subject::Slice(slice.id.clone()),
         Event::SliceDeleted(id) => Subject::Slice(id.clone()),
-        Event::SliceMoved { .. } | Event::ServicesRelisted(_) | Event::SlicesRelisted(_) => {
-            Subject::Many
-        }
+        Event::SliceMoved { .. }
+        | Event::ServicesRelisted(_)
+        | Event::SlicesRelisted(_)
+        | Event::Refused(_)
+        | Event::NoLongerRefused(_) => Subject::Many,
     }
 }
 

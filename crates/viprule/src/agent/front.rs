@@ -139,7 +139,10 @@ impl Front<'_> {
 /// Where facts come from, ready to be followed.
 #[derive(Debug, Clone)]
 pub(super) enum Input {
-    Manifests(Vec<PathBuf>),
+    Manifests {
+        paths: Vec<PathBuf>,
+        allow_empty: bool,
+    },
     Cluster(ApiServer),
 }
 
@@ -147,7 +150,10 @@ impl Input {
     /// Reads what is needed to reach a server, and asks nobody.
     pub(super) async fn open(source: &InputSource) -> anyhow::Result<Self> {
         Ok(match source {
-            InputSource::Manifests(paths) => Self::Manifests(paths.clone()),
+            InputSource::Manifests { paths, allow_empty } => Self::Manifests {
+                paths: paths.clone(),
+                allow_empty: *allow_empty,
+            },
             InputSource::Cluster { kubeconfig, master } => {
                 let access = Access {
                     kubeconfig: kubeconfig.clone(),
@@ -162,7 +168,9 @@ impl Input {
 /// Follows the input. Ends only with an error, or with the runtime.
 async fn follow(input: Input, telemetry: &Telemetry, context: Context<'_>) -> anyhow::Result<()> {
     match input {
-        Input::Manifests(paths) => inputs::manifests(&paths, context).await,
+        Input::Manifests { paths, allow_empty } => {
+            inputs::manifests(&paths, allow_empty, telemetry, context).await
+        }
         Input::Cluster(server) => {
             let (events, publisher) = Events::start(&server, context.node);
             telemetry.events.connect(events);

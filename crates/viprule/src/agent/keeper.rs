@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant};
 use viprule_dataplane::{Fingerprint, Scope};
-use viprule_service::model::ServiceId;
+use viprule_service::model::{Refused, ServiceId};
 use viprule_service::tracker::Conflict;
 use viprule_writer::{PartOf, WriteError, Writer as _};
 
@@ -40,6 +40,8 @@ pub(super) struct Keeper<M: Mode> {
     pub(super) timing: Timing,
     /// Services that were told to be refused by the kernel.
     pub(super) refused: BTreeSet<ServiceId>,
+    /// Objects that exist and can't be used, as far as that was told.
+    pub(super) unusable: BTreeSet<Refused>,
     /// Everything has been told: from now on events ask for syncs.
     pub(super) ready: bool,
     /// News was taken that no sync has seen.
@@ -193,6 +195,11 @@ where
                 }
                 for event in events {
                     self.syncer.apply(event);
+                }
+                let unusable = self.syncer.tracker().refused();
+                if unusable != self.unusable {
+                    self.telemetry.unusable(&unusable);
+                    self.unusable = unusable;
                 }
             }
             News::Settings(settings) => {
@@ -356,7 +363,7 @@ where
         self.owes = false;
         self.tend()?;
         // What another proxy left may be all that a refused Service has.
-        if !self.syncer.has_refused() {
+        if !(self.syncer.has_refused() || self.syncer.withholds()) {
             self.take_over();
         }
         Ok(!report.is_empty())

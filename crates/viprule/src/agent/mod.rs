@@ -1,6 +1,7 @@
 //! The node agent: what happens when, and what follows from it.
 
 mod books;
+mod desired;
 mod flows;
 mod fragment;
 mod front;
@@ -24,10 +25,11 @@ mod telemetry;
 mod watches;
 mod write;
 
+pub use desired::{Compared, compared, desired};
 pub use fragment::FragmentId;
 pub use glimpse::Glimpse;
 pub use ledger::{Ledger, NoLocal, Totals};
 pub use report::{Report, Touched};
 pub use run::{prepare_host, run};
-pub use syncer::{SyncError, Syncer, desired};
+pub use syncer::{SyncError, Syncer};
 pub use takeover::{remove_all, remove_chains};

@@ -160,6 +160,7 @@ impl SyncThread {
             patience,
             timing: Timing::new(),
             refused: BTreeSet::new(),
+            unusable: BTreeSet::new(),
             ready: false,
             owes: false,
             pending: Pending::default(),

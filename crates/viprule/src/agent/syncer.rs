@@ -15,6 +15,7 @@ use viprule_writer::conntrack::Cleaner;
 use viprule_writer::{PartOf, WriteError, Writer};
 
 use super::books::Books;
+use super::desired::knows_less;
 use super::glimpse::Glimpse;
 use super::ledger::{Ledger, Note};
 use super::write::rules;
@@ -72,6 +73,9 @@ pub struct Syncer<D: Dataplane, W> {
     pub(super) quarantined: BTreeMap<ServiceId, String>,
     /// Objects that belong to no fragment and that the kernel won't let go, with its reasons.
     pub(super) stuck: BTreeMap<D::Key, String>,
+    /// What the first look found and no Service has taken over, while something that can't be used
+    /// may ask for it: it stays.
+    pub(super) leftovers: BTreeSet<D::Key>,
     /// Services that are gone and whose objects became nobody's, until those are removed.
     pub(super) departed: BTreeSet<ServiceId>,
     /// Services that ask for what another one has, not told yet.
@@ -166,6 +170,7 @@ where
             found_udp: Vec::new(),
             quarantined: BTreeMap::new(),
             stuck: BTreeMap::new(),
+            leftovers: BTreeSet::new(),
             departed: BTreeSet::new(),
             conflicts: Vec::new(),
             owed: BTreeSet::new(),
@@ -201,6 +206,10 @@ where
 
     /// Writes what the events since the last sync changed.
     pub fn sync(&mut self) -> Result<Report, SyncError> {
+        if !self.leftovers.is_empty() && !self.tracker.withholds_anything() {
+            // All that is still nobody's has to go.
+            return self.reconcile(Scope::Everything);
+        }
         self.take_changes();
         self.write_owed()
     }
@@ -216,9 +225,11 @@ where
         self.look(&scope)?;
         let report = self.write_owed()?;
         // Not before the cleaner knows all Services: what it does not know it would end.
-        let found = std::mem::take(&mut self.found_udp);
-        if let Some(cleaner) = &self.cleaner {
-            cleaner.removed(found);
+        if self.leftovers.is_empty() {
+            let found = std::mem::take(&mut self.found_udp);
+            if let Some(cleaner) = &self.cleaner {
+                cleaner.removed(found);
+            }
         }
         Ok(report)
     }
@@ -231,6 +242,11 @@ where
     /// True where the kernel refused something that is still to be written or removed.
     pub fn has_refused(&self) -> bool {
         !(self.quarantined.is_empty() && self.stuck.is_empty())
+    }
+
+    /// True where what the first look found stays for the sake of what can't be used.
+    pub fn withholds(&self) -> bool {
+        !self.leftovers.is_empty()
     }
 
     /// Lets what the kernel refused be tried again by the next sync.
@@ -289,8 +305,15 @@ where
     /// Corrects the books by what the kernel has, and owes what may differ from the plans.
     pub(super) fn look(&mut self, scope: &Scope<PartOf<W>>) -> Result<(), SyncError> {
         let seen = if self.found.is_none() {
-            self.first_look(scope)?
+            let seen = self.first_look(scope)?;
+            if self.tracker.withholds_anything() {
+                self.leftovers = seen.iter().map(|(key, _)| key.clone()).collect();
+            }
+            seen
         } else {
+            if !self.tracker.withholds_anything() {
+                self.leftovers.clear();
+            }
             self.writer.observe::<Fingerprint>(scope)?
         };
         self.take_changes();
@@ -349,10 +372,12 @@ where
 
     /// What the next transaction is to hold, in the order of writing.
     fn pieces(&self) -> Vec<Piece<D::Key>> {
-        let owed = self.owed.iter().filter(|_| !self.removing).cloned();
+        let owed = self.owed.iter().filter(|_| !self.removing);
+        let owed = owed.filter(|id| !self.is_withheld(id)).cloned();
         let orphans = self.books.orphans().keys().rev();
         let removable = orphans.filter(|key| {
-            key.is_removable() && !self.stuck.contains_key(key) && !self.is_spared(key)
+            let keeps = self.is_spared(key) || self.stays(key);
+            key.is_removable() && !self.stuck.contains_key(key) && !keeps
         });
         owed.map(Piece::Fragment)
             .chain(removable.cloned().map(Piece::Orphan))
@@ -362,6 +387,24 @@ where
     /// True for what an operator wants to stay, unless everything is to go.
     fn is_spared(&self, key: &D::Key) -> bool {
         !self.removing && self.dataplane.spares(key)
+    }
+
+    /// True for what may be asked for by what can't be used.
+    pub(super) fn stays(&self, key: &D::Key) -> bool {
+        !self.removing && self.leftovers.contains(key)
+    }
+
+    /// True for a Service that is not known whole and has rules from before: those know better.
+    fn is_withheld(&self, id: &FragmentId) -> bool {
+        let FragmentId::Service(service) = id else {
+            return false;
+        };
+        !self.leftovers.is_empty()
+            && self.tracker.withholds(service)
+            && self.books.own(id).is_none()
+            && knows_less(&self.tracker, service, &self.render(id).0, |key| {
+                self.leftovers.contains(key)
+            })
     }
 
     fn refusal_lines(&self) -> Vec<String> {
@@ -395,25 +438,4 @@ where
         let rules = count(&state);
         (state, Note::Rules(rules))
     }
-}
-
-/// Everything that the plans ask for, with contents in full.
-pub fn desired<D: Dataplane + Clone>(dataplane: &D, tracker: &Tracker) -> State<D::Key, D::Object> {
-    // What leads to the Services may depend on what they have.
-    let mut dataplane = dataplane.clone();
-    let nothing = State::default();
-    let mut services = Vec::new();
-    for plan in tracker.services().iter().filter_map(|id| tracker.plan(id)) {
-        let fragment = dataplane.service(&plan);
-        if !D::ATOMIC {
-            let _nothing_is_rendered_yet = dataplane.settled(&nothing, &fragment.fingerprints());
-        }
-        services.extend(fragment);
-    }
-    dataplane
-        .foundation()
-        .into_iter()
-        .chain(services)
-        .chain(dataplane.links())
-        .collect()
 }

@@ -1,10 +1,11 @@
 //! Tells whoever wants to know what the sync loop does: metrics, health, Kubernetes Events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use viprule_service::model::{Event, Family, ServiceId};
+use viprule_service::model::{Event, Family, Refused, ServiceId};
 use viprule_source::kube::{Events, Regarding, Severity, Trigger};
 
 use super::ledger::Ledger;
@@ -262,6 +263,23 @@ impl Telemetry {
             let message = format!("{total} Services are refused by the kernel");
             self.health.warn(SUBJECT, &message, Moment::now());
         }
+    }
+
+    /// These objects exist and can't be used. Whoever reads objects tells why.
+    pub(super) fn unusable(&self, refused: &BTreeSet<Refused>) {
+        const SUBJECT: &str = "refused objects";
+        self.metrics.unusable(refused.len());
+        if refused.is_empty() {
+            self.health.clear(SUBJECT);
+            return;
+        }
+        let named: Vec<_> = refused.iter().take(NAMED).map(Refused::to_string).collect();
+        let mut message = named.join(", ");
+        if refused.len() > NAMED {
+            let _ = write!(message, " and {} more", refused.len() - NAMED);
+        }
+        message.push_str(" can't be used; what was known of that, or is in the kernel, stays");
+        self.health.warn(SUBJECT, &message, Moment::now());
     }
 
     /// An earlier proxy's leavings are gone.

@@ -332,7 +332,9 @@ where
                 released.remove(key);
             }
         }
-        released.retain(|key, released| self.books.holders(key) <= released.fragments);
+        released.retain(|key, released| {
+            self.books.holders(key) <= released.fragments && !self.stays(key)
+        });
         for (key, released) in released.iter().rev() {
             let deletes = vec![(key, &released.content)];
             let writes = Vec::new();
@@ -359,6 +361,12 @@ where
                 effect = effect.max(self.dataplane.settled(before, &digest));
             }
             self.listener.tell(&id, before, &digest);
+            if !self.leftovers.is_empty() {
+                let taken_over = digest.iter().filter(|(key, _)| !key.is_common());
+                taken_over.for_each(|(key, _)| {
+                    self.leftovers.remove(key);
+                });
+            }
             self.books.settle(id, digest);
         }
         self.owe_for(effect);

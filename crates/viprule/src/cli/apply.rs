@@ -10,30 +10,43 @@ use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
 use crate::agent::{Glimpse, Report, Syncer, Touched};
-use crate::config::{Effective, Output, ProxyMode};
+use crate::config::{Effective, EmptyArgs, Output, ProxyMode};
 
 /// Make the kernel right once, and print what was changed
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     verb: VerbArgs,
+    #[command(flatten)]
+    empty: EmptyArgs,
 }
 
 pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
     let output = args.verb.output;
     let effective = args.verb.settings(given)?;
+    let EmptyArgs { allow_empty } = args.empty;
     match effective.resolve().mode {
-        ProxyMode::Iptables => make_right::<OfIptables>(&effective, output),
-        ProxyMode::Ipvs => make_right::<OfIpvs>(&effective, output),
+        ProxyMode::Iptables => make_right::<OfIptables>(&effective, allow_empty, output),
+        ProxyMode::Ipvs => make_right::<OfIpvs>(&effective, allow_empty, output),
     }
 }
 
-fn make_right<F: Facility>(effective: &Effective, output: Output) -> anyhow::Result<u8>
+fn make_right<F: Facility>(
+    effective: &Effective,
+    allow_empty: bool,
+    output: Output,
+) -> anyhow::Result<u8>
 where
     Fingerprint: From<ObjectOf<F>>,
     Glimpse: From<ObjectOf<F>>,
 {
     let tracker = input::load(effective, Place::Here)?;
+    // Such as a command in front of a pipe that failed, or a folder that is not mounted.
+    anyhow::ensure!(
+        allow_empty || !tracker.services().is_empty(),
+        "the input has no Service for this proxy, nothing was touched: all rules of Services would \
+         go; --allow-empty if that is meant"
+    );
     let resolved = effective.resolve();
     let settings = F::settings_here(resolved, true)?;
     let writer = F::open(resolved, &settings)?;

@@ -9,7 +9,7 @@ use super::facility::{Facility, OfIptables, OfIpvs, Saved};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::agent::desired;
+use crate::agent::{Compared, compared};
 use crate::config::{Effective, Output, ProxyMode};
 
 /// Print what the kernel has otherwise than it should, without changing it
@@ -59,11 +59,15 @@ fn compare<F: Facility>(
         (saved, names.join(" "), Place::Anywhere)
     };
     let tracker = input::load(effective, place)?;
+    if tracker.services().is_empty() {
+        print::note("warning: the input has no Service for this proxy");
+    }
     let dataplane = F::dataplane(saved.settings, tracker.facts());
     print::objections(&dataplane, &tracker);
-    let desired = desired(&dataplane, &tracker).filter(|key| (saved.shows)(key));
+    let Compared { observed, desired } = compared(&dataplane, &tracker, saved.state);
+    let desired = desired.filter(|key| (saved.shows)(key));
     let is_spared = |key: &_| dataplane.spares(key) && desired.get(key).is_none();
-    let observed = saved.state.filter(|key| !is_spared(key));
+    let observed = observed.filter(|key| !is_spared(key));
     let diff = diff(&observed, &desired);
     let changes = F::changes(&diff);
     match output {

@@ -24,7 +24,7 @@ pub(super) enum Place {
 /// happens.
 pub(super) fn load(effective: &Effective, place: Place) -> anyhow::Result<Tracker> {
     match &effective.input {
-        InputSource::Manifests(paths) => of_manifests(effective, paths),
+        InputSource::Manifests { paths, .. } => of_manifests(effective, paths),
         InputSource::Cluster { kubeconfig, master } => {
             let access = Access {
                 kubeconfig: kubeconfig.clone(),

@@ -11,8 +11,9 @@ use super::proxy::KubeProxyConfiguration;
 use super::resolve::{self, Names, Resolved};
 
 /// Flags that count beside a configuration file: kube-proxy's (contract 8) and our own.
-const BESIDE_FILE: [&str; 25] = [
+const BESIDE_FILE: [&str; 26] = [
     "against",
+    "allow-empty",
     "boot-id-file",
     "cleanup",
     "config",
@@ -43,7 +44,12 @@ const BESIDE_FILE: [&str; 25] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputSource {
     /// Files and folders.
-    Manifests(Vec<PathBuf>),
+    Manifests {
+        /// Where they are.
+        paths: Vec<PathBuf>,
+        /// The agent writes at the start even where they have no Service.
+        allow_empty: bool,
+    },
     /// An API server.
     Cluster {
         /// None for a pod's own way in, unless `master` is there.
@@ -150,7 +156,11 @@ impl Effective {
 fn input(flags: &Flags, proxy: &KubeProxyConfiguration) -> InputSource {
     let args = &flags.shared.input;
     if !args.manifests.is_empty() {
-        return InputSource::Manifests(args.manifests.clone());
+        let agent = flags.agent.as_ref();
+        return InputSource::Manifests {
+            paths: args.manifests.clone(),
+            allow_empty: agent.is_some_and(|agent| agent.empty.allow_empty),
+        };
     }
     // Verbs that end are an operator's, whose own kubeconfig counts beside a node's file.
     let of_flag = args.kubeconfig.clone().filter(|_| flags.agent.is_none());

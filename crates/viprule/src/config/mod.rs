@@ -21,8 +21,8 @@ pub use changes::Changes;
 pub use duration::{GoDuration, NotADuration};
 pub use effective::{Effective, InputSource};
 pub use flags::{
-    ActionArgs, AgentArgs, DataplaneArgs, Flags, InputArgs, IpFamily, IptablesBackend, IpvsArgs,
-    LoggingFormat, Output, SharedArgs, VersionArg,
+    ActionArgs, AgentArgs, DataplaneArgs, EmptyArgs, Flags, InputArgs, IpFamily, IptablesBackend,
+    IpvsArgs, LoggingFormat, Output, SharedArgs, VersionArg,
 };
 pub use own::OwnSettings;
 pub use problem::{ConfigError, Problem};

@@ -264,6 +264,11 @@ impl Metrics {
         self.own.quarantined.set(as_gauge(services));
     }
 
+    /// Services and slices that exist and can't be used, as of now.
+    pub fn unusable(&self, objects: usize) {
+        self.own.unusable.set(as_gauge(objects));
+    }
+
     /// Services of which the dataplane refuses a part, as it would harm the node, as of now.
     pub fn objected(&self, services: usize) {
         self.own.objected.set(as_gauge(services));

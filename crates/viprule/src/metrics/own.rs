@@ -47,6 +47,7 @@ pub(super) struct Own {
     pub(super) claim_conflicts: IntCounter,
     pub(super) quarantined: IntGauge,
     pub(super) objected: IntGauge,
+    pub(super) unusable: IntGauge,
     pub(super) draining: IntGauge,
     pub(super) event_to_kernel: Histogram,
     pub(super) watches: Watches,
@@ -118,6 +119,10 @@ impl Own {
             objected: gauge(
                 "viprule_partly_programmed_services",
                 "Services of which a part is left out because it would harm the node",
+            )?,
+            unusable: gauge(
+                "viprule_refused_objects",
+                "Services and EndpointSlices that exist and can't be used",
             )?,
             draining,
             event_to_kernel: histogram(

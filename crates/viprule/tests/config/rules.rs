@@ -445,7 +445,10 @@ fn settings_are_had_typed() {
     let manifests = of_flags("--manifests=a --manifests=b").unwrap().input;
     assert_eq!(
         manifests,
-        InputSource::Manifests(vec!["a".into(), "b".into()])
+        InputSource::Manifests {
+            paths: vec!["a".into(), "b".into()],
+            allow_empty: false,
+        }
     );
 }
 

@@ -59,6 +59,7 @@ fn everything(mode: MetricsMode) -> String {
     metrics.claim_conflict();
     metrics.quarantined(1);
     metrics.objected(2);
+    metrics.unusable(3);
     metrics.draining(3);
     metrics.event_in_kernel(took);
     metrics.watch_heard("services", Instant::now());
@@ -130,6 +131,7 @@ fn samples_have_kube_proxys_labels() {
         "viprule_repaired_objects_total{cause=\"notification\"} 3",
         "viprule_quarantined_services 1",
         "viprule_partly_programmed_services 2",
+        "viprule_refused_objects 3",
         "viprule_write_conflicts_total 1",
         "viprule_claim_conflicts_total 1",
         "viprule_watch_relists_total{resource=\"services\"} 1",

@@ -13,4 +13,5 @@ mod paths;
 mod quarantine;
 mod sync;
 mod unknown;
+mod withheld;
 mod world;

@@ -1,6 +1,7 @@
 //! What is made of one object's text.
 
 use serde_json::{Value, json};
+use viprule_service::model::Refused;
 
 use super::*;
 
@@ -74,7 +75,7 @@ fn an_object_has_a_name_a_version_and_an_event() {
 }
 
 #[test]
-fn a_refused_object_has_a_name_and_no_event() {
+fn a_refused_object_has_a_name_and_no_content() {
     for spec in [
         json!({"spec": {"type": "Odd"}}),
         json!({"spec": {"ports": "eighty"}}),
@@ -82,8 +83,9 @@ fn a_refused_object_has_a_name_and_no_event() {
         let reading = read(Resource::Service, &service(&spec), Change::Modified);
         assert_eq!(reading.id, Some(Id::Service(web())), "{spec}");
         assert_eq!(reading.version.as_deref(), Some("7"));
-        assert!(reading.events.is_empty() && reading.problems.len() == 1);
-        assert!(reading.problems[0].refused);
+        assert_eq!(reading.events, [Event::Refused(Refused::Service(web()))]);
+        assert_eq!(reading.problems.len(), 1);
+        assert!(reading.problems[0].refused && reading.problems[0].service == Some(web()));
     }
     let undecodable = service(&json!({"spec": {"ports": "eighty"}}));
     let reading = read(Resource::Service, &undecodable, Change::Exists);

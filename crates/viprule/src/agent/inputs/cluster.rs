@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 use viprule_service::model::{Event, Node};
 use viprule_source::addresses::{self, Addresses};
-use viprule_source::kube::{ApiServer, Batch, Source};
+use viprule_source::kube::{ApiServer, Batch, Regarding, Severity, Source};
 
 use super::Context;
 use crate::agent::news::{Happened, News};
@@ -40,7 +40,7 @@ pub(in super::super) async fn cluster(
                 let Some(mut batch) = batch else { return Ok(()) };
                 batch.events.iter_mut().for_each(|event| known.keep(event));
                 let all = batch.complete;
-                publish(batch, &cx).await;
+                publish(batch, telemetry, &cx).await;
                 if all && !complete {
                     complete = true;
                     // Nothing may be written before.
@@ -88,10 +88,16 @@ impl KnownNode {
     }
 }
 
-async fn publish(batch: Batch, cx: &Context<'_>) {
+async fn publish(batch: Batch, telemetry: &Telemetry, cx: &Context<'_>) {
     for problem in &batch.problems {
         if problem.refused {
-            tracing::error!("{problem}; what it said before stays");
+            let note = format!("{problem}; what it said before stays");
+            tracing::error!("{note}");
+            if let Some(service) = problem.service.clone() {
+                let (regarding, severity) = (Regarding::Service(service), Severity::Warning);
+                let events = &telemetry.events;
+                events.publish(regarding, severity, "ObjectRefused", "ReadObject", note);
+            }
         } else {
             tracing::warn!("{problem}");
         }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::EmptyArgs;
 use super::value::{self, LoggingFormat};
 use crate::config::duration::GoDuration;
 use crate::config::proxy::Quantity;
@@ -9,6 +10,9 @@ use crate::config::proxy::Quantity;
 /// What only the agent takes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct AgentArgs {
+    /// What input may be acted on.
+    #[command(flatten)]
+    pub empty: EmptyArgs,
     /// When the kernel is written.
     #[command(flatten)]
     pub sync: SyncArgs,

@@ -20,6 +20,16 @@ pub struct SharedArgs {
     pub ipvs: IpvsArgs,
 }
 
+/// What input may be acted on.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Input")]
+pub struct EmptyArgs {
+    /// Act on input without any Service as well, which removes all that is there of any. Without
+    /// it, apply fails and run waits for the first Service among its manifests
+    #[arg(long, hide_short_help = true)]
+    pub allow_empty: bool,
+}
+
 /// Where Services come from, for which node they are planned, and the configuration file.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Input")]

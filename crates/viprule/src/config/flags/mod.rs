@@ -14,7 +14,7 @@ use std::path::Path;
 
 pub use agent::{ActionArgs, AgentArgs, VersionArg};
 pub use dataplane::{DataplaneArgs, IpFamily};
-pub use input::{InputArgs, SharedArgs};
+pub use input::{EmptyArgs, InputArgs, SharedArgs};
 pub use ipvs::IpvsArgs;
 pub use value::{IptablesBackend, LoggingFormat, Output};
 

@@ -156,6 +156,7 @@ impl Kept {
             patience: Patience::default(),
             timing: Timing::new(),
             refused: std::collections::BTreeSet::new(),
+            unusable: std::collections::BTreeSet::new(),
             ready: false,
             owes: false,
             pending: Pending::default(),

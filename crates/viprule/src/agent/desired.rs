@@ -1,0 +1,84 @@
+//! What the kernel should have, and what of it is not known.
+
+use viprule_dataplane::{Dataplane, ObjectKey, State};
+use viprule_service::model::ServiceId;
+use viprule_service::tracker::Tracker;
+
+/// True where a Service is not known whole and the kernel may know better: it has some of the
+/// Service's objects, or no endpoint is known that could tell.
+pub(super) fn knows_less<K: ObjectKey, V>(
+    tracker: &Tracker,
+    id: &ServiceId,
+    fragment: &State<K, V>,
+    is_there: impl Fn(&K) -> bool,
+) -> bool {
+    let endpoints = || tracker.slices(id).iter().flat_map(|slice| &slice.endpoints);
+    let mut own = fragment.iter().map(|(key, _)| key);
+    tracker.withholds(id)
+        && (endpoints().next().is_none() || own.any(|key| !key.is_common() && is_there(key)))
+}
+
+/// Everything that the plans ask for, with contents in full.
+pub fn desired<D: Dataplane + Clone>(dataplane: &D, tracker: &Tracker) -> State<D::Key, D::Object> {
+    desired_of(dataplane, tracker, |_, _| true)
+}
+
+/// What a kernel has and what it should have, as the first sync would see it: what stays for the
+/// sake of objects that can't be used is in neither.
+#[derive(Debug)]
+pub struct Compared<K, V, O> {
+    /// What the kernel has.
+    pub observed: State<K, V>,
+    /// What it should have.
+    pub desired: State<K, O>,
+}
+
+/// Sets what a kernel has beside what it should have.
+pub fn compared<D, V>(
+    dataplane: &D,
+    tracker: &Tracker,
+    observed: State<D::Key, V>,
+) -> Compared<D::Key, V, D::Object>
+where
+    D: Dataplane + Clone,
+{
+    if observed.is_empty() || !tracker.withholds_anything() {
+        let desired = desired(dataplane, tracker);
+        return Compared { observed, desired };
+    }
+    let desired = desired_of(dataplane, tracker, |id, fragment| {
+        !knows_less(tracker, id, fragment, |key| observed.get(key).is_some())
+    });
+    let observed = observed.filter(|key| !key.is_removable() || desired.get(key).is_some());
+    Compared { observed, desired }
+}
+
+fn desired_of<D: Dataplane + Clone>(
+    dataplane: &D,
+    tracker: &Tracker,
+    is_known: impl Fn(&ServiceId, &State<D::Key, D::Object>) -> bool,
+) -> State<D::Key, D::Object> {
+    // What leads to the Services may depend on what they have.
+    let mut dataplane = dataplane.clone();
+    let nothing = State::default();
+    let mut services = Vec::new();
+    for id in tracker.services() {
+        let Some(plan) = tracker.plan(&id) else {
+            continue;
+        };
+        let fragment = dataplane.service(&plan);
+        if !is_known(&id, &fragment) {
+            continue;
+        }
+        if !D::ATOMIC {
+            let _nothing_is_rendered_yet = dataplane.settled(&nothing, &fragment.fingerprints());
+        }
+        services.extend(fragment);
+    }
+    dataplane
+        .foundation()
+        .into_iter()
+        .chain(services)
+        .chain(dataplane.links())
+        .collect()
+}
