@@ -7,6 +7,7 @@
 mod api_server;
 pub mod diff;
 pub mod family;
+mod feature;
 pub mod iptables;
 pub mod ipvs;
 pub mod ownership;
@@ -14,8 +15,11 @@ mod rules;
 pub mod state;
 
 pub use diff::{Diff, Write, diff};
+pub use feature::Feature;
 pub use rules::RuleCounts;
 pub use state::{Content, Fingerprint, ObjectKey, Scope, State};
+
+use std::collections::BTreeSet;
 
 use viprule_service::plan::{NodeFacts, ServicePlan, UdpDestination};
 
@@ -41,6 +45,12 @@ pub trait Dataplane {
 
     /// Takes new settings and tells what has to be rendered again because of them.
     fn configure(&mut self, settings: Self::Settings, facts: &NodeFacts) -> NodeEffect;
+
+    /// Takes what the kernel turned out to lack, all of it, and tells what has to be rendered again
+    /// because of that.
+    fn set_lacking(&mut self, _lacking: &BTreeSet<Feature>, _facts: &NodeFacts) -> NodeEffect {
+        NodeEffect::Nothing
+    }
 
     /// What every Service's objects need.
     fn foundation(&self) -> State<Self::Key, Self::Object>;
@@ -70,6 +80,12 @@ pub trait Dataplane {
     /// True for an object of ours that stays though nobody wants it, because an operator says so.
     fn spares(&self, _key: &Self::Key) -> bool {
         false
+    }
+
+    /// The object that this one is a part of and goes with: it does not go before whoever wants the
+    /// whole has all of it.
+    fn whole(_key: &Self::Key) -> Option<Self::Key> {
+        None
     }
 
     /// What a plan asks for and this dataplane refuses to do, each as a sentence for whoever made

@@ -31,6 +31,37 @@ impl Scheduler {
     /// Maglev hashing.
     pub const MH: Self = Self(Name::known(b"mh"));
 
+    /// Those of Linux (net/netfilter/ipvs).
+    ///
+    /// For a name that it does not have, the kernel loads a module called `ip_vs_NAME`, whatever
+    /// that is: ask it for these only where the name comes from somebody who may not load modules.
+    pub const LINUX: [Self; 14] = [
+        Self::RR,
+        Self::WRR,
+        Self::LC,
+        Self::WLC,
+        Self(Name::known(b"fo")),
+        Self(Name::known(b"ovf")),
+        Self(Name::known(b"lblc")),
+        Self(Name::known(b"lblcr")),
+        Self(Name::known(b"dh")),
+        Self::SH,
+        Self::MH,
+        Self(Name::known(b"sed")),
+        Self(Name::known(b"nq")),
+        Self(Name::known(b"twos")),
+    ];
+
+    /// True for one of [`Self::LINUX`].
+    pub fn is_linux(&self) -> bool {
+        Self::LINUX.contains(self)
+    }
+
+    /// The names of [`Self::LINUX`], as a list in a sentence.
+    pub fn linux_names() -> String {
+        Self::LINUX.map(|it| it.to_string()).join(", ")
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -75,6 +106,14 @@ pub struct EngineError {
 impl Engine {
     /// By the Call-ID of SIP; for UDP.
     pub const SIP: Self = Self(Name::known(b"sip"));
+
+    /// Those of Linux; see [`Scheduler::LINUX`].
+    pub const LINUX: [Self; 1] = [Self::SIP];
+
+    /// True for one of [`Self::LINUX`].
+    pub fn is_linux(&self) -> bool {
+        Self::LINUX.contains(self)
+    }
 
     /// The name.
     pub fn as_str(&self) -> &str {

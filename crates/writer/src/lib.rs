@@ -16,10 +16,11 @@ pub mod sysctl;
 
 pub use error::{ApplyError, Refusal, WriteError};
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use netlink_batch::Socket;
-use viprule_dataplane::{Content, Diff, ObjectKey, Scope, State};
+use viprule_dataplane::{Content, Diff, Feature, ObjectKey, Scope, State};
 
 /// Says which part of a transaction an object belongs to, so that a refusal can be told apart.
 /// The caller chooses the numbers.
@@ -67,6 +68,16 @@ pub trait Writer {
     /// What others may change without anybody telling: to be looked at from time to time.
     fn unwatched(&self) -> Scope<PartOf<Self>> {
         Scope::nothing()
+    }
+
+    /// What the kernel turned out to lack since the last question.
+    fn take_lacking(&mut self) -> BTreeSet<Feature> {
+        BTreeSet::new()
+    }
+
+    /// Asks the kernel whether it has this now. It may load a module for it.
+    fn has(&mut self, _feature: &Feature) -> Result<bool, WriteError> {
+        Ok(true)
     }
 
     /// Goes on with what takes time, such as removals that wait for connections to end. Returns

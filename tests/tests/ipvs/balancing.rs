@@ -1,7 +1,7 @@
 //! Scheduler, its flags and weights, by annotation.
 
 use crate::scene::{
-    CLUSTER_IP, ENDPOINTS, FLAGS, chosen, destinations, lives, rolling, serve, stage,
+    CLUSTER_IP, ENDPOINTS, FLAGS, chosen, destinations, lives, rolling, serve, stage, wait_until,
     write_endpoints,
 };
 use crate::support::{Stage, at, shared};
@@ -159,4 +159,31 @@ fn a_bad_annotation_counts_as_absent() {
             .values()
             .all(|weight| *weight == 1)
     );
+}
+
+/// A name that no kernel has, and a scheduler that this one lacks: the endpoints follow.
+#[test]
+fn a_scheduler_that_is_not_there_gives_way_to_the_configured_one() {
+    for name in ["wlcc", "twos"] {
+        let (stage, _servers) = annotated(&[], &ENDPOINTS[..2]);
+        let mut run = stage.run(&format!("{FLAGS} --ipvs-scheduler lc"));
+        let is = |endpoints: &[&str]| {
+            assert_eq!(scheduler(&stage), "lc", "{name}");
+            let found: Vec<_> = destinations(&stage, Tcp).into_keys().collect();
+            assert_eq!(found, endpoints, "{name}");
+        };
+        write(&stage, &[(SCHEDULER, name)]);
+        write_endpoints(&stage, ENDPOINTS[..1].iter().copied());
+        wait_until("endpoints follow", &stage, || {
+            destinations(&stage, Tcp).len() == 1
+        });
+        is(&ENDPOINTS[..1]);
+        run.said(&[name, "lc serves in its place"]);
+        drop(run);
+        run = stage.run(&format!("{FLAGS} --ipvs-scheduler lc"));
+        is(&ENDPOINTS[..1]);
+        write_endpoints(&stage, ENDPOINTS[..2].iter().copied());
+        run.changed();
+        is(&[ENDPOINTS[0], ENDPOINTS[1]]);
+    }
 }

@@ -1,17 +1,19 @@
 //! IPVS mode on one node.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use ipvs_netlink::{Protocol, ServerId};
+use ipvs_netlink::{Protocol, Scheduler, ServerId};
 use viprule_service::plan::{NodeFacts, PortPlan, ServicePlan, UdpDestination};
 
+use super::balancing::balancing;
 use super::occupancy::Occupancy;
 use super::settings::{Options, Settings};
 use super::{Key, Object, render};
 use crate::iptables::{self, rule_counts};
 use crate::ownership::Layout;
 use crate::ownership::leavings::IPVS_LINK;
-use crate::{Dataplane, Fingerprint, NodeEffect, RuleCounts, State, api_server};
+use crate::{Dataplane, Feature, Fingerprint, NodeEffect, RuleCounts, State, api_server};
 
 /// IPVS mode on one node.
 #[derive(Debug, Clone)]
@@ -24,12 +26,25 @@ pub struct Ipvs {
 impl Ipvs {
     /// The dataplane of these settings on a node.
     pub fn new(settings: Settings, facts: &NodeFacts) -> Self {
-        let options = Options::resolve(&settings, facts);
+        let options = Options::resolve(&settings, facts, &[]);
         Self {
             settings,
             options,
             occupancy: Occupancy::default(),
         }
+    }
+
+    /// Takes new options and tells what has to be rendered again.
+    fn adopt(&mut self, options: Options) -> NodeEffect {
+        let effect = if options == self.options {
+            NodeEffect::Nothing
+        } else if options.services_see_no_difference(&self.options) {
+            NodeEffect::Foundation
+        } else {
+            NodeEffect::Everything
+        };
+        self.options = options;
+        effect
     }
 
     /// Cluster IPs that are the node's own addresses: bound to the link, they would take the
@@ -65,21 +80,20 @@ impl Dataplane for Ipvs {
     const ATOMIC: bool = false;
 
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect {
-        let options = Options::resolve(&self.settings, facts);
-        let effect = if options == self.options {
-            NodeEffect::Nothing
-        } else if options.services_see_no_difference(&self.options) {
-            NodeEffect::Foundation
-        } else {
-            NodeEffect::Everything
-        };
-        self.options = options;
-        effect
+        let options = Options::resolve(&self.settings, facts, &self.options.lacking);
+        self.adopt(options)
     }
 
     fn configure(&mut self, settings: Settings, facts: &NodeFacts) -> NodeEffect {
         self.settings = settings;
         self.set_node(facts)
+    }
+
+    fn set_lacking(&mut self, lacking: &BTreeSet<Feature>, facts: &NodeFacts) -> NodeEffect {
+        let schedulers = lacking.iter().map(|Feature::Scheduler(it)| *it);
+        let schedulers: Vec<Scheduler> = schedulers.collect();
+        let options = Options::resolve(&self.settings, facts, &schedulers);
+        self.adopt(options)
     }
 
     fn foundation(&self) -> State<Key, Object> {
@@ -133,6 +147,14 @@ impl Dataplane for Ipvs {
         }
     }
 
+    /// A virtual server without all of its destinations may have none that works.
+    fn whole(key: &Key) -> Option<Key> {
+        match key {
+            Key::Destination { server, .. } => Some(Key::Server(*server)),
+            _ => None,
+        }
+    }
+
     fn objections(&self, plan: &ServicePlan) -> Vec<String> {
         let refused = self.refused(plan).into_iter().map(|ip| {
             format!(
@@ -149,7 +171,12 @@ impl Dataplane for Ipvs {
             )
         });
         let withheld = api_server::objections(plan);
-        refused.chain(withheld).chain(unserved).collect()
+        let balancing = balancing(plan.scheduler.as_deref(), &self.options);
+        refused
+            .chain(withheld)
+            .chain(unserved)
+            .chain(balancing.objection)
+            .collect()
     }
 
     fn udp_frontend(key: &Key) -> Option<UdpDestination> {

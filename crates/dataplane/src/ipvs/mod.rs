@@ -1,6 +1,7 @@
 //! IPVS mode: virtual servers, the sets and static chains around them, and the link that carries
 //! their addresses, as kube-proxy's IPVS proxier has them (contract 3).
 
+mod balancing;
 mod dataplane;
 mod key;
 mod observe;

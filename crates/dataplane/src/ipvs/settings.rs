@@ -57,10 +57,12 @@ pub(super) struct Options {
     /// Where node ports answer.
     pub(super) node_port_addresses: [Vec<IpAddr>; 2],
     pub(super) scheduler: Scheduler,
+    /// Schedulers that the kernel turned out not to have.
+    pub(super) lacking: Vec<Scheduler>,
 }
 
 impl Options {
-    pub(super) fn resolve(settings: &Settings, facts: &NodeFacts) -> Self {
+    pub(super) fn resolve(settings: &Settings, facts: &NodeFacts, lacking: &[Scheduler]) -> Self {
         let local = facts.local_addresses.iter().copied();
         let mut own_addresses: Vec<IpAddr> = local.filter(is_real).collect();
         own_addresses.sort_unstable();
@@ -84,7 +86,13 @@ impl Options {
             node_port_addresses: model::Family::ALL.map(node_ports),
             own_addresses,
             scheduler: settings.scheduler,
+            lacking: lacking.to_vec(),
         }
+    }
+
+    /// True for a scheduler that the kernel has as far as we know.
+    pub(super) fn has(&self, scheduler: Scheduler) -> bool {
+        !self.lacking.contains(&scheduler)
     }
 
     pub(super) fn detector(&self, family: Family) -> Option<&Detector> {

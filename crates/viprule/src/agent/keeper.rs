@@ -248,6 +248,11 @@ where
             self.syncer.release_refused();
             return self.sync(&Cause::Period);
         }
+        match self.syncer.ask_again() {
+            Ok(true) => return self.sync(&Cause::Period),
+            Ok(false) => {}
+            Err(error) => tracing::warn!("what this kernel lacked it may still lack: {error}"),
+        }
         Ok(())
     }
 

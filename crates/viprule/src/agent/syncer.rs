@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use viprule_dataplane::{Dataplane, Fingerprint, NodeEffect, ObjectKey as _, Scope, State};
+use viprule_dataplane::{
+    Dataplane, Feature, Fingerprint, NodeEffect, ObjectKey as _, Scope, State,
+};
 use viprule_service::model::{Event, ServiceId};
 use viprule_service::plan::{NodeFacts, PlanConfig, UdpDestination};
 use viprule_service::tracker::{Conflict, Tracker};
@@ -82,6 +84,8 @@ pub struct Syncer<D: Dataplane, W> {
     conflicts: Vec<Conflict>,
     /// Fragments still to be written.
     pub(super) owed: BTreeSet<FragmentId>,
+    /// What the kernel turned out to lack.
+    lacking: BTreeSet<Feature>,
     /// Nothing is desired any more.
     removing: bool,
     pub(super) listener: Listener<D::Key>,
@@ -174,6 +178,7 @@ where
             departed: BTreeSet::new(),
             conflicts: Vec::new(),
             owed: BTreeSet::new(),
+            lacking: BTreeSet::new(),
             removing: false,
             listener: Listener(None),
         }
@@ -255,6 +260,44 @@ where
         self.owed
             .extend(released.into_keys().map(FragmentId::Service));
         self.stuck.clear();
+    }
+
+    /// Asks the kernel again for what it lacked. What it has by now is used by the next sync: the
+    /// answer is true then.
+    pub fn ask_again(&mut self) -> Result<bool, WriteError> {
+        let mut found = false;
+        for feature in self.lacking.clone() {
+            if self.writer.has(&feature)? {
+                tracing::info!("this kernel has {feature} now");
+                self.lacking.remove(&feature);
+                found = true;
+            }
+        }
+        if found {
+            self.take_lacking();
+        }
+        Ok(found)
+    }
+
+    /// The kernel refused something: learns what it lacks. Returns true where that is news, and
+    /// something else is to be written because of it.
+    pub(super) fn learn_lacking(&mut self) -> bool {
+        let known = self.lacking.len();
+        for feature in self.writer.take_lacking() {
+            if self.lacking.insert(feature) {
+                tracing::warn!(
+                    "this kernel has no {feature}, or can't load it: Services do without"
+                );
+            }
+        }
+        self.lacking.len() > known && self.take_lacking() > NodeEffect::Nothing
+    }
+
+    fn take_lacking(&mut self) -> NodeEffect {
+        let facts = self.tracker.facts();
+        let effect = self.dataplane.set_lacking(&self.lacking, facts);
+        self.owe_for(effect);
+        effect
     }
 
     /// Removes everything that is ours. Nothing is written ever after.
@@ -376,7 +419,7 @@ where
         let owed = owed.filter(|id| !self.is_withheld(id)).cloned();
         let orphans = self.books.orphans().keys().rev();
         let removable = orphans.filter(|key| {
-            let keeps = self.is_spared(key) || self.stays(key);
+            let keeps = self.is_spared(key) || self.stays(key) || self.is_of_refused(key);
             key.is_removable() && !self.stuck.contains_key(key) && !keeps
         });
         owed.map(Piece::Fragment)
@@ -405,6 +448,23 @@ where
             && knows_less(&self.tracker, service, &self.render(id).0, |key| {
                 self.leftovers.contains(key)
             })
+    }
+
+    /// True for a part of what a Service has that the kernel refuses: what it had before stays, also
+    /// what an earlier process wrote.
+    fn is_of_refused(&self, key: &D::Key) -> bool {
+        if self.quarantined.is_empty() {
+            return false;
+        }
+        let Some(whole) = D::whole(key).filter(|_| !self.removing) else {
+            return false;
+        };
+        let mut refused = self.quarantined.keys().cloned().map(FragmentId::Service);
+        refused.any(|id| {
+            self.books
+                .own(&id)
+                .is_some_and(|it| it.get(&whole).is_some())
+        })
     }
 
     fn refusal_lines(&self) -> Vec<String> {

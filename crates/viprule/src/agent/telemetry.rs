@@ -226,7 +226,7 @@ impl Telemetry {
             tracing::info!(%service, "all of it is programmed again");
         }
         for objection in objections {
-            tracing::error!(%service, "not programmed: {objection}");
+            tracing::error!(%service, "not programmed as it asks: {objection}");
             self.events.publish(
                 Regarding::Service(service.clone()),
                 Severity::Warning,

@@ -90,6 +90,9 @@ where
                 if partly {
                     self.look(&Scope::Everything)?;
                 }
+                if self.learn_lacking() {
+                    return Ok(Report::default());
+                }
                 if self.set_aside(pieces, &refusals)? {
                     // The rest is still owed.
                     return Ok(Report::default());

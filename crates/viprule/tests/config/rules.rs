@@ -9,7 +9,7 @@ use viprule_service::model::Family;
 use crate::support::{HEAD, OWN_HEAD, Place, of_file, of_flags};
 
 /// Fields and what has to be said about them.
-const WRONG: [(&str, &str); 44] = [
+const WRONG: [(&str, &str); 45] = [
     (
         "mode: ebpf",
         "mode: must be iptables, ipvs, nftables or empty",
@@ -20,7 +20,11 @@ const WRONG: [(&str, &str); 44] = [
     ),
     (
         "mode: ipvs\nipvs: {scheduler: 'round robin'}",
-        "ipvs.scheduler: \"round robin\" is not a scheduler's name",
+        "ipvs.scheduler: \"round robin\" is no scheduler that Linux has: rr, wrr, lc, wlc,",
+    ),
+    (
+        "mode: ipvs\nipvs: {scheduler: wlcc}",
+        "ipvs.scheduler: \"wlcc\" is no scheduler that Linux has: rr, wrr, lc, wlc,",
     ),
     (
         "---\napiVersion: config.viprule.dev/v1alpha1\nkind: VipruleConfiguration\n\
@@ -258,7 +262,7 @@ fn flags_that_kube_proxy_checks_late_are_told_by_their_names() {
         ),
         (
             "--proxy-mode=ipvs --ipvs-scheduler=r%r",
-            "--ipvs-scheduler: \"r%r\" is not",
+            "--ipvs-scheduler: \"r%r\" is no",
         ),
         (
             "--ipvs-drain-timeout=-1s",

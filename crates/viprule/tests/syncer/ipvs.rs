@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use ipvs_netlink::Scheduler;
 use proptest::prelude::*;
 use viprule::agent::{Syncer, desired};
-use viprule_dataplane::Scope;
 use viprule_dataplane::ipvs::{Ipvs, Key, Object, Part, Settings};
-use viprule_service::model::Event;
+use viprule_dataplane::{Feature, Scope};
+use viprule_service::model::{Balancing, Event, SchedulerName, Service};
 use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
+use viprule_testkit::objects::{READY, endpoint, id, ip, service, slice};
 use viprule_testkit::strategy::{NODE, Path, ipvs_settings, path};
 
 use crate::memory::Memory;
@@ -101,4 +103,130 @@ proptest! {
     ) {
         check(&path, &settings, &parts)?;
     }
+}
+
+const LACKING: &str = "twos";
+
+/// A Service whose annotation asks for a scheduler, with these endpoints.
+fn asking(scheduler: &str, endpoints: &[&str]) -> [Event; 2] {
+    let service = Service {
+        balancing: Some(Box::new(Balancing {
+            scheduler: SchedulerName::new(scheduler),
+            ..Balancing::default()
+        })),
+        ..service("web", &[ip("10.1.0.1")])
+    };
+    let endpoints = endpoints.iter();
+    let endpoints = endpoints.map(|address| endpoint(ip(address), Some(NODE), READY));
+    let family = viprule_service::model::Family::Ipv4;
+    let slice = slice(&service.id, family, endpoints.collect());
+    [Event::ServiceApplied(service), Event::SliceApplied(slice)]
+}
+
+fn tell(syncer: &mut IpvsSyncer, events: [Event; 2]) {
+    for event in events {
+        syncer.apply(event);
+    }
+}
+
+/// Schedulers and destinations' addresses.
+fn served(syncer: &mut IpvsSyncer) -> (Vec<String>, Vec<String>) {
+    let objects = &syncer.writer().objects;
+    let schedulers = objects.values().filter_map(|object| match object {
+        Object::Server(server) => Some(server.scheduler.to_string()),
+        _ => None,
+    });
+    let destinations = objects.keys().filter_map(|key| match key {
+        Key::Destination { destination, .. } => Some(destination.address.to_string()),
+        _ => None,
+    });
+    (schedulers.collect(), destinations.collect())
+}
+
+/// A kernel without that scheduler.
+fn kernel() -> Memory<Key, Object> {
+    let mut kernel = Memory::<Key, Object>::default();
+    kernel.lacks = [Feature::Scheduler(LACKING.parse().unwrap())].into();
+    kernel.needs = |object| match object {
+        Object::Server(server) => Some(Feature::Scheduler(server.scheduler)),
+        _ => None,
+    };
+    kernel
+}
+
+#[test]
+fn a_scheduler_that_the_kernel_lacks_is_replaced_until_it_has_it() {
+    let settings = Settings::default();
+    let mut syncer = node(&settings, kernel());
+    tell(&mut syncer, asking("rr", &["10.2.0.5"]));
+    syncer.reconcile(Scope::Everything).unwrap();
+    tell(&mut syncer, asking(LACKING, &["10.2.0.6"]));
+    syncer.sync().unwrap();
+    let rr = |address: &str| (vec!["rr".to_owned()], vec![address.to_owned()]);
+    assert_eq!(served(&mut syncer), rr("10.2.0.6"), "endpoints follow");
+    assert!(syncer.quarantined().is_empty());
+    let told = syncer.ledger().take_objections();
+    assert!(
+        told[&id("web")][0].contains("no scheduler twos"),
+        "{told:?}"
+    );
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert!(!syncer.ask_again().unwrap());
+    assert!(syncer.sync().unwrap().is_empty());
+    assert!(syncer.ledger().take_objections().is_empty(), "told once");
+
+    // A restart.
+    let mut syncer = node(&settings, std::mem::take(syncer.writer()));
+    tell(&mut syncer, asking(LACKING, &["10.2.0.6"]));
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert_eq!(served(&mut syncer), rr("10.2.0.6"));
+
+    syncer.writer().lacks.clear();
+    assert!(syncer.ask_again().unwrap());
+    syncer.sync().unwrap();
+    assert_eq!(served(&mut syncer).0, [LACKING]);
+    assert_eq!(
+        syncer.ledger().take_objections(),
+        [(id("web"), vec![])].into()
+    );
+}
+
+#[test]
+fn without_the_configured_scheduler_there_is_round_robin() {
+    let settings = Settings {
+        scheduler: LACKING.parse().unwrap(),
+        ..Settings::default()
+    };
+    let mut syncer = node(&settings, kernel());
+    tell(&mut syncer, asking("wlcc", &["10.2.0.5"]));
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert_eq!(served(&mut syncer).0, [Scheduler::RR.to_string()]);
+}
+
+#[test]
+fn what_the_kernel_refuses_keeps_the_destinations_that_an_earlier_process_wrote() {
+    let settings = Settings::default();
+    let mut syncer = node(&settings, Memory::default());
+    tell(&mut syncer, asking("rr", &["10.2.0.5", "10.2.0.6"]));
+    syncer.reconcile(Scope::Everything).unwrap();
+    let server = syncer.writer().objects.keys().find_map(|key| match key {
+        Key::Server(_) => Some(*key),
+        _ => None,
+    });
+
+    let mut syncer = node(&settings, std::mem::take(syncer.writer()));
+    syncer.writer().refused = server;
+    tell(&mut syncer, asking("lc", &["10.2.0.6", "10.2.0.7"]));
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert_eq!(syncer.quarantined().len(), 1);
+    let (_, destinations) = served(&mut syncer);
+    assert!(
+        destinations.contains(&"10.2.0.5".to_owned()),
+        "{destinations:?}"
+    );
+    // What is taken in the end leaves nothing behind.
+    syncer.writer().refused = None;
+    syncer.release_refused();
+    syncer.sync().unwrap();
+    assert_eq!(served(&mut syncer).1, ["10.2.0.6", "10.2.0.7"]);
 }

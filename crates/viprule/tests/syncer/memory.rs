@@ -1,9 +1,9 @@
 //! A kernel that does objects one by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use viprule_dataplane::{Content, Diff, ObjectKey, Scope, State};
+use viprule_dataplane::{Content, Diff, Feature, ObjectKey, Scope, State};
 use viprule_writer::{ApplyError, ForeignChanges, Refusal, Tag, WriteError, Writer, Written};
 
 /// Objects. What is refused keeps no other write from being done; then nothing is removed.
@@ -17,6 +17,10 @@ pub(crate) struct Memory<K, O> {
     /// The answer to the next commit gets lost; true where it is done all the same.
     pub(crate) lost: Option<bool>,
     pub(crate) refused: Option<K>,
+    /// What this kernel does not have, and what of it an object needs.
+    pub(crate) lacks: BTreeSet<Feature>,
+    pub(crate) needs: fn(&O) -> Option<Feature>,
+    learnt: BTreeSet<Feature>,
 }
 
 impl<K, O> Default for Memory<K, O> {
@@ -28,6 +32,9 @@ impl<K, O> Default for Memory<K, O> {
             commits: Vec::new(),
             lost: None,
             refused: None,
+            lacks: BTreeSet::new(),
+            needs: |_| None,
+            learnt: BTreeSet::new(),
         }
     }
 }
@@ -80,6 +87,12 @@ where
                 refusals.push(Refusal { tag, reason });
                 continue;
             }
+            if let Some(feature) = (self.needs)(&object).filter(|it| self.lacks.contains(it)) {
+                self.learnt.insert(feature);
+                let (tag, reason) = (Some(tag), "ENOENT".to_owned());
+                refusals.push(Refusal { tag, reason });
+                continue;
+            }
             let old = self.objects.insert(key.clone(), object.clone());
             assert_eq!(old.is_some(), replaces, "{key}: {old:?}");
             assert_ne!(old, Some(object), "{key} had it");
@@ -101,6 +114,14 @@ where
             let partly = true;
             Err(ApplyError::Refused { refusals, partly })
         }
+    }
+
+    fn take_lacking(&mut self) -> BTreeSet<Feature> {
+        std::mem::take(&mut self.learnt)
+    }
+
+    fn has(&mut self, feature: &Feature) -> Result<bool, WriteError> {
+        Ok(!self.lacks.contains(feature))
     }
 
     fn foreign_changes(&mut self) -> Result<ForeignChanges<K::Part>, WriteError> {

@@ -57,7 +57,7 @@ use netlink_batch::Socket;
 use nfnetlink::Family;
 use viprule_dataplane::ipvs::{Key, Object, Part};
 use viprule_dataplane::ownership::Layout;
-use viprule_dataplane::{Diff, Scope, State};
+use viprule_dataplane::{Diff, Feature, Scope, State};
 
 use crate::backend::{Backend, HostWriter};
 use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
@@ -167,6 +167,15 @@ impl Writer for IpvsWriter {
             // Nobody tells of changes to legacy tables, and this mode has no canary in them.
             HostWriter::Legacy(_) => Scope::Everything,
         }
+    }
+
+    fn take_lacking(&mut self) -> BTreeSet<Feature> {
+        let schedulers = std::mem::take(&mut self.servers.lacking).into_iter();
+        schedulers.map(Feature::Scheduler).collect()
+    }
+
+    fn has(&mut self, Feature::Scheduler(scheduler): &Feature) -> Result<bool, WriteError> {
+        probe::has_scheduler(self.servers.ipvs(), scheduler)
     }
 
     fn tend(&mut self) -> Result<Option<Duration>, WriteError> {

@@ -13,6 +13,7 @@ use crate::WriteError;
 use crate::backend::Backend;
 use crate::backend::compat::{self, Compat};
 
+const OPERATION: &str = "looking for what IPVS mode needs";
 /// Matches that rules of IPVS mode are made of, with their revisions.
 const MATCHES: [(&str, u32); 1] = [("set", 4)];
 
@@ -21,14 +22,10 @@ const MATCHES: [(&str, u32); 1] = [("set", 4)];
 ///
 /// The error says what is missing (contract 3.1).
 pub fn probe(backend: Backend, scheduler: &Scheduler) -> Result<(), WriteError> {
-    let operation = || "looking for what IPVS mode needs".to_owned();
     let mut ipvs = open()?;
-    let has_scheduler = ipvs
-        .has_scheduler(scheduler)
-        .map_err(|error| WriteError::of(&operation(), &error, PART))?;
-    if !has_scheduler {
+    if !has_scheduler(&mut ipvs, scheduler)? {
         return Err(WriteError::Missing {
-            operation: operation(),
+            operation: OPERATION.to_owned(),
             part: format!("the IPVS scheduler {scheduler} (modprobe ip_vs_{scheduler})"),
         });
     }
@@ -44,8 +41,17 @@ pub fn probe(backend: Backend, scheduler: &Scheduler) -> Result<(), WriteError> 
     Ok(())
 }
 
+/// True where the kernel has this scheduler or can load its module. It is not asked for one that is
+/// none of Linux': it would load any module of such a name.
+pub(super) fn has_scheduler(ipvs: &mut Ipvs, scheduler: &Scheduler) -> Result<bool, WriteError> {
+    if !scheduler.is_linux() {
+        return Ok(false);
+    }
+    ipvs.has_scheduler(scheduler)
+        .map_err(|error| WriteError::of(OPERATION, &error, PART))
+}
+
 fn has_match(socket: &mut Socket, name: &str, revision: u32) -> Result<(), WriteError> {
-    let operation = "looking for what IPVS mode needs";
     let part = match compat::ask(socket, Family::Ipv4, name, revision) {
         Ok(Compat::Match) => return Ok(()),
         Ok(Compat::NoMatch) => {
@@ -53,10 +59,10 @@ fn has_match(socket: &mut Socket, name: &str, revision: u32) -> Result<(), Write
             format!("rules with -m {name} (CONFIG_NETFILTER_XT_{option}; modprobe xt_{name})")
         }
         Ok(Compat::Nothing) => "iptables rules in nf_tables (CONFIG_NFT_COMPAT)".to_owned(),
-        Err(error) => return Err(WriteError::netlink(operation, &error)),
+        Err(error) => return Err(WriteError::netlink(OPERATION, &error)),
     };
     Err(WriteError::Missing {
-        operation: operation.to_owned(),
+        operation: OPERATION.to_owned(),
         part,
     })
 }

@@ -1,7 +1,8 @@
 //! What belongs to others, and what the kernel refuses.
 
+use viprule_dataplane::Feature;
 use viprule_testkit::Namespace;
-use viprule_writer::ApplyError;
+use viprule_writer::{ApplyError, Writer as _};
 
 use crate::common::{Node, Service, desired, lines, require_ipvs, text};
 
@@ -79,7 +80,7 @@ fn a_service_that_is_refused_keeps_what_it_had_and_others_wait() {
         let objects = service.objects();
         held.clone().filter(|key| objects.get(key).is_some())
     };
-    let mut changed = first.clone().scheduled_by("nonsense");
+    let mut changed = first.clone().scheduled_by(LACKING);
     changed.endpoints.clear();
     let (old, new) = (of(&first), changed.objects());
     let nothing = of(&second).filter(|_| false);
@@ -93,10 +94,7 @@ fn a_service_that_is_refused_keeps_what_it_had_and_others_wait() {
         panic!("{error}");
     };
     assert_eq!(refusals[0].tag, Some(viprule_writer::Tag(0)));
-    assert!(
-        refusals[0].reason.contains("ip_vs_nonsense"),
-        "{refusals:?}"
-    );
+    assert!(refusals[0].reason.contains("ip_vs_twos"), "{refusals:?}");
     let after: Vec<String> = node.ipvsadm();
     let of_first = |lines: &[String]| -> Vec<String> {
         let all = lines.iter().filter(|it| it.contains("10.1.0.20"));
@@ -160,4 +158,32 @@ fn a_scheduler_that_is_missing_is_named() {
     let error = ask("nonsense").unwrap_err().to_string();
     assert!(error.contains("ip_vs_nonsense"), "{error}");
     assert_eq!(lines(&namespace, "ipvsadm -Sn"), [""; 0], "nothing is made");
+}
+
+/// One of Linux' schedulers that this kernel lacks: `twos` is the youngest.
+const LACKING: &str = "twos";
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn a_scheduler_that_the_kernel_lacks_is_told_and_one_that_linux_lacks_is_not_asked_for() {
+    require_ipvs();
+    let namespace = Namespace::new("lacking").unwrap();
+    let mut node = Node::start(&namespace);
+    let service = || Service::tcp("10.1.0.20:80", &["10.244.0.5:8080"]);
+    node.reconcile(&desired(&[service()]));
+    let before = node.ipvsadm();
+    let lacking = Feature::Scheduler(LACKING.parse().unwrap());
+    assert!(!node.run(|writer| writer.has(&lacking)).unwrap());
+    let wanted = desired(&[service().scheduled_by(LACKING)]);
+    node.try_sync(&wanted).unwrap_err();
+    assert_eq!(node.writer.take_lacking(), [lacking].into());
+    assert_eq!(node.writer.take_lacking(), [].into());
+    // The module of that name is IPVS' FTP helper, no scheduler.
+    let wanted = desired(&[service().scheduled_by("ftp")]);
+    let error = node.try_sync(&wanted).unwrap_err().to_string();
+    assert!(error.contains("none that Linux has"), "{error}");
+    assert_eq!(node.writer.take_lacking(), [].into());
+    let modules = std::fs::read_to_string("/proc/modules").unwrap();
+    assert!(!modules.contains("ip_vs_ftp"), "{modules}");
+    assert_eq!(node.ipvsadm(), before, "what was there stays");
 }

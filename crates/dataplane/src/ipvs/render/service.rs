@@ -10,12 +10,13 @@ use nfnetlink::Family;
 use nfnetlink::ipset::{Entry, IpPort};
 use nfnetlink::xtables::{Ipvs, Match, NotOr, Target};
 use viprule_service::model;
-use viprule_service::plan::{EndpointPlan, PortPlan, SchedulerWish, ServicePlan};
+use viprule_service::plan::{EndpointPlan, PortPlan, ServicePlan};
 
 use super::netfilter;
 use crate::family::in_netfilter;
 use crate::iptables::render::{Draft, keyed};
 use crate::iptables::{Kind, Table};
+use crate::ipvs::balancing::{Balancing, balancing};
 use crate::ipvs::settings::Options;
 use crate::ipvs::{Key, Object};
 use crate::ownership::{Chain, Set, SetName};
@@ -23,7 +24,9 @@ use crate::state::State;
 
 /// Everything that a Service needs besides the foundation and the links.
 pub(in crate::ipvs) fn service(plan: &ServicePlan, options: &Options) -> State<Key, Object> {
-    let balancing = balancing(plan.scheduler.as_deref(), options.scheduler);
+    let Balancing {
+        scheduler, flags, ..
+    } = balancing(plan.scheduler.as_deref(), options);
     let mut objects = Vec::new();
     for port in &plan.ports {
         let family = in_netfilter(port.family);
@@ -33,50 +36,13 @@ pub(in crate::ipvs) fn service(plan: &ServicePlan, options: &Options) -> State<K
                 port,
                 family,
                 options,
-                balancing,
+                balancing: (scheduler, flags),
                 objects: &mut objects,
             };
             renderer.render();
         }
     }
     objects.into_iter().collect()
-}
-
-/// The scheduler and its flags: the Service's own, or what kube-proxy does.
-fn balancing(wish: Option<&SchedulerWish>, default: Scheduler) -> (Scheduler, ServerFlags) {
-    let named = wish
-        .and_then(|wish| wish.name.as_ref())
-        .and_then(|name| name.as_str().parse().ok());
-    let weighted = wish.is_some_and(|wish| wish.weighted);
-    let scheduler = match named {
-        Some(scheduler) => scheduler,
-        None if weighted && default == Scheduler::RR => Scheduler::WRR,
-        None if weighted && default == Scheduler::LC => Scheduler::WLC,
-        None => default,
-    };
-    let flags = match wish.and_then(|wish| wish.flags) {
-        Some(model::SchedulerFlags(set)) => [
-            ServerFlags::SCHED_1,
-            ServerFlags::SCHED_2,
-            ServerFlags::SCHED_3,
-        ]
-        .into_iter()
-        .zip(set)
-        .filter_map(|(flag, is_set)| is_set.then_some(flag))
-        .collect(),
-        // As kube-proxy has it.
-        None if named.is_none() => match scheduler {
-            Scheduler::MH => ServerFlags::HASH_PORT,
-            _ => ServerFlags::empty(),
-        },
-        // Without the fallback clients of a destination that drains are refused.
-        None => match scheduler {
-            Scheduler::MH => ServerFlags::FALLBACK | ServerFlags::HASH_PORT,
-            Scheduler::SH => ServerFlags::FALLBACK,
-            _ => ServerFlags::empty(),
-        },
-    };
-    (scheduler, flags)
 }
 
 struct PortRenderer<'a> {

@@ -74,10 +74,19 @@ pub(super) fn ipvs(
     }
     let scheduler = match ipvs.scheduler.as_str() {
         "" => Scheduler::RR,
-        name => name.parse().unwrap_or_else(|error| {
-            check.wrong("ipvs.scheduler", format!("{error}"));
-            Scheduler::RR
-        }),
+        name => match name.parse::<Scheduler>() {
+            Ok(scheduler) if scheduler.is_linux() => scheduler,
+            _ => {
+                check.wrong(
+                    "ipvs.scheduler",
+                    format!(
+                        "{name:?} is no scheduler that Linux has: {}",
+                        Scheduler::linux_names()
+                    ),
+                );
+                Scheduler::RR
+            }
+        },
     };
     Ipvs {
         scheduler,

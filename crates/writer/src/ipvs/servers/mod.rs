@@ -2,11 +2,14 @@
 
 mod release;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use ipvs_netlink::proc;
 use ipvs_netlink::{
-    Destination, DestinationId, Error, Invalid, Ipvs, Protocol, Reason, Requests, Server, ServerId,
+    Destination, DestinationId, Error, Invalid, Ipvs, Protocol, Reason, Requests, Scheduler,
+    Server, ServerId,
 };
 use netlink_batch::Refusal;
 use viprule_dataplane::ipvs::Part;
@@ -31,6 +34,8 @@ type OneDestination = Tagged<(ServerId, DestinationId, Destination)>;
 pub(in crate::ipvs) struct Servers {
     ipvs: Ipvs,
     pub(in crate::ipvs) drain: Drain,
+    /// Schedulers that the kernel refused for want of them, until somebody asks.
+    pub(in crate::ipvs) lacking: BTreeSet<Scheduler>,
 }
 
 /// Why a change was not made.
@@ -51,7 +56,11 @@ impl fmt::Display for Why<'_> {
 
 impl Servers {
     pub(in crate::ipvs) const fn new(ipvs: Ipvs, drain: Drain) -> Self {
-        Self { ipvs, drain }
+        Self {
+            ipvs,
+            drain,
+            lacking: BTreeSet::new(),
+        }
     }
 
     pub(in crate::ipvs) fn ipvs(&mut self) -> &mut Ipvs {
@@ -64,7 +73,20 @@ impl Servers {
         servers: &[OneServer],
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
-        let again = self.try_to_write(servers, outcome)?;
+        let mut known = Cow::Borrowed(servers);
+        if !servers.iter().all(is_known) {
+            for it in servers.iter().filter(|it| !is_known(it)) {
+                let (id, Server { scheduler, .. }) = &it.what;
+                outcome.refuse(it.tag, || {
+                    format!(
+                        "virtual server {id}: scheduler {scheduler} or its persistence engine is \
+                         none that Linux has"
+                    )
+                });
+            }
+            known.to_mut().retain(is_known);
+        }
+        let again = self.try_to_write(&known, outcome)?;
         if !self.try_to_write(&again, outcome)?.is_empty() {
             outcome.note_stale();
         }
@@ -77,7 +99,7 @@ impl Servers {
         servers: &[OneServer],
         outcome: &mut Outcome,
     ) -> Result<Vec<OneServer>, ApplyError<Part>> {
-        let mut again = Vec::new();
+        let (mut again, mut lacking) = (Vec::new(), BTreeSet::new());
         let sent = self.send(
             servers,
             |requests, it| match (it.old, &it.what) {
@@ -90,9 +112,15 @@ impl Servers {
                 }
                 // Its destinations are gone too.
                 (true, Why::Kernel(Reason::NoServer, _)) => outcome.note_stale(),
-                (_, why) => outcome.refuse(it.tag, || refused(&it.what.0, &it.what.1, &why)),
+                (_, why) => {
+                    if let Why::Kernel(Reason::NoModule, _) = why {
+                        lacking.insert(it.what.1.scheduler);
+                    }
+                    outcome.refuse(it.tag, || refused(&it.what.0, &it.what.1, &why));
+                }
             },
         );
+        self.lacking.append(&mut lacking);
         outcome.sent("writing virtual servers", PART, sent)?;
         Ok(again)
     }
@@ -230,6 +258,13 @@ pub(in crate::ipvs) const fn drains(server: &ServerId) -> bool {
             ..
         }
     )
+}
+
+/// True where Linux has what the virtual server names. For other names the kernel would load
+/// whatever module has such a one.
+fn is_known(it: &OneServer) -> bool {
+    let (_, server) = &it.what;
+    server.scheduler.is_linux() && server.engine.is_none_or(|it| it.is_linux())
 }
 
 fn refused(id: &ServerId, server: &Server, why: &Why<'_>) -> String {
