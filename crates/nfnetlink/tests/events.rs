@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use common::{accept, in_netns, nat, open, prepare, run};
 use netlink_batch::{Error, Socket};
 use nfnetlink::Family::Ipv4;
-use nfnetlink::nftables::{Change, Event, GROUP, Object, Position, Transaction};
+use nfnetlink::nftables::{
+    Change, CommitError, Event, GROUP, Object, Position, Transaction, generation, wait_for_commit,
+};
 
 /// What was told until `commits` generations were: object, and port of the writer.
 fn listen(listener: &mut Socket, commits: usize) -> Vec<(String, u32)> {
@@ -91,6 +93,54 @@ fn own_commits_carry_the_port_of_the_writer() {
             told.iter().any(|(text, _)| text == "+rule nat A"),
             "{told:?}"
         );
+    });
+}
+
+#[test]
+fn what_a_listener_ignores_does_not_reach_it() {
+    in_netns(|writer| {
+        let mut listener = open();
+        listener.ignore(writer.port()).unwrap();
+        listener.join(GROUP).unwrap();
+        let mut other = open();
+        prepare(writer);
+        for socket in [&mut *writer, &mut other] {
+            let mut transaction = Transaction::<()>::new();
+            transaction.new_rule(nat(Ipv4, "A"), Position::End, false, accept);
+            transaction.commit(socket).unwrap();
+        }
+        // All that was told to anybody is there then.
+        wait_for_commit(writer).unwrap();
+        let mut told = Vec::new();
+        while listener
+            .receive(Some(Duration::ZERO), |message| told.push(message.port))
+            .unwrap()
+            > 0
+        {}
+        assert_eq!(told, [other.port(); 2], "a rule and the generation");
+    });
+}
+
+/// What a transaction would have had to be read again for can be found out from notifications.
+#[test]
+fn a_transaction_that_came_too_late_can_be_sent_again() {
+    in_netns(|writer| {
+        prepare(writer);
+        let mut transaction = Transaction::<()>::new();
+        transaction.begin(Some(generation(writer).unwrap()));
+        transaction.new_rule(nat(Ipv4, "A"), Position::End, true, accept);
+        let length = transaction.len();
+        run("nft", &["add", "table", "inet", "other"]);
+        let error = transaction.commit(writer).unwrap_err();
+        assert!(matches!(error, CommitError::GenerationMoved), "{error}");
+        assert_eq!(transaction.len(), length);
+        let now = generation(writer).unwrap();
+        transaction.pin(now);
+        let mut sent = false;
+        let committed = transaction.commit_then(writer, || sent = true).unwrap();
+        assert_eq!(committed.echoes.len(), 1);
+        assert_eq!(committed.generation, Some(now + 1));
+        assert!(sent && transaction.is_empty());
     });
 }
 

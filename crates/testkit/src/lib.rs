@@ -18,6 +18,7 @@ pub mod mode;
 pub mod netns;
 pub mod objects;
 pub mod programmed;
+pub mod rival;
 pub mod sctp;
 pub mod semantics;
 pub mod server;

@@ -65,6 +65,17 @@ impl Socket {
         batch: &Batch<T>,
         reply: impl FnMut(Option<&T>, Message<'_>),
     ) -> Result<Answers<T>, Error> {
+        self.send_then(batch, || (), reply)
+    }
+
+    /// The same, and calls `sent` as soon as the kernel is done with the batch, before its answers
+    /// are read. It is not called where nothing was sent.
+    pub fn send_then<T: Clone>(
+        &mut self,
+        batch: &Batch<T>,
+        sent: impl FnOnce(),
+        reply: impl FnMut(Option<&T>, Message<'_>),
+    ) -> Result<Answers<T>, Error> {
         let mut answers = Answers {
             refusals: Vec::new(),
             acknowledged: 0,
@@ -77,6 +88,7 @@ impl Socket {
         if !batch.is_empty() {
             self.drain();
             self.transmit(batch.as_bytes())?;
+            sent();
             self.collect(batch, &mut answers, reply);
         }
         Ok(answers)

@@ -2,6 +2,7 @@
 
 mod answers;
 mod buffers;
+mod filter;
 mod request;
 
 use std::os::fd::{AsFd, BorrowedFd};

@@ -76,7 +76,7 @@ impl<T> fmt::Display for Refusal<T> {
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError<T> {
     /// Somebody else committed since the generation that the transaction is pinned to (ERESTART).
-    /// Nothing was changed. Read the state again and compare.
+    /// Nothing was changed. Find out what it was, or read the state again and compare.
     #[error("somebody else changed nf_tables meanwhile; read the state again")]
     GenerationMoved,
     /// The kernel refused changes, and therefore all of them. Nothing was changed.
@@ -122,18 +122,35 @@ impl<T> fmt::Display for First<'_, T> {
 impl<T: Clone> Transaction<T> {
     /// Sends the transaction, once, and reads what came of it.
     ///
-    /// Whatever the outcome, the transaction is empty afterwards, with its memory kept: nothing
-    /// can be sent a second time by mistake. `socket` is a [`netlink_batch::socket::NETFILTER`]
-    /// socket that has joined no group. An empty transaction is not sent.
+    /// The transaction is empty afterwards, with its memory kept: nothing can be sent a second time
+    /// by mistake. Only after [`CommitError::GenerationMoved`] it holds what it held, as nothing of
+    /// it was looked at: [`Transaction::pin`] it anew and commit again. `socket` is a
+    /// [`netlink_batch::socket::NETFILTER`] socket that has joined no group. An empty transaction
+    /// is not sent.
     pub fn commit(&mut self, socket: &mut Socket) -> Result<Committed<'_, T>, CommitError<T>> {
+        self.commit_then(socket, || ())
+    }
+
+    /// The same, and calls `sent` as soon as the kernel is done with the transaction, before its
+    /// answers are read. It is not called where nothing was sent.
+    pub fn commit_then(
+        &mut self,
+        socket: &mut Socket,
+        sent: impl FnOnce(),
+    ) -> Result<Committed<'_, T>, CommitError<T>> {
         self.echoes.clear();
+        let before = self.mark();
         let result = if self.is_empty() {
             Ok(self.pinned)
         } else {
-            self.exchange(socket)
+            self.exchange(socket, sent)
         };
-        let asked = std::mem::take(&mut self.asked) as usize;
-        self.reset();
+        let asked = self.asked as usize;
+        if matches!(result, Err(CommitError::GenerationMoved)) {
+            self.rollback(before);
+        } else {
+            self.reset();
+        }
         result.map(|generation| Committed {
             echoes: &self.echoes,
             echoes_lost: self.echoes.len() < asked,
@@ -141,7 +158,11 @@ impl<T: Clone> Transaction<T> {
         })
     }
 
-    fn exchange(&mut self, socket: &mut Socket) -> Result<Option<u32>, CommitError<T>> {
+    fn exchange(
+        &mut self,
+        socket: &mut Socket,
+        sent: impl FnOnce(),
+    ) -> Result<Option<u32>, CommitError<T>> {
         self.close();
         let Self {
             batch,
@@ -151,7 +172,7 @@ impl<T: Clone> Transaction<T> {
         } = self;
         let mut made = None;
         let answers = socket
-            .send(batch, |tag, message| match message.kind {
+            .send_then(batch, sent, |tag, message| match message.kind {
                 op::NEW_GEN => made = Generation::read(&message).ok().map(|made| made.id),
                 _ => {
                     if let Some(handle) = handle(&message) {
@@ -273,6 +294,16 @@ impl<T: Clone> Transaction<T> {
             .send(&small.batch, |_, _| ())
             .is_ok_and(|answers| answers.refusals.is_empty() && !answers.lost)
     }
+}
+
+/// Waits until a commit in progress is done, whoever makes it: all that it has to tell to listeners
+/// has been told then. It changes nothing.
+pub fn wait_for_commit(socket: &mut Socket) -> Result<(), Error> {
+    // Without any change it makes no generation, and has its turn after all before it.
+    let mut nothing = Transaction::<()>::new();
+    nothing.begin(None);
+    nothing.close();
+    socket.send(&nothing.batch, |_, _| ()).map(drop)
 }
 
 /// True where the errno may come from the validation of the whole table. It names no attribute.

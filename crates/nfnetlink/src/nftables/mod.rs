@@ -20,7 +20,7 @@ mod uapi;
 
 pub use batch::{Mark, Transaction};
 pub use chain::{BaseChain, Chain, ChainId, Hook, chain_exists, chains};
-pub use commit::{CommitError, Committed, Echo, Refusal};
+pub use commit::{CommitError, Committed, Echo, Refusal, wait_for_commit};
 pub use event::{Change, Event, GROUP, Object};
 pub use generation::{Generation, generation};
 pub use hint::hint;

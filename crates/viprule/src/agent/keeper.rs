@@ -1,5 +1,6 @@
 //! The sync loop: when to write and when to look.
 
+mod foreign;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -12,7 +13,7 @@ use tokio::time::{self, Instant};
 use viprule_dataplane::{Fingerprint, Scope};
 use viprule_service::model::{Refused, ServiceId};
 use viprule_service::tracker::Conflict;
-use viprule_writer::{PartOf, WriteError, Writer as _};
+use viprule_writer::{WriteError, Writer as _};
 
 use super::glimpse::Glimpse;
 use super::mode::{Mode, ObjectOf, SyncerOf};
@@ -22,6 +23,7 @@ use super::surroundings::Surroundings;
 use super::telemetry::{Cause, Pending, Telemetry, shares};
 use super::{Report, SyncError};
 use crate::config::Resolved;
+pub(super) use foreign::Foreign;
 pub(super) use timing::Timing;
 use timing::{Notifications, after, timer, wait_for};
 
@@ -47,6 +49,7 @@ pub(super) struct Keeper<M: Mode> {
     /// News was taken that no sync has seen.
     pub(super) owes: bool,
     pub(super) pending: Pending,
+    pub(super) foreign: Foreign,
     /// Where the API server was when the way there was cleared.
     pub(super) way: Vec<SocketAddr>,
 }
@@ -66,9 +69,13 @@ where
         }
         self.check_fit()?;
         let notifications = Notifications::of(self.syncer.writer().notifications())?;
+        self.foreign.is_told = !notifications.is_empty();
         let mut timer = timer(self.resolved.sync.period);
         self.look(&Cause::Start)?;
         loop {
+            if self.foreign.unheard && self.timing.retry_at.is_none() {
+                self.hear()?;
+            }
             let Timing {
                 not_before,
                 retry_at,
@@ -78,10 +85,6 @@ where
             } = self.timing;
             let repair_at = self.timing.rival.not_before();
             let owes = self.owes && retry_at.is_none();
-            let foreign = async {
-                wait_for(repair_at).await;
-                notifications.arrive().await
-            };
             let retry = wait_for(retry_at);
             let (tend, take_over) = (wait_for(tend_at), wait_for(take_over_at));
             tokio::select! {
@@ -99,15 +102,20 @@ where
                         timer = self::timer(self.resolved.sync.period);
                     }
                 }
-                arrived = foreign, if retry_at.is_none() => {
-                    arrived?;
-                    self.repair()?;
-                }
                 () = tend, if tend_at.is_some() && retry_at.is_none() => self.tend()?,
                 () = take_over, if take_over_at.is_some() && retry_at.is_none() => {
                     self.take_over();
                 }
                 _ = timer.tick(), if retry_at.is_none() => self.check()?,
+                () = wait_for(repair_at), if self.foreign.differs && retry_at.is_none() => {
+                    self.foreign.unheard = true;
+                }
+                arrived = notifications.arrive(), if !self.foreign.differs && retry_at.is_none() => {
+                    arrived?;
+                    self.foreign.unheard = true;
+                }
+                // Everything else comes first.
+                () = tokio::task::yield_now(), if self.foreign.unheard && retry_at.is_none() => {}
             }
         }
     }
@@ -234,73 +242,6 @@ where
         self.attempt(cause, SyncerOf::<M>::sync).map(drop)
     }
 
-    /// Puts right what somebody else changed, by what the kernel told.
-    fn repair(&mut self) -> Result<(), SyncError> {
-        self.repair_with(Scope::nothing())
-    }
-
-    /// The timer: where nobody tells of changes, the kernel is read. Nothing else is, as long as it
-    /// says that nobody has changed anything.
-    fn check(&mut self) -> Result<(), SyncError> {
-        let unwatched = self.syncer.writer().unwatched();
-        self.repair_with(unwatched)?;
-        if self.timing.retry_at.is_none() && self.syncer.has_refused() {
-            self.syncer.release_refused();
-            return self.sync(&Cause::Period);
-        }
-        match self.syncer.ask_again() {
-            Ok(true) => return self.sync(&Cause::Period),
-            Ok(false) => {}
-            Err(error) => tracing::warn!("what this kernel lacked it may still lack: {error}"),
-        }
-        Ok(())
-    }
-
-    /// The same, and looks at `more`.
-    fn repair_with(&mut self, more: Scope<PartOf<M::Writer>>) -> Result<(), SyncError> {
-        let changes = match self.syncer.writer().foreign_changes() {
-            Ok(changes) => changes,
-            Err(error) => {
-                let by = Cause::Foreign(Vec::new());
-                return self.attempt(&by, |_| Err(error.into())).map(drop);
-            }
-        };
-        let mut scope = changes.scope;
-        let told = !scope.is_empty();
-        scope.extend(more);
-        if scope.is_empty() {
-            return Ok(());
-        }
-        let cause = if told {
-            Cause::Foreign(changes.by)
-        } else {
-            Cause::Period
-        };
-        // What is written then may be ours.
-        let owed = self.owes;
-        let repaired = self.attempt(&cause, |syncer| syncer.reconcile(scope))?;
-        if !repaired {
-            return Ok(());
-        }
-        let Cause::Foreign(by) = cause else {
-            if !owed {
-                tracing::warn!("another program changed what is ours");
-            }
-            return Ok(());
-        };
-        let by = by.join(", ");
-        tracing::warn!(by, "another program changed our rules");
-        if let Some(pause) = self.timing.rival.repaired(Instant::now()) {
-            tracing::error!(
-                by,
-                ?pause,
-                "another program keeps changing our rules, waiting before the next repair; \
-                 look for a second service proxy on this node"
-            );
-        }
-        Ok(())
-    }
-
     /// Lets the writer go on with what takes time.
     fn tend(&mut self) -> Result<(), SyncError> {
         match self.syncer.writer().tend() {
@@ -328,6 +269,7 @@ where
         sync: impl FnOnce(&mut SyncerOf<M>) -> Result<Report, SyncError>,
     ) -> Result<bool, SyncError> {
         let start = Instant::now();
+        self.foreign.attempted();
         self.mode.prepare(self.syncer.dataplane(), cause);
         let outcome = sync(&mut self.syncer);
         let took = start.elapsed();
@@ -355,6 +297,12 @@ where
         let report = match outcome {
             Ok(report) => report,
             Err(SyncError::Write(error)) if is_final(&error) => return Err(error.into()),
+            Err(error @ SyncError::Overtaken) => {
+                tracing::debug!("{}: {error}", cause.as_str());
+                self.owes = true;
+                self.timing.overtaken();
+                return Ok(false);
+            }
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 tracing::error!("{} failed, trying again: {error:#}", cause.as_str());

@@ -38,6 +38,11 @@ impl Rival {
         pause
     }
 
+    /// True while the kernel is to be left alone.
+    pub(super) fn is_paused(&self, now: Instant) -> bool {
+        self.not_before.is_some_and(|at| now < at)
+    }
+
     /// When the next repair may be made; `None` for at once.
     pub(super) fn not_before(&self) -> Option<Instant> {
         self.not_before

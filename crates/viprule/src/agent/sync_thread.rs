@@ -17,7 +17,7 @@ use viprule_writer::iptables::Support;
 use viprule_writer::ipvs::IpvsWriter;
 
 use super::glimpse::Glimpse;
-use super::keeper::{Keeper, Timing};
+use super::keeper::{Foreign, Keeper, Timing};
 use super::mode::{IptablesMode, IpvsMode, Mode, ObjectOf, SyncerOf};
 use super::news::News;
 use super::patience::Patience;
@@ -164,6 +164,7 @@ impl SyncThread {
             ready: false,
             owes: false,
             pending: Pending::default(),
+            foreign: Foreign::default(),
             way: Vec::new(),
         };
         runtime.block_on(keeper.keep(self.stopped))

@@ -42,6 +42,10 @@ pub enum SyncError {
         /// What the kernel said.
         reason: String,
     },
+    /// Other programs commit without a pause, elsewhere. Nothing was written; the next
+    /// [`Syncer::sync`] goes on.
+    #[error("other programs commit without a pause; going on after them")]
+    Overtaken,
     /// Somebody else keeps changing our objects.
     #[error(
         "gave up after {ATTEMPTS} attempts: another program keeps changing our objects; look for a second service proxy on this node"
@@ -228,15 +232,7 @@ where
     pub fn reconcile(&mut self, scope: Scope<PartOf<W>>) -> Result<Report, SyncError> {
         self.stuck.clear();
         self.look(&scope)?;
-        let report = self.write_owed()?;
-        // Not before the cleaner knows all Services: what it does not know it would end.
-        if self.leftovers.is_empty() {
-            let found = std::mem::take(&mut self.found_udp);
-            if let Some(cleaner) = &self.cleaner {
-                cleaner.removed(found);
-            }
-        }
-        Ok(report)
+        self.write_owed()
     }
 
     /// Conflicts between Services that came up since the last question.
@@ -409,6 +405,13 @@ where
             report.join(self.write(&pieces, &mut attempts)?);
         }
         self.end_departed_flows();
+        // Not before the cleaner knows all Services: what it does not know it would end.
+        if self.leftovers.is_empty() {
+            let found = std::mem::take(&mut self.found_udp);
+            if let Some(cleaner) = &self.cleaner {
+                cleaner.removed(found);
+            }
+        }
         report.refused = self.refusal_lines();
         Ok(report)
     }

@@ -16,6 +16,9 @@ use crate::metrics::{LocalPolicy, Metrics, Repair, SyncKind, Table, Writes};
 /// Services whose names fit into one note.
 const NAMED: usize = 5;
 
+/// What health says since when something waits to be written or put right.
+const WAITING: &str = "sync";
+
 /// Why the kernel was written, or looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cause {
@@ -167,12 +170,19 @@ impl Telemetry {
                 }
                 // It is still to be done, however it was asked for.
                 self.requested();
+                self.waits(&format!("the kernel lacks changes: {error}"));
             }
         }
     }
 
+    /// Something is to be written or put right, and why that takes time.
+    pub(super) fn waits(&self, message: &str) {
+        self.health.warn(WAITING, message, Moment::now());
+    }
+
     fn succeeded(&self, report: &Report, pending: &mut Pending, ledger: &mut Ledger) {
         let (now, time) = (Moment::now(), SystemTime::now());
+        self.health.clear(WAITING);
         for family in &self.families {
             self.health.updated(*family, now);
             self.metrics.sync_succeeded(*family, time);

@@ -2,10 +2,13 @@
 //!
 //! Every transaction is pinned to the generation of the rule set up to which we know what others
 //! did. Somebody else's commit in between is noticed by the kernel (ERESTART) and by us through
-//! notifications; what they touched of ours is then read again before anything is written.
+//! notifications: what they touched of ours is then read again before anything is written, and
+//! where they touched nothing of ours the transaction is sent again.
 
 mod chains;
+mod heard;
 mod known;
+mod list;
 mod observe;
 pub(crate) mod order;
 mod probe;

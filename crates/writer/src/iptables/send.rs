@@ -18,6 +18,12 @@ const UNLINKED_PART: usize = 4 << 20;
 /// Size of a part otherwise, bytes: the kernel validates everything reachable with each part.
 const LINKED_PART: usize = 16 << 20;
 
+/// Largest transaction that we listen during, bytes: the kernel puts each of its messages into words
+/// then, and keeps them until all are done.
+const LISTENED_TO: usize = 32 << 10;
+/// How often a transaction is sent before others have their turn.
+const TRIES: usize = 100;
+
 impl IptablesWriter {
     /// The largest part to send.
     pub(super) fn part_limit(&self) -> usize {
@@ -38,20 +44,48 @@ impl IptablesWriter {
         self.send()
     }
 
-    /// Sends what is staged so far as one transaction.
+    /// Sends what is staged so far as one transaction. What others commit meanwhile elsewhere costs
+    /// no more than another try.
     pub(super) fn send(&mut self) -> Result<(), ApplyError<Part>> {
         if self.transaction.is_empty() {
             return Ok(());
         }
-        self.watch.absorb(&mut self.socket)?;
-        if !self.watch.touched().is_empty() {
-            return Err(self.foreign());
+        for _ in 0..TRIES {
+            self.watch.absorb(&mut self.socket)?;
+            if !self.watch.touched().is_empty() {
+                return Err(self.foreign());
+            }
+            let bytes = self.transaction.len();
+            match self.try_to_send()? {
+                Ok(handles) => {
+                    self.staged.written.transactions += 1;
+                    self.staged.written.bytes += bytes;
+                    self.settle(handles);
+                    return self.check_sets();
+                }
+                Err(CommitError::GenerationMoved) => {}
+                Err(error) => return Err(self.refused(error)),
+            }
         }
+        Err(self.overtaken())
+    }
+
+    /// Returns the handles that the kernel told, or what it says against the transaction.
+    fn try_to_send(&mut self) -> Result<Result<Vec<u64>, CommitError<Tag>>, WriteError> {
         let before = self.watch.generation();
         self.transaction.pin(before);
-        self.watch.pause()?;
-        let bytes = self.transaction.len();
-        let result = self.transaction.commit(&mut self.socket);
+        let mut listens = None;
+        let quiet = self.transaction.len() > LISTENED_TO;
+        if quiet {
+            self.watch.pause()?;
+        }
+        let (transaction, watch) = (&mut self.transaction, &mut self.watch);
+        // At once, before somebody who waited for our commit to end tells what theirs does.
+        let result = transaction.commit_then(&mut self.socket, || {
+            if quiet {
+                listens = Some(watch.listen_again());
+            }
+        });
         let made = match &result {
             Ok(committed) => committed.generation,
             Err(CommitError::Refused { generation, .. }) => *generation,
@@ -66,16 +100,11 @@ impl IptablesWriter {
                 echoes
             }
         });
-        self.watch.resume(&mut self.socket, made)?;
-        match result {
-            Ok(handles) => {
-                self.staged.written.transactions += 1;
-                self.staged.written.bytes += bytes;
-                self.settle(handles);
-                self.check_sets()
-            }
-            Err(error) => Err(self.refused(error)),
+        if quiet && listens.is_none() {
+            listens = Some(self.watch.listen_again());
         }
+        self.watch.committed(made, listens.transpose()?);
+        Ok(result)
     }
 
     /// Others touched what is ours: where parts were sent before, those are not in anybody's
@@ -88,11 +117,20 @@ impl IptablesWriter {
         }
     }
 
+    /// Others, who touched nothing of ours, commit faster than we do.
+    fn overtaken(&self) -> ApplyError<Part> {
+        if self.staged.written.transactions > 0 {
+            ApplyError::Unknown("others commit without a pause between two parts".to_owned())
+        } else {
+            ApplyError::Overtaken
+        }
+    }
+
     fn refused(&self, error: CommitError<Tag>) -> ApplyError<Part> {
         let partly = self.staged.written.transactions > 0;
         let refused = |refusals| ApplyError::Refused { refusals, partly };
         match error {
-            CommitError::GenerationMoved => self.foreign(),
+            CommitError::GenerationMoved => self.overtaken(),
             CommitError::Unknown => ApplyError::Unknown(error.to_string()),
             CommitError::Refused { refusals, .. } => refused(
                 refusals

@@ -1,7 +1,9 @@
 //! Notices what others do to the rule set.
 //!
-//! A listener makes every commit in the namespace dearer, so ours leave the group first and join
-//! it again afterwards; the generation tells whether somebody slipped in between.
+//! We go on listening while we commit what is small, so that whatever others do is told: which
+//! chains they touched, and who they are. The kernel drops what it would tell of our own commits.
+//! For those that are large it is dear to put that into words at all, and takes memory: for their
+//! time nobody listens, and the generation tells whether somebody slipped in between.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,35 +11,39 @@ use std::time::Duration;
 use netlink_batch::{Error, Socket, socket::NETFILTER};
 use nfnetlink::nftables::{self, Event, GROUP};
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{BaseChain, Kind, Part, Table};
-use viprule_dataplane::ownership::Chain;
+use viprule_dataplane::iptables::{Part, Table};
 
+use super::heard::Heard;
 use crate::{ForeignChanges, WriteError};
-
-/// How many programs a report names.
-const NAMED: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Watch {
     events: Socket,
-    /// The generation up to which we know what others did.
-    generation: u32,
-    /// What they touched of ours up to there and was not read since.
-    touched: Scope<Part>,
-    by: Vec<String>,
+    /// Asks for the generation while answers wait in the socket that commits.
+    asks: Socket,
+    heard: Heard,
+    /// Nobody listens now.
+    paused: bool,
 }
 
 impl Watch {
+    /// Listens to what others do. `socket` is the one that our commits go through.
     pub(super) fn start(socket: &mut Socket) -> Result<Self, WriteError> {
-        let events = Socket::open(NETFILTER)
-            .map_err(|error| WriteError::netlink("opening a netlink socket", &error))?;
-        events.join(GROUP).map_err(|error| listening(&error))?;
+        let open = || {
+            Socket::open(NETFILTER)
+                .map_err(|error| WriteError::netlink("opening a netlink socket", &error))
+        };
+        let (events, asks) = (open()?, open()?);
+        events
+            .ignore(socket.port())
+            .and_then(|()| events.join(GROUP))
+            .map_err(|error| listening(&error))?;
         let generation = current(socket)?;
         Ok(Self {
             events,
-            generation,
-            touched: Scope::nothing(),
-            by: Vec::new(),
+            asks,
+            heard: Heard::new(socket.port(), generation),
+            paused: false,
         })
     }
 
@@ -47,84 +53,108 @@ impl Watch {
 
     /// The generation to pin a transaction to.
     pub(super) fn generation(&self) -> u32 {
-        self.generation
+        self.heard.generation()
     }
 
     /// What others touched of ours and we did not read since.
     pub(super) fn touched(&self) -> &Scope<Part> {
-        &self.touched
+        self.heard.touched()
     }
 
     /// Takes in all notifications that have arrived, and makes sure that they tell everything.
     pub(super) fn absorb(&mut self, socket: &mut Socket) -> Result<(), WriteError> {
+        if self.paused {
+            let now = self.listen_again()?;
+            self.heard.lose_track(now);
+        }
         let mut complete = self.drain()?;
         let now = current(socket)?;
-        if complete && self.generation != now {
-            // Notifications of a commit that ended before the question may have come in just now.
+        if complete && self.heard.is_behind(now) {
+            // A commit has its generation before it tells what it did.
+            nftables::wait_for_commit(socket).map_err(|error| listening(&error))?;
             complete = self.drain()?;
         }
-        if !complete || now.wrapping_sub(self.generation).cast_signed() > 0 {
-            self.lose_track(now);
+        if !complete || self.heard.is_behind(now) {
+            self.heard.lose_track(now);
         }
         Ok(())
     }
 
+    /// The same, of a commit in progress too.
+    pub(super) fn settle(&mut self, socket: &mut Socket) -> Result<(), WriteError> {
+        nftables::wait_for_commit(socket).map_err(|error| listening(&error))?;
+        self.absorb(socket)
+    }
+
     /// Says that everything is about to be read.
     pub(super) fn accept_everything(&mut self, socket: &mut Socket) -> Result<(), WriteError> {
-        self.generation = current(socket)?;
-        self.touched = Scope::nothing();
+        // What a later commit is still to tell counts as touched.
+        let now = current(socket)?;
+        self.heard.accept_everything(now);
         Ok(())
     }
 
     /// Says that these pieces are about to be read.
     pub(super) fn accept(&mut self, parts: &BTreeSet<Part>) {
-        if let Scope::Parts(touched) = &mut self.touched {
-            touched.retain(|part| !parts.contains(part));
-        }
+        self.heard.accept(parts);
+    }
+
+    /// Says that something is about to be read in several steps.
+    pub(super) fn begin_reading(&mut self) {
+        self.heard.begin_reading();
+    }
+
+    /// True where this was touched since then, as far as has been taken in.
+    pub(super) fn touched_meanwhile(&self, part: &Part) -> bool {
+        self.heard.touched_meanwhile(part)
+    }
+
+    /// True where chains of this table came or went since then, whosever they are.
+    pub(super) fn chains_changed_meanwhile(&self, table: Table) -> bool {
+        self.heard.chains_changed_meanwhile(table)
     }
 
     /// What others touched since the last question. It stays to be read.
     pub(super) fn report(&mut self) -> ForeignChanges<Part> {
-        ForeignChanges {
-            scope: self.touched.clone(),
-            by: std::mem::take(&mut self.by),
-        }
+        self.heard.report()
     }
 
     /// Stops listening for the time of a commit of ours.
-    pub(super) fn pause(&self) -> Result<(), WriteError> {
-        self.events.leave(GROUP).map_err(|error| listening(&error))
-    }
-
-    /// Listens again. `made` is the generation up to which all commits were ours, if that is
-    /// known.
-    pub(super) fn resume(
-        &mut self,
-        socket: &mut Socket,
-        made: Option<u32>,
-    ) -> Result<(), WriteError> {
-        self.events.join(GROUP).map_err(|error| listening(&error))?;
-        let now = current(socket)?;
-        if made == Some(now) {
-            self.generation = now;
-        } else {
-            self.lose_track(now);
-        }
+    pub(super) fn pause(&mut self) -> Result<(), WriteError> {
+        self.events
+            .leave(GROUP)
+            .map_err(|error| listening(&error))?;
+        self.paused = true;
         Ok(())
     }
 
-    fn lose_track(&mut self, generation: u32) {
-        self.generation = generation;
-        self.touched = Scope::Everything;
+    /// Listens again, and returns the generation from which on everything is heard.
+    pub(super) fn listen_again(&mut self) -> Result<u32, WriteError> {
+        self.events.join(GROUP).map_err(|error| listening(&error))?;
+        self.paused = false;
+        current(&mut self.asks)
+    }
+
+    /// A commit of ours is done. `made` is the generation up to which all commits were ours, where
+    /// that is known, and `heard` the one from which on everything is heard again, where nobody
+    /// listened.
+    pub(super) fn committed(&mut self, made: Option<u32>, heard: Option<u32>) {
+        match (made, heard) {
+            (Some(made), Some(heard)) if made != heard => self.heard.lose_track(heard),
+            (Some(made), _) => self.heard.made(made),
+            (None, Some(heard)) => self.heard.lose_track(heard),
+            // What others did is still told.
+            (None, None) => {}
+        }
     }
 
     /// Takes in what has arrived. False where notifications were lost.
     fn drain(&mut self) -> Result<bool, WriteError> {
         loop {
-            let (generation, touched, by) = (&mut self.generation, &mut self.touched, &mut self.by);
+            let heard = &mut self.heard;
             let result = self.events.receive(Some(Duration::ZERO), |message| {
                 if let Ok(Some(event)) = Event::read(&message) {
-                    take(&event, generation, touched, by);
+                    heard.take(&event);
                 }
             });
             match result {
@@ -134,48 +164,6 @@ impl Watch {
                 Err(error) => return Err(listening(&error)),
             }
         }
-    }
-}
-
-fn take(event: &Event<'_>, known: &mut u32, touched: &mut Scope<Part>, by: &mut Vec<String>) {
-    use nftables::Object;
-    let table = |name: &str| {
-        Some(Table {
-            family: event.family?,
-            kind: Kind::parse(name)?,
-        })
-    };
-    match event.object {
-        Object::Table { table: name } => {
-            if table(name).is_some() && event.change == nftables::Change::Deleted {
-                *touched = Scope::Everything;
-            }
-        }
-        Object::Chain { table: name, chain }
-        | Object::Rule {
-            table: name, chain, ..
-        } => {
-            let Some(table) = table(name) else { return };
-            let owned = Chain::parse(chain).map(|chain| Part::Owned(table, chain));
-            let part =
-                owned.or_else(|| BaseChain::parse(chain).map(|base| Part::Base(table, base)));
-            if let Some(part) = part {
-                touched.extend(Scope::Parts(BTreeSet::from([part])));
-            }
-        }
-        Object::Generation(generation) => {
-            let ahead = generation.id.wrapping_sub(*known).cast_signed();
-            if ahead == 1 {
-                *known = generation.id;
-                let (name, id) = (generation.process_name, generation.process_id);
-                if let (Some(name), Some(id)) = (name, id) {
-                    by.retain(|other| !other.starts_with(&format!("{name} (")));
-                    by.truncate(NAMED - 1);
-                    by.push(format!("{name} ({id})"));
-                }
-            }
-        }
-        Object::Other(_) => {}
     }
 }
 

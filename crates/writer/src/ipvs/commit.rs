@@ -150,6 +150,7 @@ impl IpvsWriter {
 fn in_netfilter(error: ApplyError<iptables::Part>) -> ApplyError<Part> {
     match error {
         ApplyError::Foreign(scope) => ApplyError::Foreign(netfilter(scope)),
+        ApplyError::Overtaken => ApplyError::Overtaken,
         ApplyError::Refused { refusals, .. } => ApplyError::Refused {
             refusals,
             partly: true,

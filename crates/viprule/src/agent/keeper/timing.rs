@@ -15,6 +15,9 @@ use crate::agent::rival::Rival;
 /// How long to wait before trying again after an error, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
+/// How long others have their turn who commit without a pause.
+const BREATH: Duration = Duration::from_millis(1);
+
 /// When to do what next.
 #[derive(Debug)]
 pub(in crate::agent) struct Timing {
@@ -54,6 +57,11 @@ impl Timing {
         self.backoff = (self.backoff * 2).min(BACKOFF.1);
     }
 
+    /// Others were faster: news come first, then it goes on.
+    pub(super) fn overtaken(&mut self) {
+        self.not_before = Instant::now() + BREATH;
+    }
+
     /// What the writer goes on with failed.
     pub(super) fn tend_later(&mut self) {
         self.tend_at = Some(Instant::now() + BACKOFF.1);
@@ -88,6 +96,11 @@ impl Notifications {
         let descriptors = sockets.into_iter();
         let descriptors = descriptors.map(|socket| readable(socket.as_fd().try_clone_to_owned()?));
         descriptors.collect::<io::Result<_>>().map(Self)
+    }
+
+    /// True where nobody tells.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Ends when one of them has something to tell; never where there are none.

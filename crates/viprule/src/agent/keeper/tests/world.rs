@@ -20,7 +20,7 @@ use viprule_writer::conntrack::Cleaner;
 use viprule_writer::iptables::Support;
 use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 
-use super::super::{Keeper, Timing};
+use super::super::{Foreign, Keeper, Timing};
 use crate::agent::Syncer;
 use crate::agent::mode::Mode;
 use crate::agent::news::{Happened, NewSettings, News};
@@ -160,6 +160,7 @@ impl Kept {
             ready: false,
             owes: false,
             pending: Pending::default(),
+            foreign: Foreign::default(),
             way: Vec::new(),
         };
         Self {
