@@ -83,6 +83,11 @@ impl Kernel {
         self.tables.has(table, chain)
     }
 
+    /// Throws away what is staged.
+    pub fn discard(&mut self) {
+        self.staged = Staged::default();
+    }
+
     /// Transactions that were applied.
     pub fn transactions(&self) -> usize {
         self.transactions

@@ -1,5 +1,6 @@
 //! When the keeper does what.
 
+mod foreign;
 mod world;
 
 use std::rc::Rc;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args as _, Command, FromArgMatches as _};
+use netlink_batch::{Socket, socket::ROUTE};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet};
 use viprule_dataplane::iptables::{Iptables, Key, Kind, Object, Part, Settings, Table};
@@ -44,6 +45,12 @@ pub(super) struct World {
     pub(super) looks: Cell<usize>,
     /// Looks fail so.
     pub(super) broken: RefCell<Option<WriteError>>,
+    /// The kernel tells of what others do, where this is so when the keeper starts.
+    pub(super) tells: Cell<bool>,
+    /// What another program does behind the next commits, one after each.
+    pub(super) behind: RefCell<VecDeque<fn(&mut Kernel)>>,
+    /// So many commits come too late.
+    pub(super) overtaken: Cell<usize>,
     /// What nobody tells of.
     pub(super) unwatched: RefCell<Option<Part>>,
     pub(super) tended: Cell<usize>,
@@ -56,7 +63,20 @@ pub(super) struct World {
 }
 
 #[derive(Debug)]
-struct Memory(Rc<World>);
+struct Memory {
+    world: Rc<World>,
+    /// Never tells by itself: it stands for what was told before anybody waited.
+    told: Option<Socket>,
+}
+
+impl Memory {
+    fn new(world: &Rc<World>) -> Self {
+        Self {
+            world: world.clone(),
+            told: world.tells.get().then(|| Socket::open(ROUTE).unwrap()),
+        }
+    }
+}
 
 impl Writer for Memory {
     type Key = Key;
@@ -66,13 +86,13 @@ impl Writer for Memory {
         &mut self,
         scope: &Scope<Part>,
     ) -> Result<State<Key, V>, WriteError> {
-        if let Some(error) = &*self.0.broken.borrow() {
+        if let Some(error) = &*self.world.broken.borrow() {
             return Err(error.clone());
         }
         if *scope == Scope::Everything {
-            self.0.looks.set(self.0.looks.get() + 1);
+            self.world.looks.set(self.world.looks.get() + 1);
         }
-        self.0.kernel.borrow_mut().observe(scope)
+        self.world.kernel.borrow_mut().observe(scope)
     }
 
     fn stage<A>(
@@ -80,15 +100,30 @@ impl Writer for Memory {
         tag: Tag,
         diff: &Diff<'_, Key, A, Object>,
     ) -> Result<(), ApplyError<Part>> {
-        self.0.kernel.borrow_mut().stage(tag, diff)
+        self.world.kernel.borrow_mut().stage(tag, diff)
     }
 
     fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
-        self.0.kernel.borrow_mut().commit()
+        let mut kernel = self.world.kernel.borrow_mut();
+        if let Some(left) = self.world.overtaken.get().checked_sub(1) {
+            self.world.overtaken.set(left);
+            kernel.discard();
+            return Err(ApplyError::Overtaken);
+        }
+        let result = kernel.commit();
+        let next = self.world.behind.borrow_mut().pop_front();
+        next.into_iter().for_each(|act| act(&mut kernel));
+        result
     }
 
-    /// Nobody tells of anything.
+    fn notifications(&self) -> Vec<&Socket> {
+        self.told.iter().collect()
+    }
+
     fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+        if self.told.is_some() {
+            return self.world.kernel.borrow_mut().foreign_changes();
+        }
         Ok(ForeignChanges {
             scope: Scope::nothing(),
             by: Vec::new(),
@@ -96,12 +131,12 @@ impl Writer for Memory {
     }
 
     fn unwatched(&self) -> Scope<Part> {
-        Scope::Parts(self.0.unwatched.borrow().iter().copied().collect())
+        Scope::Parts(self.world.unwatched.borrow().iter().copied().collect())
     }
 
     fn tend(&mut self) -> Result<Option<Duration>, WriteError> {
-        self.0.tended.set(self.0.tended.get() + 1);
-        self.0.tend.borrow_mut().pop_front().unwrap_or(Ok(None))
+        self.world.tended.set(self.world.tended.get() + 1);
+        self.world.tend.borrow_mut().pop_front().unwrap_or(Ok(None))
     }
 }
 
@@ -128,6 +163,7 @@ impl Mode for Fake {
 
 /// A keeper that runs, and what it is told by.
 pub(super) struct Kept {
+    pub(super) health: Arc<ProxyHealth>,
     news: mpsc::Sender<News>,
     stop: Option<oneshot::Sender<()>>,
     pub(super) task: JoinHandle<anyhow::Result<()>>,
@@ -145,12 +181,14 @@ impl Kept {
             allow_external_ips: true,
         });
         let dataplane = Iptables::new(Settings::default(), tracker.facts());
+        let telemetry = telemetry();
+        let health = telemetry.health.clone();
         let keeper = Keeper {
-            syncer: Syncer::new(tracker, dataplane, Memory(world.clone())),
+            syncer: Syncer::new(tracker, dataplane, Memory::new(world)),
             mode: Fake(world.clone()),
             inbox,
             conflicts,
-            telemetry: telemetry(),
+            telemetry,
             surroundings: Surroundings::new(true),
             resolved: resolved(),
             patience: Patience::default(),
@@ -164,6 +202,7 @@ impl Kept {
             way: Vec::new(),
         };
         Self {
+            health,
             news,
             stop: Some(stop),
             task: tokio::task::spawn_local(keeper.keep(stopped)),
