@@ -11,6 +11,7 @@ mod former;
 mod legacy;
 mod parts;
 mod repair;
+mod rival;
 mod size;
 mod start;
 mod support;

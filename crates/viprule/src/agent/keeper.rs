@@ -50,6 +50,8 @@ pub(super) struct Keeper<M: Mode> {
     pub(super) owes: bool,
     pub(super) pending: Pending,
     pub(super) foreign: Foreign,
+    /// Why what others were faster than is to be written.
+    pub(super) overtaken: Option<Cause>,
     /// Where the API server was when the way there was cleared.
     pub(super) way: Vec<SocketAddr>,
 }
@@ -91,7 +93,10 @@ where
                 biased;
                 _ = &mut stopped => return Ok(()),
                 () = retry, if retry_at.is_some() => self.look(&Cause::Retry)?,
-                () = time::sleep_until(not_before), if owes => self.sync(&Cause::Change)?,
+                () = time::sleep_until(not_before), if owes => {
+                    let cause = self.overtaken.take().unwrap_or(Cause::Change);
+                    self.sync(&cause)?;
+                }
                 // Also while nothing can be written: it may be what helps, and nobody is kept
                 // waiting.
                 news = self.inbox.recv() => {
@@ -300,6 +305,7 @@ where
             Err(error @ SyncError::Overtaken) => {
                 tracing::debug!("{}: {error}", cause.as_str());
                 self.owes = true;
+                self.overtaken = Some(cause.clone());
                 self.timing.overtaken();
                 return Ok(false);
             }

@@ -165,6 +165,7 @@ impl SyncThread {
             owes: false,
             pending: Pending::default(),
             foreign: Foreign::default(),
+            overtaken: None,
             way: Vec::new(),
         };
         runtime.block_on(keeper.keep(self.stopped))

@@ -343,6 +343,9 @@ where
 
     /// Corrects the books by what the kernel has, and owes what may differ from the plans.
     pub(super) fn look(&mut self, scope: &Scope<PartOf<W>>) -> Result<(), SyncError> {
+        if *scope == Scope::Everything {
+            tracing::debug!("looking at everything");
+        }
         let seen = if self.found.is_none() {
             let seen = self.first_look(scope)?;
             if self.tracker.withholds_anything() {

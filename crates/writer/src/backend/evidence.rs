@@ -16,7 +16,7 @@ use crate::iptables_legacy::tool::Tools;
 const HINTS: [&str; 2] = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];
 /// The tables that iptables knows; others of nf_tables are not iptables'.
 const TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
-/// How often chains that change while they are read are read again.
+/// How often chains are listed where something is committed meanwhile.
 const ATTEMPTS: usize = 10;
 
 /// What one of the two holds.
@@ -76,22 +76,21 @@ impl Nft {
 
     fn list(&mut self, family: Family) -> Result<(), WriteError> {
         for _ in 0..ATTEMPTS {
-            let mut chains = Vec::new();
+            let chains = &mut self.chains;
             let result = nftables::chains(&mut self.socket, family, |chain| {
                 if TABLES.contains(&chain.table) {
-                    chains.push((family, chain.table.to_owned(), chain.name.to_owned()));
+                    chains.insert((family, chain.table.to_owned(), chain.name.to_owned()));
                 }
             });
             match result {
-                Ok(()) => {
-                    self.chains.extend(chains);
-                    return Ok(());
-                }
+                Ok(()) => break,
+                // What one list lacks another one has.
                 Err(Error::Interrupted) => {}
                 Err(error) => return Err(reading(&error)),
             }
         }
-        Err(reading(&Error::Interrupted))
+        // Somebody commits all the time, whatever it is: what all lists told is evidence enough.
+        Ok(())
     }
 
     /// True where there are at least so many rules. Stops to count there.

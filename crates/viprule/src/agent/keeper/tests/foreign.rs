@@ -66,7 +66,10 @@ fn others_who_commit_without_a_pause_elsewhere_delay_a_change_by_milliseconds() 
         // Health tells what waits, and since when, and gives up on it in the end.
         let subjects = |kept: &Kept, at: Moment| {
             let warnings = kept.health.health(at).warnings;
-            warnings.into_iter().map(|it| it.subject).collect::<Vec<_>>()
+            warnings
+                .into_iter()
+                .map(|it| it.subject)
+                .collect::<Vec<_>>()
         };
         assert_eq!(subjects(&kept, Moment::now()), ["sync"]);
         assert!(!kept.health.is_healthy(Moment::now() + 61 * SECOND));

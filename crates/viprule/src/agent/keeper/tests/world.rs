@@ -199,6 +199,7 @@ impl Kept {
             owes: false,
             pending: Pending::default(),
             foreign: Foreign::default(),
+            overtaken: None,
             way: Vec::new(),
         };
         Self {

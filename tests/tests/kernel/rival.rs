@@ -1,0 +1,151 @@
+//! Another program that commits all the time, in its own table or in ours at the worst moment.
+
+use std::thread;
+use std::time::Duration;
+
+use netlink_batch::{Socket, socket::NETFILTER};
+use nfnetlink::Family;
+use nfnetlink::nftables::{ChainId, Transaction, generation};
+use viprule_testkit::agent::Agent;
+use viprule_testkit::manifests::Bulk;
+use viprule_testkit::rival::Rival;
+
+use crate::support::Place;
+
+/// No test is about how fast the machine is.
+const LONG: Duration = Duration::from_secs(120);
+/// No timer helps.
+const NEVER: &str = "--iptables-sync-period=24h";
+
+fn flush(socket: &mut Socket) {
+    let mut transaction = Transaction::<()>::new();
+    transaction.flush_chain(ChainId {
+        family: Family::Ipv4,
+        table: "nat",
+        name: "KUBE-SERVICES",
+    });
+    transaction.commit(socket).unwrap();
+}
+
+/// Fails where the agent gave up for a while, or read everything after its first lines.
+#[track_caller]
+fn assert_calm(agent: &Agent, first: usize) {
+    let lines = agent.lines();
+    let count = |lines: &[String], text: &str| {
+        let told = lines.iter().filter(|line| line.contains(text));
+        told.count()
+    };
+    for text in ["trying again", "retry:", "keeps changing"] {
+        assert_eq!(count(&lines, text), 0, "{text}: {lines:#?}");
+    }
+    for text in ["looking at everything", "looking at the kernel"] {
+        assert_eq!(count(&lines[first..], text), 0, "{text}: {lines:#?}");
+    }
+}
+
+/// The second flush has its turn as soon as the commit that puts the first one right is done,
+/// while the agent reads the kernel's answer to it.
+#[test]
+fn a_chain_flushed_right_behind_its_repair_is_repaired_again() {
+    let place = Place::small();
+    let mut agent = place.run(&[NEVER]);
+    let first = agent.lines().len();
+    let before = place.rules("nat", "KUBE-SERVICES");
+    assert!(!before.is_empty());
+    let mut socket = place
+        .namespace
+        .run(|| Socket::open(NETFILTER))
+        .unwrap()
+        .unwrap();
+    for _ in 0..8 {
+        let told = agent.lines().len();
+        flush(&mut socket);
+        let flushed = generation(&mut socket).unwrap();
+        let start = std::time::Instant::now();
+        while generation(&mut socket).unwrap() == flushed {
+            assert!(start.elapsed() < LONG, "the first flush was not repaired");
+        }
+        flush(&mut socket);
+        agent
+            .wait_until("the second repair", LONG, || {
+                place.rules("nat", "KUBE-SERVICES") == before
+            })
+            .unwrap();
+        agent
+            .wait_for_line_after(told, "another program changed our rules", LONG)
+            .unwrap();
+        // Somebody who never pauses would be left alone for longer and longer.
+        thread::sleep(Duration::from_millis(1200));
+    }
+    place.wait_for_sync(LONG);
+    let lines = agent.lines();
+    let unnamed = lines.iter().filter(|line| line.contains("by=\"\""));
+    assert_eq!(unnamed.count(), 0, "{lines:#?}");
+    assert_calm(&agent, first);
+    agent.terminate(LONG).unwrap();
+}
+
+/// Changes under a rival that waits so long between two commits.
+#[track_caller]
+fn changes_go_in(pause: Duration) {
+    let place = Place::small();
+    let rival = Rival::start(&place.namespace, pause).unwrap();
+    let mut agent = place.start(&[NEVER]);
+    agent.wait_for_line("first sync: foundation", LONG).unwrap();
+    // Nobody listened during the first sync, which is large: all may have to be read again.
+    place.write("b", 2, &["10.244.7.0"]);
+    agent
+        .wait_for_line("changed: service shop/b", LONG)
+        .unwrap();
+    let first = agent.lines().len();
+    for number in 1..=10 {
+        let told = agent.lines().len();
+        place.write("b", 2, &[&format!("10.244.7.{number}")]);
+        agent
+            .wait_for_line_after(told, "changed: service shop/b", LONG)
+            .unwrap();
+    }
+    place.write("late", 7, &["10.244.7.7"]);
+    agent
+        .wait_for_line("changed: service shop/late", LONG)
+        .unwrap();
+    assert!(rival.commits() > 10, "{} commits", rival.commits());
+    drop(rival);
+    assert_calm(&agent, first);
+    place.wait_for_sync(LONG);
+    agent.terminate(LONG).unwrap();
+}
+
+#[test]
+fn changes_go_in_beside_a_hundred_commits_a_second_elsewhere() {
+    changes_go_in(Duration::from_millis(10));
+}
+
+#[test]
+fn changes_go_in_beside_commits_without_a_pause_elsewhere() {
+    changes_go_in(Duration::ZERO);
+}
+
+/// Lists and dumps take several answers each, and the rival's chain comes and goes between them.
+#[test]
+fn everything_is_read_beside_commits_without_a_pause_elsewhere() {
+    let place = Place::empty();
+    let pause = Duration::from_micros(100);
+    // The kernel lists its table before ours.
+    drop(Rival::start(&place.namespace, pause).unwrap());
+    let file = place.folder.path().join("bulk.yaml");
+    Bulk::new(1000, 2).write_file(&file).unwrap();
+    let mut agent = place.run(&[NEVER]);
+    agent.terminate(LONG).unwrap();
+    let rival = Rival::start(&place.namespace, pause).unwrap();
+    let before = place.generation();
+    let mut again = place.start(&[NEVER]);
+    again
+        .wait_for_line("first sync: nothing to write", LONG)
+        .unwrap();
+    assert!(place.generation() - before > 10, "nobody was in the way");
+    assert_calm(&again, again.lines().len());
+    again.terminate(LONG).unwrap();
+    drop(rival);
+    assert!(place.dump()[0].rules("nat", "KUBE-SERVICES").len() > 1000);
+}
