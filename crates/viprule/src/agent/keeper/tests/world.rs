@@ -111,8 +111,9 @@ impl Writer for Memory {
             return Err(ApplyError::Overtaken);
         }
         let result = kernel.commit();
-        let next = self.world.behind.borrow_mut().pop_front();
-        next.into_iter().for_each(|act| act(&mut kernel));
+        if let Some(act) = self.world.behind.borrow_mut().pop_front() {
+            act(&mut kernel);
+        }
         result
     }
 
