@@ -1,13 +1,14 @@
 //! Destinations that are wanted no more: no new connection gets there, and the open ones live.
 
 use crate::scene::{
-    CLUSTER_IP, DNS, ENDPOINTS, FLAGS, chosen, connections, destinations, lives, running, serve,
-    wait_until, write_endpoints,
+    CLUSTER_IP, DNS, ENDPOINTS, FLAGS, NODE_PORT, chosen, connections, destinations, lives,
+    rolling, running, serve, stage, wait_until, write_endpoints,
 };
 use crate::support::{Stage, at, shared};
 use std::thread::sleep;
 use std::time::Duration;
 use viprule_testkit::Protocol::{Sctp, Tcp, Udp};
+use viprule_testkit::client::KeepAlive;
 
 /// The endpoints that are left of these without one.
 fn without<'e>(endpoints: &[&'e str], gone: &str) -> Vec<&'e str> {
@@ -194,4 +195,80 @@ fn sctp_destinations_drain() {
     wait_until("the end of the drain", &stage, || {
         !destinations(&stage, Sctp).contains_key(all[0])
     });
+}
+
+/// Connections to the Service's virtual servers, none of which is wanted any more.
+fn open_at(stage: &Stage, targets: &[&str]) -> Vec<(KeepAlive, String)> {
+    let client = stage.world.outside().timeout(Duration::from_secs(10));
+    let open = targets.iter().map(|target| {
+        let mut connection = client.keep_alive(at(target)).unwrap().unwrap();
+        let backend = connection.ask().result.unwrap().backend.ip().to_string();
+        (connection, backend)
+    });
+    open.collect()
+}
+
+#[test]
+fn connections_outlive_their_service_and_nobody_gets_in_any_more() {
+    const EXTERNAL: &str = "203.0.113.90:80";
+    let targets = [CLUSTER_IP, EXTERNAL, NODE_PORT];
+    let stage = stage(shared());
+    let external = rolling().external_ip("203.0.113.90");
+    stage.write("service.yaml", &external);
+    write_endpoints(&stage, ENDPOINTS[..2].iter().copied());
+    let _servers: Vec<_> = ENDPOINTS[..2]
+        .iter()
+        .map(|ip| serve(&stage, Tcp, ip))
+        .collect();
+    let flags = format!("{FLAGS} --ipvs-sync-period 1s");
+    let mut run = stage.run(&flags);
+    let mut open = open_at(&stage, &targets);
+    let all_live = |open: &mut Vec<(KeepAlive, String)>| {
+        for (connection, backend) in open {
+            lives(connection, backend);
+        }
+    };
+    let refuses = |target: &str| {
+        let client = stage.world.outside().timeout(Duration::from_secs(10));
+        client.keep_alive(at(target)).unwrap().is_err()
+    };
+
+    // One address goes.
+    stage.write("service.yaml", &rolling());
+    run.changed();
+    all_live(&mut open);
+    assert!(refuses(EXTERNAL) && !refuses(CLUSTER_IP) && !refuses(NODE_PORT));
+    // It comes back.
+    stage.write("service.yaml", &external);
+    run.changed();
+    all_live(&mut open);
+    assert!(!refuses(EXTERNAL));
+    // All of it goes, and nobody takes what waits for something that another program did.
+    stage.remove("service.yaml");
+    run.changed();
+    all_live(&mut open);
+    assert!(targets.into_iter().all(refuses));
+    sleep(Duration::from_secs(3));
+    let outcomes = run.outcomes();
+    let repairs = outcomes.iter().filter(|it| {
+        let unasked = ["timer: ", "repair: "];
+        unasked.iter().any(|what| it.message.starts_with(what)) && it.counts() != [0; 3]
+    });
+    assert_eq!(repairs.count(), 0, "{outcomes:?}");
+    run.kill();
+    run = stage.run(&flags);
+    all_live(&mut open);
+    assert!(targets.into_iter().all(refuses));
+    // Each server goes with its last connection, its address with it.
+    open.remove(1);
+    wait_until("the end of the external IP", &stage, || {
+        !stage.servers().to_string().contains("203.0.113.90")
+    });
+    all_live(&mut open);
+    open.clear();
+    wait_until("the end of all of it", &stage, || {
+        stage.servers().servers.is_empty()
+    });
+    stage.assert_in_sync(FLAGS);
+    drop(run);
 }

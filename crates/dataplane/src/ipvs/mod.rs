@@ -14,7 +14,7 @@ mod settings;
 pub use dataplane::Ipvs;
 pub use key::{Key, Object, Part};
 pub use observe::{Netfilter, Observation, Observed};
-pub use ownership::owns_server;
+pub use ownership::{owns_server, signs};
 pub use save::{SaveError, Saves, Section, line, print_save, section, sections};
 pub use settings::Settings;
 

@@ -13,36 +13,45 @@ use crate::ownership::{Set, SetName};
 ///
 /// So elements are written before servers and removed behind them.
 pub fn owns_server(server: &ServerId, has: impl Fn(&Key) -> bool) -> bool {
-    let ServerId::Address {
-        address,
-        port,
-        protocol,
-    } = *server
-    else {
-        return false;
+    signs(server).any(|key| has(&key))
+}
+
+/// The objects each of which says that a virtual server is ours.
+pub fn signs(server: &ServerId) -> impl Iterator<Item = Key> {
+    let at = match *server {
+        ServerId::Address {
+            address,
+            port,
+            protocol,
+        } => Some((address, port, protocol)),
+        ServerId::Fwmark { .. } => None,
     };
-    let family = match Family::of(&address) {
-        Family::Ipv4 => nfnetlink::Family::Ipv4,
-        Family::Ipv6 => nfnetlink::Family::Ipv6,
-    };
-    let is_in = |name, entry| {
-        let set = Set { name, family };
-        has(&Key::Entry { set, entry })
-    };
-    let at = Entry::IpPort(ip_port(address, port, protocol));
-    let virtual_address = [
-        SetName::ClusterIp,
-        SetName::ExternalIp,
-        SetName::ExternalIpLocal,
-        SetName::LoadBalancer,
-    ];
-    has(&Key::Address(address))
-        || virtual_address.into_iter().any(|name| is_in(name, at))
-        || match protocol {
-            Protocol::Tcp => is_in(SetName::NodePortTcp, Entry::Port(port)),
-            Protocol::Udp => is_in(SetName::NodePortUdp, Entry::Port(port)),
-            Protocol::Sctp => is_in(SetName::NodePortSctp, at),
-        }
+    at.into_iter().flat_map(|(address, port, protocol)| {
+        let family = match Family::of(&address) {
+            Family::Ipv4 => nfnetlink::Family::Ipv4,
+            Family::Ipv6 => nfnetlink::Family::Ipv6,
+        };
+        let of = move |name, entry| {
+            let set = Set { name, family };
+            Key::Entry { set, entry }
+        };
+        let at = Entry::IpPort(ip_port(address, port, protocol));
+        let virtual_address = [
+            SetName::ClusterIp,
+            SetName::ExternalIp,
+            SetName::ExternalIpLocal,
+            SetName::LoadBalancer,
+        ];
+        let node_port = match protocol {
+            Protocol::Tcp => of(SetName::NodePortTcp, Entry::Port(port)),
+            Protocol::Udp => of(SetName::NodePortUdp, Entry::Port(port)),
+            Protocol::Sctp => of(SetName::NodePortSctp, at),
+        };
+        let by_address = virtual_address.into_iter().map(move |name| of(name, at));
+        std::iter::once(Key::Address(address))
+            .chain(by_address)
+            .chain([node_port])
+    })
 }
 
 fn ip_port(address: IpAddr, port: u16, protocol: Protocol) -> IpPort {

@@ -276,6 +276,8 @@ where
         let start = Instant::now();
         self.foreign.attempted();
         self.mode.prepare(self.syncer.dataplane(), cause);
+        let (facts, writer) = self.syncer.facts_and_writer();
+        self.mode.follow(facts, writer);
         let outcome = sync(&mut self.syncer);
         let took = start.elapsed();
         // Before health checks are opened: it says where.

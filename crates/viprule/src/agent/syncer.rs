@@ -142,6 +142,11 @@ impl<D: Dataplane, W> Syncer<D, W> {
         &mut self.writer
     }
 
+    /// The node's facts and the writer.
+    pub(super) fn facts_and_writer(&mut self) -> (&NodeFacts, &mut W) {
+        (self.tracker.facts(), &mut self.writer)
+    }
+
     /// The dataplane.
     pub fn dataplane(&self) -> &D {
         &self.dataplane

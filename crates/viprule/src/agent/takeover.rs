@@ -33,7 +33,8 @@ pub fn remove_chains(writer: HostWriter) -> Result<Report, SyncError> {
 }
 
 /// The same, and everything else that IPVS mode writes, connections or not.
-pub fn remove_all(writer: IpvsWriter) -> Result<Report, SyncError> {
+pub fn remove_all(mut writer: IpvsWriter) -> Result<Report, SyncError> {
+    writer.remove_at_once();
     let dataplane = Ipvs::new(ipvs::Settings::default(), &NodeFacts::default());
     remove(dataplane, writer)
 }

@@ -257,6 +257,37 @@ pub(super) fn read(socket: &mut Socket) -> Result<Option<(Index, BTreeSet<IpAddr
     .map_err(|error| WriteError::of("reading addresses", &error, PART))
 }
 
+/// Takes addresses from the link, if there is one of ours. Returns those that stay, and why.
+pub(super) fn free(
+    socket: &mut Socket,
+    addresses: &[IpAddr],
+) -> Result<Vec<(IpAddr, String)>, WriteError> {
+    let mut left = Vec::new();
+    if addresses.is_empty() {
+        return Ok(left);
+    }
+    let found = link::find(socket, IPVS_LINK, KIND)
+        .map_err(|error| WriteError::of("looking for links", &error, PART))?;
+    let Found::Link(index) = found else {
+        return Ok(left);
+    };
+    let sent = pipeline(
+        socket,
+        addresses,
+        |batch, it, flags| address::delete(batch, index, it, flags),
+        |it, refusal| {
+            if !address::is_gone(refusal.errno) {
+                left.push((*it, pipeline::reason(refusal)));
+            }
+        },
+    );
+    match sent {
+        // Who lost an answer looks again.
+        Ok(_) | Err(Failure::Lost) => Ok(left),
+        Err(Failure::Netlink(error)) => Err(WriteError::of("removing addresses", &error, PART)),
+    }
+}
+
 /// Removes the link with its addresses.
 pub(super) fn remove(socket: &mut Socket) -> Result<(), String> {
     link::remove(socket, IPVS_LINK, KIND)

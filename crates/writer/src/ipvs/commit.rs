@@ -3,12 +3,12 @@
 use std::mem::take;
 use std::time::Instant;
 
-use viprule_dataplane::ipvs::Part;
+use viprule_dataplane::ipvs::{Key, Part};
 use viprule_dataplane::{Scope, iptables};
 
 use super::IpvsWriter;
 use super::outcome::Outcome;
-use super::stage::{Chains, Gone, Staged};
+use super::stage::{Chains, Gone, Staged, gone};
 use crate::{ApplyError, Tag, WriteError, Writer as _, Written};
 
 impl IpvsWriter {
@@ -25,7 +25,11 @@ impl IpvsWriter {
     pub(super) fn send(&mut self) -> Result<Written, ApplyError<Part>> {
         let (mut staged, mut outcome) = (take(&mut self.staged), take(&mut self.outcome));
         staged.keep_what_is_wanted();
-        staged.gone.leave_out_what_goes_along();
+        self.at_once |= staged.gone.link.is_some();
+        let (at_once, retired) = (self.at_once, &self.retired);
+        staged
+            .gone
+            .leave_out_what_goes_along(|server| !at_once && retired.may_wait(server));
         self.prepare(&mut staged, &mut outcome)?;
         // Whatever comes next lets packets meet what comes before: all of it, or what was there.
         if outcome.is_clean() {
@@ -43,6 +47,7 @@ impl IpvsWriter {
         staged: &mut Staged,
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
+        self.retired.wanted(staged);
         if let Some(tag) = staged.link.take()
             && let Err(reason) = self.carrier.ensure()
         {
@@ -118,10 +123,15 @@ impl IpvsWriter {
         {
             outcome.refuse(tag, || reason);
         }
-        outcome.spare(&mut gone.addresses);
-        self.carrier.delete(&gone.addresses, outcome)?;
         outcome.spare(&mut gone.destinations);
         self.servers.release(&gone.destinations, outcome)?;
+        if !self.at_once {
+            let drain = &self.servers.drain;
+            self.retired
+                .hold_back(&mut gone, |server| drain.has_server(server));
+        }
+        outcome.spare(&mut gone.addresses);
+        self.carrier.delete(&gone.addresses, outcome)?;
         outcome.spare(&mut gone.servers);
         self.servers.delete(&gone.servers, outcome)?;
         outcome.spare(&mut gone.entries);
@@ -137,11 +147,43 @@ impl IpvsWriter {
             return Ok(());
         }
         let mut outcome = Outcome::default();
-        match self.servers.remove_idle(&due, |_| None, &mut outcome) {
-            Err(ApplyError::Failed(error)) => Err(error),
-            // What became of them shows with the next look.
-            _ => Ok(()),
+        settled(self.servers.remove_idle(&due, |_| None, &mut outcome)).map(drop)
+    }
+
+    /// Removes virtual servers whose last connection has ended, and what was there for them.
+    pub(super) fn end_retired(&mut self) -> Result<(), WriteError> {
+        const NOBODY: Tag = Tag(0);
+        let drain = &self.servers.drain;
+        let over = self.retired.over(|server| drain.has_server(server));
+        let mut outcome = Outcome::default();
+        let servers: Vec<_> = over.iter().map(|it| gone(NOBODY, *it)).collect();
+        let deleted = settled(self.servers.delete(&servers, &mut outcome))?;
+        if deleted && outcome.is_clean() {
+            self.retired.end(&over);
         }
+        let (mut addresses, mut entries) = (Vec::new(), Vec::new());
+        for key in self.retired.let_go() {
+            match key {
+                Key::Address(address) => addresses.push(gone(NOBODY, address)),
+                Key::Entry { set, entry } => entries.push(gone(NOBODY, (set, entry))),
+                _ => {}
+            }
+        }
+        settled(self.carrier.delete(&addresses, &mut outcome))?;
+        settled(self.sets.delete(&entries, &mut outcome))?;
+        if let Some(reason) = outcome.reason(NOBODY) {
+            tracing::warn!(reason, "what drained can't be removed");
+        }
+        Ok(())
+    }
+}
+
+/// What the next look finds out is no error here.
+fn settled(result: Result<(), ApplyError<Part>>) -> Result<bool, WriteError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(ApplyError::Failed(error)) => Err(error),
+        Err(_) => Ok(false),
     }
 }
 

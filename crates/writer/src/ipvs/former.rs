@@ -2,11 +2,12 @@
 //!
 //! The other mode's rules translate new connections before they reach IPVS. Those that IPVS has go
 //! on: its destinations get nothing new and go when their connections are over, their virtual
-//! servers with the last of them, the link and the sets with the last server. Until then the sets
+//! servers with the last of them, each address with its last virtual server, the link and the sets
+//! with the last of all. Until then the sets
 //! and addresses say whose the servers are, so that all of it is found again after a restart.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ipvs_netlink::{Ipvs, Protocol, ServerId};
@@ -20,6 +21,7 @@ use super::carrier;
 use super::drain::Drain;
 use super::observe::{self, tell};
 use super::outcome::Outcome;
+use super::retired;
 use super::servers::{self, Servers};
 use super::sets::Sets;
 use super::stage::Tagged;
@@ -44,6 +46,7 @@ pub struct Former {
 #[derive(Debug, Default)]
 struct Found {
     has_link: bool,
+    addresses: BTreeSet<IpAddr>,
     sets: Vec<Set>,
     servers: BTreeSet<ServerId>,
     destinations: Vec<Tagged<(ServerId, ipvs_netlink::DestinationId)>>,
@@ -89,6 +92,7 @@ impl Former {
         if let Some((_, addresses)) = carrier::read(&mut self.route)? {
             self.found.has_link = true;
             tell(&mut observation, &addresses);
+            self.found.addresses = addresses;
         }
         self.found.sets = self.sets.names()?;
         // Without these nothing could be ours.
@@ -183,8 +187,22 @@ impl Former {
         }
         if self.found.servers.is_empty() {
             self.remove_rest(&mut progress.removal)?;
+        } else {
+            self.free_addresses()?;
         }
         Ok(progress)
+    }
+
+    /// Takes addresses without a virtual server from the link: they may be another machine's by now.
+    fn free_addresses(&mut self) -> Result<(), WriteError> {
+        let used = self.found.servers.iter().filter_map(retired::address);
+        let used: BTreeSet<IpAddr> = used.collect();
+        let free: Vec<IpAddr> = self.found.addresses.difference(&used).copied().collect();
+        for (address, reason) in carrier::free(&mut self.route, &free)? {
+            tracing::warn!(%address, reason, "can't be taken from the link");
+        }
+        self.found.addresses.retain(|it| used.contains(it));
+        Ok(())
     }
 
     /// Removes all at once, whoever uses it.

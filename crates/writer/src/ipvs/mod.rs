@@ -15,10 +15,11 @@
 //!    where another mode's chains go in the same transaction IPVS is ready to take over. Where none
 //!    are replaced and none go, they come before the addresses: the first connection is masqueraded
 //!    where it must be.
-//! 6. Addresses that go: no packet finds their virtual servers any more.
-//! 7. Destinations that go. Those that take their place serve already (3). They get no new
+//! 6. Destinations that go. Those that take their place serve already (3). They get no new
 //!    connections, and are deleted when those that they have are over.
-//! 8. Virtual servers that go, and only then the elements that say whose they are.
+//! 7. Addresses that go: no packet finds their virtual servers any more.
+//! 8. Virtual servers that go, and only then the elements that say whose they are. One that has
+//!    connections stays with its address and those elements until they are over ([`retired`]).
 //! 9. Sets that go. No rule uses them since (5); the kernel frees rules a moment later, so this
 //!    waits a little. A set that somebody else's rule uses stays and is told; the rest goes on.
 //!
@@ -39,6 +40,7 @@ mod observe;
 mod outcome;
 mod pipeline;
 mod probe;
+mod retired;
 mod servers;
 mod sets;
 mod stage;
@@ -51,6 +53,7 @@ pub use probe::{load_module, probe};
 pub use way::clear_way;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use netlink_batch::Socket;
@@ -64,10 +67,13 @@ use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 use carrier::Carrier;
 use drain::Drain;
 use outcome::Outcome;
+use retired::Retired;
 use servers::Servers;
 use sets::Sets;
 use stage::Staged;
 
+/// When to try again what the kernel would not let go.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Elements, virtual servers and destinations that are held back until there are so many.
 const PART: usize = 8192;
 
@@ -77,6 +83,9 @@ pub struct IpvsWriter {
     carrier: Carrier,
     sets: Sets,
     servers: Servers,
+    retired: Retired,
+    /// Nothing waits for the end of connections.
+    at_once: bool,
     netfilter: HostWriter,
     staged: Staged,
     /// What came of the parts that were sent already.
@@ -93,6 +102,8 @@ impl IpvsWriter {
             carrier: Carrier::open()?,
             sets: Sets::open(families)?,
             servers,
+            retired: Retired::default(),
+            at_once: false,
             netfilter,
             staged: Staged::default(),
             outcome: Outcome::default(),
@@ -104,6 +115,16 @@ impl IpvsWriter {
     /// time begins with this one.
     pub fn set_drain_timeout(&mut self, limit: Option<Duration>) {
         self.servers.drain.set_limit(limit, Instant::now());
+    }
+
+    /// From now on virtual servers that go end their connections.
+    pub const fn remove_at_once(&mut self) {
+        self.at_once = true;
+    }
+
+    /// The API server is there: such an address stays for nobody's connections.
+    pub fn set_api_server(&mut self, api_server: &[SocketAddr]) {
+        self.retired.bar(api_server);
     }
 
     /// How many destinations drain.
@@ -180,6 +201,9 @@ impl Writer for IpvsWriter {
 
     fn tend(&mut self) -> Result<Option<Duration>, WriteError> {
         self.tend_drains()?;
-        Ok(self.servers.drain.rest(Instant::now()))
+        self.end_retired()?;
+        let rest = self.servers.drain.rest(Instant::now());
+        // Something else keeps them: look again.
+        Ok(rest.or((self.retired.len() > 0).then_some(AGAIN)))
     }
 }

@@ -55,10 +55,13 @@ impl IpvsWriter {
         if servers {
             draining.sort_unstable();
             self.servers.drain.found(&draining, Instant::now());
+            let retired = &mut self.retired;
+            retired.found(|server| state.get(&Key::Server(*server)).is_some());
         }
+        let retired = &self.retired;
         Ok(match scope {
-            Scope::Everything => state,
-            Scope::Parts(_) => state.filter(|key| scope.contains(&key.part())),
+            Scope::Everything if retired.len() == 0 => state,
+            _ => state.filter(|key| scope.contains(&key.part()) && !retired.hides(key)),
         })
     }
 }

@@ -174,10 +174,12 @@ impl Gone {
         }
     }
 
-    /// Leaves out what goes with something larger.
-    pub(super) fn leave_out_what_goes_along(&mut self) {
+    /// Leaves out what goes with something larger. Destinations of virtual servers that `may_wait`
+    /// for connections are stopped first.
+    pub(super) fn leave_out_what_goes_along(&mut self, may_wait: impl Fn(&ServerId) -> bool) {
         if !self.servers.is_empty() {
-            let servers: BTreeSet<ServerId> = self.servers.iter().map(|it| it.what).collect();
+            let servers = self.servers.iter().map(|it| it.what);
+            let servers: BTreeSet<ServerId> = servers.filter(|it| !may_wait(it)).collect();
             self.destinations.retain(|it| !servers.contains(&it.what.0));
         }
         if !self.sets.is_empty() {
@@ -190,7 +192,7 @@ impl Gone {
     }
 }
 
-const fn gone<T>(tag: Tag, what: T) -> Tagged<T> {
+pub(super) const fn gone<T>(tag: Tag, what: T) -> Tagged<T> {
     Tagged {
         tag,
         old: true,
@@ -262,7 +264,9 @@ mod tests {
         staged.add(Tag(0), &diff(&service(1), &nothing));
         let other = [destination(server(2))].into_iter().collect();
         staged.add(Tag(1), &diff(&other, &nothing));
-        staged.gone.leave_out_what_goes_along();
+        staged.gone.leave_out_what_goes_along(|_| true);
+        assert_eq!(staged.gone.destinations.len(), 2);
+        staged.gone.leave_out_what_goes_along(|_| false);
         let left: Vec<_> = staged
             .gone
             .destinations
@@ -272,7 +276,7 @@ mod tests {
         assert_eq!(left, [server(2)]);
         assert_eq!(staged.gone.addresses.len(), 1);
         staged.gone.link = Some(Tag(2));
-        staged.gone.leave_out_what_goes_along();
+        staged.gone.leave_out_what_goes_along(|_| false);
         assert_eq!(staged.gone.addresses, []);
     }
 }

@@ -7,7 +7,7 @@ use viprule_testkit::client::KeepAlive;
 use viprule_testkit::server::Server;
 use viprule_testkit::{Protocol, World};
 
-use crate::common::{Node, Service, desired, require_ipvs};
+use crate::common::{Node, Service, desired, lines, require_ipvs};
 
 pub(crate) const VIP: &str = "10.1.0.20:80";
 pub(crate) const A: &str = "10.244.0.5:8080";
@@ -166,4 +166,153 @@ fn many_virtual_servers_are_looked_at_together() {
     let left = destinations(&node);
     assert_eq!(left.len(), 202);
     assert_eq!(left.iter().filter(|it| it.starts_with(A)).count(), 1);
+}
+
+const NOTHING: Vec<String> = Vec::new();
+
+/// The addresses, the elements and the virtual servers that are there.
+fn left(node: &Node<'_>) -> [Vec<String>; 3] {
+    let namespace = node.namespace;
+    let addresses = lines(namespace, "ip -o addr show kube-ipvs0");
+    let addresses = addresses.iter().filter_map(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "inet");
+        words.nth(1).map(str::to_owned)
+    });
+    let elements = lines(namespace, "ipset save").into_iter();
+    let elements = elements.filter(|line| line.starts_with("add "));
+    [addresses.collect(), elements.collect(), node.ipvsadm()]
+}
+
+/// What is left while a connection of [`service`] with A lasts.
+fn held() -> [Vec<String>; 3] {
+    let lines = |lines: &[&str]| lines.iter().map(|it| (*it).to_owned()).collect();
+    [
+        lines(&["10.1.0.20/32"]),
+        lines(&[
+            "add KUBE-CLUSTER-IP 10.1.0.20,tcp:80",
+            "add KUBE-IPVS-IPS 10.1.0.20",
+        ]),
+        lines(&[
+            "-A -t 10.1.0.20:80 -s rr",
+            "-a -t 10.1.0.20:80 -r 10.244.0.5:8080 -m -w 0",
+        ]),
+    ]
+}
+
+/// Lets what drains end now.
+fn end(node: &mut Node<'_>) {
+    node.writer
+        .set_drain_timeout(Some(Duration::from_millis(1)));
+    std::thread::sleep(Duration::from_millis(2));
+    assert_eq!(node.tend().unwrap(), None);
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn a_virtual_server_stays_with_its_address_until_its_connections_end() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    let others = vec![
+        Service::tcp("10.1.0.20:81", &[A]),
+        Service::tcp("10.1.0.21:80", &[A, B]),
+        Service::new(Transport::Udp, "10.1.0.20:53", &[A]),
+    ];
+    node.reconcile(&desired(&[service(&[A]), others].concat()));
+    let mut kept = open(&world);
+    let nothing = desired(&[]);
+    node.sync(&nothing);
+    assert_eq!(left(&node), held(), "idle ones are gone");
+    assert_eq!(answers(&mut kept), A, "goes on");
+    let client = world.on_node().timeout(Duration::from_secs(30));
+    let refused = client.keep_alive(VIP.parse().unwrap()).unwrap();
+    assert!(refused.is_err(), "nobody gets in");
+    assert_eq!(node.observe(), nothing, "what drains is not there");
+    assert_eq!(node.reconcile(&nothing).bytes, 0);
+    assert!(node.tend().unwrap().is_some());
+
+    // A restart finds it again, however often.
+    for _ in 0..2 {
+        node = Node::start(world.node());
+        node.reconcile(&nothing);
+        assert_eq!(node.observe(), nothing);
+        assert!(node.tend().unwrap().is_some());
+        assert_eq!(left(&node), held());
+        assert_eq!(answers(&mut kept), A);
+    }
+    end(&mut node);
+    assert_eq!(left(&node), [NOTHING; 3]);
+    assert_eq!(node.observe(), nothing);
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn a_virtual_server_that_comes_back_is_taken_over() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    let (wanted, nothing) = (desired(&service(&[A])), desired(&[]));
+    node.reconcile(&wanted);
+    let mut kept = open(&world);
+    node.sync(&nothing);
+    node.sync(&wanted);
+    assert_eq!(node.observe(), wanted);
+    assert_eq!((node.writer.draining(), node.tend().unwrap()), (0, None));
+    assert_eq!(answers(&mut kept), A);
+    // As another Service's, with other endpoints.
+    node.sync(&nothing);
+    let other = desired(&service(&[B]));
+    node.sync(&other);
+    assert_eq!(answers(&mut kept), A, "drains as a destination");
+    assert_eq!(answers(&mut open(&world)), B);
+    end(&mut node);
+    assert_eq!(node.observe(), other);
+    assert_eq!(destinations(&node), [format!("{B} at 1")]);
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn an_address_that_others_want_outlives_what_drains_and_the_other_way_round() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    let other = || Service::tcp("10.1.0.20:81", &[B]);
+    node.reconcile(&desired(&service(&[A])));
+    let mut kept = open(&world);
+    node.sync(&desired(&[]));
+    node.sync(&desired(&[other()]));
+    assert_eq!(node.observe(), desired(&[other()]));
+    // The other one goes first.
+    node.sync(&desired(&[]));
+    assert_eq!(left(&node), held());
+    assert_eq!(answers(&mut kept), A);
+    node.sync(&desired(&[other()]));
+    end(&mut node);
+    assert_eq!(node.observe(), desired(&[other()]));
+    assert_eq!(left(&node)[0], ["10.1.0.20/32"]);
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn the_way_to_the_api_server_waits_for_nobodys_connections() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    node.reconcile(&desired(&service(&[A])));
+    let _kept = open(&world);
+    node.sync(&desired(&[]));
+    assert_eq!(left(&node), held());
+    node.writer
+        .set_api_server(&["10.1.0.20:6443".parse().unwrap()]);
+    node.tend().unwrap();
+    assert_eq!(left(&node), [NOTHING; 3]);
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn all_of_it_goes_at_once_where_everything_is_to_go() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    node.reconcile(&desired(&service(&[A])));
+    let _kept = open(&world);
+    node.writer.remove_at_once();
+    node.sync(&viprule_dataplane::State::default());
+    assert_eq!(node.ipvsadm(), [""; 0]);
+    assert_eq!(lines(world.node(), "ipset list -n"), [""; 0]);
 }

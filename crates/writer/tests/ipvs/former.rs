@@ -62,6 +62,10 @@ fn connections_go_on_until_they_end() {
     assert!(progress.next.is_some());
     assert_eq!(destinations(&node), [format!("{A} at 0")]);
     assert_eq!(answers(&mut kept), A);
+    // An address goes with its own last virtual server.
+    let on_link = text(world.node(), "ip -o addr show kube-ipvs0");
+    assert!(on_link.contains("10.1.0.20/32"), "{on_link}");
+    assert!(!on_link.contains("10.1.0.21/32"), "{on_link}");
 
     // A restart goes on with it.
     let mut former = find(&world);

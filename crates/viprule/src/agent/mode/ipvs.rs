@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use viprule_dataplane::ipvs::{Ipvs, Settings};
+use viprule_service::plan::NodeFacts;
 use viprule_writer::conntrack::Cleaner;
 use viprule_writer::ipvs::IpvsWriter;
 
@@ -31,6 +32,10 @@ impl Mode for IpvsMode {
         let resolved = &news.resolved;
         writer.set_drain_timeout(resolved.ipvs.drain_timeout);
         resolved.ipvs_for(resolved.families_on(news.support))
+    }
+
+    fn follow(&self, facts: &NodeFacts, writer: &mut IpvsWriter) {
+        writer.set_api_server(&facts.api_server);
     }
 
     /// What it takes is made at the start.

@@ -9,6 +9,7 @@ pub(super) use ipvs::IpvsMode;
 use std::time::Duration;
 
 use viprule_dataplane::Dataplane;
+use viprule_service::plan::NodeFacts;
 use viprule_writer::Writer;
 use viprule_writer::conntrack::Cleaner;
 
@@ -36,6 +37,9 @@ pub(super) trait Mode {
 
     /// New settings as this kernel can have them. What is not the dataplane's takes effect at once.
     fn adopt(&mut self, news: &NewSettings, writer: &mut Self::Writer) -> SettingsOf<Self>;
+
+    /// The node's facts, before each sync.
+    fn follow(&self, _facts: &NodeFacts, _writer: &mut Self::Writer) {}
 
     /// Makes the kernel ready for what is about to be written.
     fn prepare(&mut self, dataplane: &Self::Dataplane, cause: &Cause);
