@@ -47,3 +47,23 @@ fn looking_writes_nothing() {
         assert_eq!(outcome.counts(), [0; 3], "{outcome:?}");
     }
 }
+
+/// Settings that have to be as they are; nobody tells of them either.
+#[test]
+fn settings_that_somebody_changed_are_put_right() {
+    const SETTINGS: [&str; 4] = [
+        "net/ipv4/vs/conntrack",
+        "net/ipv4/ip_forward",
+        "net/ipv4/vs/expire_nodest_conn",
+        "net/ipv4/vs/expire_quiescent_template",
+    ];
+    let endpoints = &ENDPOINTS[..2];
+    let (stage, mut run, _servers) = running(shared(), endpoints, "--ipvs-sync-period 1s");
+    let node = stage.world.node();
+    for setting in SETTINGS {
+        node.set_sysctl(setting, "0").unwrap();
+        wait_until(setting, &stage, || node.sysctl(setting).unwrap() == "1");
+        run.said(&["another program changed", &setting.replace('/', ".")]);
+        assert_eq!(chosen(&stage, CLUSTER_IP, 6).len(), endpoints.len());
+    }
+}

@@ -1,11 +1,14 @@
 //! Kernel settings that rules rely on, and those that the operator asks for.
 
 use viprule_dataplane::iptables::Options;
-use viprule_writer::host::{Change, Host, HostSettings};
+use viprule_writer::host::{Change, Host, HostSettings, Outcome};
 use viprule_writer::ipvs::host::{IpvsSettings, apply};
 use viprule_writer::{WriteError, sysctl};
 
 use crate::config::{Ipvs, Resolved};
+
+/// Packets with loopback destinations are routed.
+const ROUTE_LOCALNET: &str = "net/ipv4/conf/all/route_localnet";
 
 /// What a setting that can't be made means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +22,6 @@ pub(super) enum Strictness {
 /// Lets packets with loopback destinations be routed, which node ports on 127.0.0.1 need
 /// (contract 2.11). Never taken back, as others may rely on it by then.
 pub fn ensure(options: &Options) -> Result<(), WriteError> {
-    const ROUTE_LOCALNET: &str = "net/ipv4/conf/all/route_localnet";
     if options.localhost_node_ports && sysctl::ensure(ROUTE_LOCALNET, "1")? {
         tracing::info!(
             setting = ROUTE_LOCALNET,
@@ -28,6 +30,15 @@ pub fn ensure(options: &Options) -> Result<(), WriteError> {
         );
     }
     Ok(())
+}
+
+/// The same, looked at again.
+pub(super) fn look_again(options: &Options) -> Outcome {
+    if options.localhost_node_ports {
+        Host::default().make(ROUTE_LOCALNET, 1)
+    } else {
+        Outcome::default()
+    }
 }
 
 /// Makes limits and timeouts of connection tracking and this process' OOM score what the
@@ -58,17 +69,11 @@ pub(super) fn make(resolved: &Resolved, strictness: Strictness) -> anyhow::Resul
 /// Makes the settings that IPVS mode relies on, and those of it that the operator asks for
 /// (contract 3.2). Without some of them no Service works: an error, however strict.
 pub(super) fn make_ipvs(ipvs: &Ipvs, strictness: Strictness) -> anyhow::Result<()> {
-    const VITAL: [&str; 2] = ["net.ipv4.vs.conntrack", "net.ipv4.ip_forward"];
-    let outcome = apply(&IpvsSettings {
-        strict_arp: ipvs.strict_arp,
-        tcp: ipvs.tcp_timeout,
-        tcp_fin: ipvs.tcp_fin_timeout,
-        udp: ipvs.udp_timeout,
-    });
+    let outcome = apply_ipvs(ipvs);
     tell(&outcome.changed);
     for problem in &outcome.problems {
         anyhow::ensure!(
-            !VITAL.contains(&problem.setting.as_str()),
+            !is_vital(&problem.setting),
             "no Service works in IPVS mode without this setting: {problem}"
         );
         anyhow::ensure!(
@@ -78,6 +83,21 @@ pub(super) fn make_ipvs(ipvs: &Ipvs, strictness: Strictness) -> anyhow::Result<(
         tracing::warn!("{problem}");
     }
     Ok(())
+}
+
+/// Makes the settings that IPVS mode relies on, as far as they differ.
+pub(super) fn apply_ipvs(ipvs: &Ipvs) -> Outcome {
+    apply(&IpvsSettings {
+        strict_arp: ipvs.strict_arp,
+        tcp: ipvs.tcp_timeout,
+        tcp_fin: ipvs.tcp_fin_timeout,
+        udp: ipvs.udp_timeout,
+    })
+}
+
+/// True for a setting of IPVS mode without which no Service works.
+pub(super) fn is_vital(setting: &str) -> bool {
+    ["net.ipv4.vs.conntrack", "net.ipv4.ip_forward"].contains(&setting)
 }
 
 /// The same for a command that ends.

@@ -7,6 +7,7 @@ mod fragment;
 mod front;
 mod glimpse;
 pub mod host_settings;
+mod host_watch;
 mod inputs;
 mod keeper;
 mod ledger;

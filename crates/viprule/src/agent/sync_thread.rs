@@ -125,7 +125,8 @@ impl SyncThread {
                     };
                     syncer = syncer.with_listener(Box::new(tell));
                 }
-                self.keep_in(IpvsMode::new(takeover), syncer)
+                let ipvs = resolved.ipvs.clone();
+                self.keep_in(IpvsMode::new(takeover, ipvs), syncer)
             }
         }
     }

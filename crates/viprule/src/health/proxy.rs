@@ -22,7 +22,16 @@ struct Facts {
     timeout: Duration,
     families: [FamilyFacts; 2],
     node_eligible: bool,
-    warnings: BTreeMap<String, (Moment, String)>,
+    troubles: BTreeMap<String, Trouble>,
+}
+
+/// Something is wrong.
+#[derive(Debug)]
+struct Trouble {
+    since: Moment,
+    message: String,
+    /// Nothing works with it.
+    fatal: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,7 +59,7 @@ impl ProxyHealth {
                 timeout,
                 families: [FamilyFacts::default(); 2],
                 node_eligible: false,
-                warnings: BTreeMap::new(),
+                troubles: BTreeMap::new(),
             }),
         }
     }
@@ -84,29 +93,46 @@ impl ProxyHealth {
     /// Services that the kernel refused. It shows in the body until cleared and never changes a
     /// status. A subject that is warned about already keeps its time.
     pub fn warn(&self, subject: &str, message: &str, at: Moment) {
+        self.trouble(subject, message, at, false);
+    }
+
+    /// Says that something is wrong with which no Service works, whatever is in the kernel: the
+    /// proxy is not healthy until it is cleared or warned about only.
+    pub fn fail(&self, subject: &str, message: &str, at: Moment) {
+        self.trouble(subject, message, at, true);
+    }
+
+    fn trouble(&self, subject: &str, message: &str, at: Moment, fatal: bool) {
         let mut facts = self.facts();
-        if let Some((_, known)) = facts.warnings.get_mut(subject) {
-            message.clone_into(known);
+        if let Some(known) = facts.troubles.get_mut(subject) {
+            message.clone_into(&mut known.message);
+            known.fatal = fatal;
         } else {
-            let warning = (at, message.to_owned());
-            facts.warnings.insert(subject.to_owned(), warning);
+            let trouble = Trouble {
+                since: at,
+                message: message.to_owned(),
+                fatal,
+            };
+            facts.troubles.insert(subject.to_owned(), trouble);
         }
     }
 
     /// The subject is well again.
     pub fn clear(&self, subject: &str) {
-        self.facts().warnings.remove(subject);
+        self.facts().troubles.remove(subject);
     }
 
-    /// True while no family's request waits too long.
+    /// True while no family's request waits too long and nothing is wrong with which no Service
+    /// works.
     pub fn is_healthy(&self, now: Moment) -> bool {
         let facts = self.facts();
         let mut families = facts.families.iter();
-        families.all(|family| {
-            family
-                .health(now, facts.timeout)
-                .is_none_or(|(_, healthy)| healthy)
-        })
+        !facts.has_failed()
+            && families.all(|family| {
+                family
+                    .health(now, facts.timeout)
+                    .is_none_or(|(_, healthy)| healthy)
+            })
     }
 
     /// Everything, as it is now.
@@ -128,18 +154,18 @@ impl ProxyHealth {
                 status.insert(family_name(family), health);
             }
         }
-        let warning = |(subject, (since, message)): (&String, &(Moment, String))| Warning {
+        let warning = |(subject, trouble): (&String, &Trouble)| Warning {
             subject: subject.clone(),
-            since: since.rfc3339(),
-            message: message.clone(),
+            since: trouble.since.rfc3339(),
+            message: trouble.message.clone(),
         };
         Health {
-            healthy: status.values().all(|family| family.healthy),
+            healthy: !facts.has_failed() && status.values().all(|family| family.healthy),
             node_eligible: facts.node_eligible,
             last_updated,
             now,
             status,
-            warnings: facts.warnings.iter().map(warning).collect(),
+            warnings: facts.troubles.iter().map(warning).collect(),
         }
     }
 
@@ -150,6 +176,10 @@ impl ProxyHealth {
 }
 
 impl Facts {
+    fn has_failed(&self) -> bool {
+        self.troubles.values().any(|it| it.fatal)
+    }
+
     fn family(&mut self, family: Family) -> &mut FamilyFacts {
         &mut self.families[family as usize]
     }

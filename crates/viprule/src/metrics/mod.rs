@@ -279,6 +279,16 @@ impl Metrics {
         self.own.draining.set(as_gauge(destinations));
     }
 
+    /// Settings of the node that are not what they have to be, as of now.
+    pub fn host_settings_wrong(&self, settings: usize) {
+        self.own.host_settings_wrong.set(as_gauge(settings));
+    }
+
+    /// A setting of the node that another program changed was put right.
+    pub fn host_setting_repaired(&self) {
+        self.own.host_settings_repaired.inc();
+    }
+
     /// A change is in the kernel this long after its event arrived.
     pub fn event_in_kernel(&self, took: Duration) {
         self.own.event_to_kernel.observe(took.as_secs_f64());

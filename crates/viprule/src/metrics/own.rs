@@ -49,6 +49,8 @@ pub(super) struct Own {
     pub(super) objected: IntGauge,
     pub(super) unusable: IntGauge,
     pub(super) draining: IntGauge,
+    pub(super) host_settings_wrong: IntGauge,
+    pub(super) host_settings_repaired: IntCounter,
     pub(super) event_to_kernel: Histogram,
     pub(super) watches: Watches,
     pub(super) relists: IntCounterVec,
@@ -125,6 +127,14 @@ impl Own {
                 "Services and EndpointSlices that exist and can't be used",
             )?,
             draining,
+            host_settings_wrong: gauge(
+                "viprule_host_settings_wrong",
+                "Settings of the node that have to be otherwise and can't be put right",
+            )?,
+            host_settings_repaired: counter(
+                "viprule_host_settings_repaired_total",
+                "Settings of the node that another program changed and that were put right",
+            )?,
             event_to_kernel: histogram(
                 "viprule_event_to_kernel_seconds",
                 "Time from the arrival of a change to the end of the transaction that has it",

@@ -61,6 +61,8 @@ fn everything(mode: MetricsMode) -> String {
     metrics.objected(2);
     metrics.unusable(3);
     metrics.draining(3);
+    metrics.host_settings_wrong(2);
+    metrics.host_setting_repaired();
     metrics.event_in_kernel(took);
     metrics.watch_heard("services", Instant::now());
     metrics.watch_relisted("services");
@@ -132,6 +134,8 @@ fn samples_have_kube_proxys_labels() {
         "viprule_quarantined_services 1",
         "viprule_partly_programmed_services 2",
         "viprule_refused_objects 3",
+        "viprule_host_settings_wrong 2",
+        "viprule_host_settings_repaired_total 1",
         "viprule_write_conflicts_total 1",
         "viprule_claim_conflicts_total 1",
         "viprule_watch_relists_total{resource=\"services\"} 1",

@@ -133,6 +133,13 @@ impl Host {
         outcome
     }
 
+    /// Makes one setting below `/proc/sys`, as far as it differs.
+    pub fn make(&self, path: &str, value: impl Display) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.set(&Setting::sysctl(path), value, &mut outcome);
+        outcome
+    }
+
     /// What `nf_conntrack_max` is to be, if anything.
     fn conntrack_max(&self, settings: &HostSettings) -> Option<u64> {
         let per_core = settings.max_per_core.filter(|max| *max > 0)?;

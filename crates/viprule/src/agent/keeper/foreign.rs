@@ -81,6 +81,8 @@ where
     /// The timer: where nobody tells of changes, the kernel is read. Nothing else is, as long as it
     /// says that nobody has changed anything.
     pub(super) fn check(&mut self) -> Result<(), SyncError> {
+        self.mode
+            .check_host(self.syncer.dataplane(), &self.telemetry);
         if let Some(touched) = self.ask()? {
             let unwatched = self.syncer.writer().unwatched();
             self.repair(touched, unwatched)?;

@@ -9,6 +9,7 @@ use viprule_writer::iptables::probe;
 
 use super::Mode;
 use crate::agent::host_settings;
+use crate::agent::host_watch::HostWatch;
 use crate::agent::news::NewSettings;
 use crate::agent::takeover::Takeover;
 use crate::agent::telemetry::{Cause, Telemetry};
@@ -18,6 +19,7 @@ use crate::agent::telemetry::{Cause, Telemetry};
 pub(in crate::agent) struct IptablesMode {
     takeover: Takeover,
     loopback_is_routed: bool,
+    host: HostWatch,
 }
 
 impl IptablesMode {
@@ -25,6 +27,7 @@ impl IptablesMode {
         Self {
             takeover,
             loopback_is_routed: false,
+            host: HostWatch::default(),
         }
     }
 }
@@ -58,6 +61,12 @@ impl Mode for IptablesMode {
             }
             self.loopback_is_routed = true;
         }
+    }
+
+    fn check_host(&mut self, dataplane: &Iptables, telemetry: &Telemetry) {
+        let outcome = host_settings::look_again(dataplane.options());
+        self.host
+            .looked(&outcome, &telemetry.health, &telemetry.metrics);
     }
 
     fn take_over(&mut self, cleaner: Option<&Cleaner>, telemetry: &Telemetry) -> Option<Duration> {

@@ -44,6 +44,9 @@ pub(super) trait Mode {
     /// Makes the kernel ready for what is about to be written.
     fn prepare(&mut self, dataplane: &Self::Dataplane, cause: &Cause);
 
+    /// Looks at the settings of the node that have to be as they are, and puts them right.
+    fn check_host(&mut self, _dataplane: &Self::Dataplane, _telemetry: &Telemetry) {}
+
     /// The writer has gone on with what takes time.
     fn tended(&self, _writer: &Self::Writer, _telemetry: &Telemetry) {}
 
