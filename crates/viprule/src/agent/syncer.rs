@@ -414,7 +414,7 @@ where
         }
         self.end_departed_flows();
         // Not before the cleaner knows all Services: what it does not know it would end.
-        if self.leftovers.is_empty() {
+        if self.leftovers.is_empty() && !self.found_udp.is_empty() {
             let found = std::mem::take(&mut self.found_udp);
             if let Some(cleaner) = &self.cleaner {
                 cleaner.removed(found);
