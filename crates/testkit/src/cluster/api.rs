@@ -110,6 +110,23 @@ impl Api {
         .unwrap_or(false)
     }
 
+    /// The text of the answer to a GET of this path, such as `/api/v1/services`.
+    pub fn text(&self, path: &str) -> Result<String> {
+        let client = self.client();
+        let request =
+            http::Request::get(path)
+                .body(Vec::new())
+                .map_err(|error| Error::Malformed {
+                    what: format!("a request for {path}"),
+                    why: error.to_string(),
+                })?;
+        let what = format!("GET {path}");
+        self.run(async move {
+            let answer = client.request_text(request).await;
+            answer.map_err(Error::api(what))
+        })
+    }
+
     /// Makes an object what the JSON says, creating it if it isn't there; its `status` too if the
     /// JSON has one. Fields that were applied before and aren't any more go.
     pub fn apply(&self, object: &Value) -> Result<()> {

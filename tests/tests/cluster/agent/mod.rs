@@ -7,6 +7,7 @@ mod facts;
 mod former;
 mod reload;
 mod selectors;
+mod sources;
 mod support;
 mod udp;
 mod verbs;
