@@ -115,6 +115,14 @@ impl Planner<'_> {
         // Before the gate is asked: external IPs that are not programmed count here.
         let externally_accessible =
             node_port != 0 || !load_balancer_ips.is_empty() || !external_ips.is_empty();
+        let source_ranges = source_ranges::of_family(&service.source_ranges, family);
+        let source_ranges_hold_node =
+            source_ranges::hold_node(&source_ranges, facts.node_ip(family));
+        let own_sources = if source_ranges_hold_node {
+            load_balancer_ips.clone()
+        } else {
+            Vec::new()
+        };
         let [external_ips, load_balancer_ips] = [
             if config.allow_external_ips {
                 external_ips
@@ -129,7 +137,6 @@ impl Planner<'_> {
         let backends = backends::merge(slices, family, &port.name, protocol);
         let balancing = service.balancing.as_deref();
         let selection = endpoints::select(&backends, uses, balancing, config, facts);
-        let source_ranges = source_ranges::of_family(&service.source_ranges, family);
         Some(PortPlan {
             family,
             name: port.name.clone(),
@@ -139,10 +146,8 @@ impl Planner<'_> {
             external_ips,
             load_balancer_ips,
             node_port,
-            source_ranges_hold_node: source_ranges::hold_node(
-                &source_ranges,
-                facts.node_ip(family),
-            ),
+            source_ranges_hold_node,
+            own_sources,
             source_ranges,
             affinity_seconds: service.affinity_seconds,
             internal_local: service.internal_policy_local,

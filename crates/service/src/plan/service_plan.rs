@@ -78,6 +78,9 @@ pub struct PortPlan {
     pub source_ranges: Vec<IpNet>,
     /// True where this node's own address lies in a source range.
     pub source_ranges_hold_node: bool,
+    /// Sources that are admitted beside the ranges where those hold the node: the Service's load
+    /// balancer IPs, also one that is left to the API server.
+    pub own_sources: Vec<IpAddr>,
     /// Session affinity by client address, seconds.
     pub affinity_seconds: Option<u32>,
     /// Cluster IP traffic goes to local endpoints only.

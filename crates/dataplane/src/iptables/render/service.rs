@@ -254,10 +254,8 @@ impl<'a> PortRenderer<'a> {
             .iter()
             .map(|range| allowed().src(*range).jump(self.external()))
             .collect();
-        if port.source_ranges_hold_node {
-            let own = port.load_balancer_ips.iter();
-            rules.extend(own.map(|ip| allowed().src(*ip).jump(self.external())));
-        }
+        let own = port.own_sources.iter();
+        rules.extend(own.map(|ip| allowed().src(*ip).jump(self.external())));
         let rest = format!(
             "other traffic to {name} will be dropped by {}",
             Chain::ProxyFirewall
