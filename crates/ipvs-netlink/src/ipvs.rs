@@ -48,6 +48,10 @@ pub enum Error {
 impl Ipvs {
     /// True where the kernel's IPVS is there already, so that there may be virtual servers.
     pub fn is_loaded() -> bool {
+        #[cfg(feature = "memory")]
+        if let Some(kernel) = netlink_batch::memory::entered() {
+            return kernel.read_file(PATH).is_ok();
+        }
         Path::new(PATH).exists()
     }
 

@@ -11,6 +11,8 @@ pub mod attr;
 pub mod batch;
 pub mod errno;
 pub mod error;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod message;
 pub mod socket;
 pub mod verdict;

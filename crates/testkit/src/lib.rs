@@ -14,6 +14,7 @@ pub mod fake;
 pub mod flows;
 pub mod kubelet;
 pub mod manifests;
+pub mod memory;
 pub mod mode;
 pub mod netns;
 pub mod objects;

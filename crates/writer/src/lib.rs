@@ -4,8 +4,10 @@
 //! and turns a [`Diff`] into messages in the order that the diff has.
 
 pub mod backend;
+mod clock;
 pub mod conntrack;
 mod error;
+mod files;
 pub mod host;
 pub mod iptables;
 pub mod iptables_legacy;

@@ -1,9 +1,8 @@
 //! Kernel settings of the calling thread's network namespace.
 
-use std::fs;
 use std::path::PathBuf;
 
-use crate::WriteError;
+use crate::{WriteError, files};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(name)
@@ -11,7 +10,7 @@ fn path(name: &str) -> PathBuf {
 
 /// The value of a setting such as `net/ipv4/ip_forward`, or `None` where the kernel lacks it.
 pub fn read(name: &str) -> Option<String> {
-    fs::read_to_string(path(name))
+    files::read(&path(name))
         .ok()
         .map(|value| value.trim().to_owned())
 }
@@ -21,7 +20,7 @@ pub fn ensure(name: &str, value: &str) -> Result<bool, WriteError> {
     if read(name).as_deref() == Some(value) {
         return Ok(false);
     }
-    fs::write(path(name), value)
+    files::write(&path(name), value)
         .map(|()| true)
         .map_err(|error| WriteError::Failed {
             operation: format!("setting {} to {value}", name.replace('/', ".")),

@@ -153,10 +153,16 @@ pub enum Error {
 /// Hands each line of the calling thread's network namespace to `each`. Memory is the same for any
 /// number.
 pub fn read(each: impl FnMut(Line<'_>)) -> Result<(), Error> {
-    let file = File::open(PATH).map_err(|error| match error.kind() {
+    let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Error::NotSupported,
         _ => Error::Io(error),
-    })?;
+    };
+    #[cfg(feature = "memory")]
+    if let Some(kernel) = netlink_batch::memory::entered() {
+        let text = kernel.read_file(PATH).map_err(failed)?;
+        return read_from(&*text, each);
+    }
+    let file = File::open(PATH).map_err(failed)?;
     read_from(BufReader::with_capacity(BUFFER, file), each)
 }
 

@@ -1,7 +1,5 @@
 //! Sizes of the kernel's buffers for a socket.
 
-use nix::sys::socket::{getsockopt, setsockopt, sockopt};
-
 use super::Socket;
 use crate::error::Error;
 
@@ -28,12 +26,7 @@ impl Socket {
         let asked = (bytes.saturating_add(SEND_OVERHEAD))
             .div_ceil(2)
             .min(MAX_ASKED);
-        if setsockopt(&self.inner, sockopt::SndBufForce, &asked).is_err() {
-            setsockopt(&self.inner, sockopt::SndBuf, &asked)
-                .map_err(|errno| Error::io("setting SO_SNDBUF", errno.into()))?;
-        }
-        let granted = getsockopt(&self.inner, sockopt::SndBuf)
-            .map_err(|errno| Error::io("reading SO_SNDBUF", errno.into()))?;
+        let granted = self.inner.allow_send(asked)?;
         self.send_capacity = granted.saturating_sub(SEND_OVERHEAD);
         Ok(self.send_capacity)
     }
@@ -44,11 +37,6 @@ impl Socket {
     /// about 1 KiB. Privileges as for [`Socket::allow_send`], with `net.core.rmem_max`.
     pub fn allow_receive(&mut self, bytes: usize) -> Result<usize, Error> {
         let asked = bytes.div_ceil(2).min(MAX_ASKED);
-        if setsockopt(&self.inner, sockopt::RcvBufForce, &asked).is_err() {
-            setsockopt(&self.inner, sockopt::RcvBuf, &asked)
-                .map_err(|errno| Error::io("setting SO_RCVBUF", errno.into()))?;
-        }
-        getsockopt(&self.inner, sockopt::RcvBuf)
-            .map_err(|errno| Error::io("reading SO_RCVBUF", errno.into()))
+        self.inner.allow_receive(asked)
     }
 }

@@ -1,6 +1,6 @@
 //! Which notifications the kernel needs not deliver.
 
-use socket2::{SockFilter, SockRef};
+use socket2::SockFilter;
 
 use super::Socket;
 use crate::error::Error;
@@ -18,15 +18,15 @@ impl Socket {
     /// It looks at the first message of a datagram: nfnetlink puts those of one cause into each.
     pub fn ignore(&self, port: u32) -> Result<(), Error> {
         // Words are loaded in network order, and the port stands in the host's.
-        let port = u32::from_be_bytes(port.to_ne_bytes());
+        let word = u32::from_be_bytes(port.to_ne_bytes());
         let program = [
             SockFilter::new(LOAD_WORD, 0, 0, PORT_AT),
-            SockFilter::new(JUMP_IF_EQUAL, 0, 1, port),
+            SockFilter::new(JUMP_IF_EQUAL, 0, 1, word),
             SockFilter::new(RETURN, 0, 0, 0),
             SockFilter::new(RETURN, 0, 0, u32::MAX),
         ];
-        SockRef::from(&self.inner)
-            .attach_filter(&program)
+        self.inner
+            .ignore(port, &program)
             .map_err(|source| Error::io("attaching a socket filter", source))
     }
 }

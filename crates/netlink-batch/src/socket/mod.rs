@@ -3,20 +3,20 @@
 mod answers;
 mod buffers;
 mod filter;
+mod inner;
 mod request;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use netlink_sys::SocketAddr;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::MsgFlags;
 
 pub use answers::{Answers, Refusal};
 
 use crate::errno::Errno;
 use crate::error::Error;
 use crate::message::{Message, Messages, kind};
+use inner::Inner;
 
 /// `NETLINK_NETFILTER`.
 pub const NETFILTER: isize = netlink_sys::protocols::NETLINK_NETFILTER;
@@ -37,7 +37,7 @@ const DATAGRAMS_PER_RECEIVE: usize = 64;
 /// request and its answer would be dropped.
 #[derive(Debug)]
 pub struct Socket {
-    inner: netlink_sys::Socket,
+    inner: Inner,
     port: u32,
     send_capacity: usize,
     datagram: Vec<u8>,
@@ -60,26 +60,10 @@ impl Socket {
     ///
     /// The buffers are made as large as is allowed, see [`Socket::allow_send`].
     pub fn open(protocol: isize) -> Result<Self, Error> {
-        let mut inner =
-            netlink_sys::Socket::new(protocol).map_err(|source| match Errno::of(&source) {
-                Errno::PROTONOSUPPORT => Error::NoProtocol { protocol },
-                _ => Error::io("opening a netlink socket", source),
-            })?;
-        let address = inner
-            .bind_auto()
-            .map_err(|source| Error::io("binding a netlink socket", source))?;
-        inner
-            .connect(&SocketAddr::new(0, 0))
-            .map_err(|source| Error::io("connecting a netlink socket", source))?;
-        inner
-            .set_cap_ack(true)
-            .map_err(|source| Error::io("setting NETLINK_CAP_ACK", source))?;
-        inner
-            .set_ext_ack(true)
-            .map_err(|source| Error::io("setting NETLINK_EXT_ACK", source))?;
+        let (inner, port) = Inner::open(protocol)?;
         let mut socket = Self {
             inner,
-            port: address.port_number(),
+            port,
             send_capacity: 0,
             datagram: Vec::with_capacity(DATAGRAM),
             request: Vec::new(),
@@ -97,16 +81,12 @@ impl Socket {
 
     /// Joins a multicast group (`NFNLGRP_*`, `RTNLGRP_*`).
     pub fn join(&self, group: u32) -> Result<(), Error> {
-        self.inner
-            .add_membership(group)
-            .map_err(|source| Error::io("joining a multicast group", source))
+        self.inner.join(group)
     }
 
     /// Leaves a multicast group.
     pub fn leave(&self, group: u32) -> Result<(), Error> {
-        self.inner
-            .drop_membership(group)
-            .map_err(|source| Error::io("leaving a multicast group", source))
+        self.inner.leave(group)
     }
 
     /// Waits at most `timeout` (`None`: without limit) for notifications, hands each one to
@@ -143,6 +123,9 @@ impl Socket {
 
     /// Waits until there is something to read; false after `timeout` or a signal.
     fn wait(&self, timeout: Option<Duration>) -> Result<bool, Error> {
+        if !self.inner.answers_later() {
+            return Ok(true);
+        }
         let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
             PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)
         });
@@ -156,21 +139,7 @@ impl Socket {
 
     /// Reads one datagram without waiting.
     fn read(&mut self) -> std::io::Result<Read> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        loop {
-            self.datagram.clear();
-            return match self.inner.recv_from(&mut self.datagram, flags.bits()) {
-                Ok((len, _)) if len > self.datagram.len() => {
-                    self.datagram.reserve(len.next_power_of_two());
-                    Ok(Read::Lost)
-                }
-                Ok((_, from)) if from.port_number() != 0 => Ok(Read::Lost),
-                Ok(_) => Ok(Read::Datagram),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(Read::Empty),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
-        }
+        self.inner.read(&mut self.datagram)
     }
 
     /// Throws away whatever an earlier exchange left behind.
@@ -189,8 +158,8 @@ impl Socket {
             return Err(self.too_large(bytes.len()));
         }
         // Never retried here: a batch that might have been taken must not be sent twice.
-        match self.inner.send(bytes, 0) {
-            Ok(_) => Ok(()),
+        match self.inner.send(bytes) {
+            Ok(()) => Ok(()),
             Err(source) => Err(match Errno::of(&source) {
                 Errno::MSGSIZE => self.too_large(bytes.len()),
                 // Nothing was read, so this is no loss but a lack of memory for the copy.

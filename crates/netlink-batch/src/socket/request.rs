@@ -77,7 +77,7 @@ impl Socket {
                 Read::Lost => return Err(Error::Resync),
                 Read::Empty => {
                     let left = PATIENCE.saturating_sub(sent.elapsed());
-                    if left.is_zero() {
+                    if left.is_zero() || !self.inner.answers_later() {
                         return Err(Error::NoAnswer {
                             seconds: PATIENCE.as_secs(),
                         });

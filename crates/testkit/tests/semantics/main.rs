@@ -9,6 +9,7 @@ mod contract;
 mod generated;
 mod ipvs;
 mod kube_proxy;
+mod memory;
 mod mutations;
 mod refusals;
 mod world;

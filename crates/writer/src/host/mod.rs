@@ -9,11 +9,11 @@ mod cpus;
 mod problem;
 
 use std::fmt::Display;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::files;
 pub use problem::{Problem, Why};
 
 /// `nf_conntrack_max` by number of processors is not raised beyond this (contract 5.2).
@@ -163,7 +163,7 @@ impl Host {
         }
         // A setting that can't be read is not there, or hidden: writing would not say more.
         let written = from.and_then(|from| {
-            fs::write(self.root.join(&setting.path), &value)?;
+            files::write(&self.root.join(&setting.path), &value)?;
             Ok(from)
         });
         match written {
@@ -200,7 +200,7 @@ impl Host {
     }
 
     pub(crate) fn read(&self, setting: &Setting) -> io::Result<String> {
-        let text = fs::read_to_string(self.root.join(&setting.path))?;
+        let text = files::read(&self.root.join(&setting.path))?;
         Ok(text.trim().to_owned())
     }
 }

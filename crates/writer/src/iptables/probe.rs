@@ -1,7 +1,7 @@
 //! What this kernel has.
 
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::path::Path;
+use std::time::Duration;
 
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::nfacct;
@@ -9,6 +9,7 @@ use viprule_dataplane::iptables::counter;
 
 use crate::WriteError;
 use crate::sysctl;
+use crate::{clock, files};
 
 /// How long the kernel may take to free removed rules; usually 8 to 16 ms.
 const FREED_WITHIN: Duration = Duration::from_millis(500);
@@ -54,7 +55,7 @@ fn be_liberal() -> bool {
 
 fn ipv6() -> bool {
     // The file is the namespace's own only below the reading thread.
-    fs::exists("/proc/thread-self/net/if_inet6").unwrap_or(false)
+    files::exists(Path::new("/proc/thread-self/net/if_inet6"))
         && sysctl::read("net/ipv6/conf/all/disable_ipv6").is_none_or(|value| value != "1")
 }
 
@@ -90,12 +91,12 @@ pub fn remove_counters() {
     let Ok(mut socket) = Socket::open(NETFILTER) else {
         return;
     };
-    let deadline = Instant::now() + FREED_WITHIN;
+    let deadline = clock::now() + FREED_WITHIN;
     for name in counter::ALL {
         let outcome = loop {
             match nfacct::delete(&mut socket, name) {
-                Err(nfacct::Error::Busy { .. }) if Instant::now() < deadline => {
-                    thread::sleep(FREED_WITHIN / 100);
+                Err(nfacct::Error::Busy { .. }) if clock::now() < deadline => {
+                    clock::sleep(FREED_WITHIN / 100);
                 }
                 outcome => break outcome,
             }

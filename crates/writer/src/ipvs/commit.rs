@@ -1,7 +1,6 @@
 //! Sends what is staged, step by step; [`super`] says why in this order.
 
 use std::mem::take;
-use std::time::Instant;
 
 use viprule_dataplane::ipvs::{Key, Part};
 use viprule_dataplane::{Scope, iptables};
@@ -9,6 +8,7 @@ use viprule_dataplane::{Scope, iptables};
 use super::IpvsWriter;
 use super::outcome::Outcome;
 use super::stage::{Chains, Gone, Staged, gone};
+use crate::clock;
 use crate::{ApplyError, Tag, WriteError, Writer as _, Written};
 
 impl IpvsWriter {
@@ -142,7 +142,7 @@ impl IpvsWriter {
 
     /// Looks at destinations that drain.
     pub(super) fn tend_drains(&mut self) -> Result<(), WriteError> {
-        let due = self.servers.drain.due(Instant::now());
+        let due = self.servers.drain.due(clock::now());
         if due.is_empty() {
             return Ok(());
         }

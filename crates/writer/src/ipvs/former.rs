@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipvs_netlink::{Ipvs, Protocol, ServerId};
 use netlink_batch::Socket;
@@ -25,6 +25,7 @@ use super::retired;
 use super::servers::{self, Servers};
 use super::sets::Sets;
 use super::stage::Tagged;
+use crate::clock;
 use crate::leavings::{Leaving, Removal};
 use crate::{ApplyError, Tag, WriteError};
 
@@ -123,7 +124,7 @@ impl Former {
     /// `None`.
     pub fn set_drain_timeout(&mut self, limit: Option<Duration>) {
         if let Some(servers) = &mut self.servers {
-            servers.drain.set_limit(limit, Instant::now());
+            servers.drain.set_limit(limit, clock::now());
         }
     }
 
@@ -151,7 +152,7 @@ impl Former {
         {
             let mut outcome = Outcome::default();
             let drained = if self.stopped {
-                let due = servers.drain.due(Instant::now());
+                let due = servers.drain.due(clock::now());
                 servers.remove_idle(&due, |_| None, &mut outcome)
             } else {
                 let gone = std::mem::take(&mut self.found.destinations);
@@ -179,7 +180,7 @@ impl Former {
                 let gone = Leaving::VirtualServers(gone);
                 progress.removal.removed.push(gone);
             }
-            progress.next = servers.drain.rest(Instant::now());
+            progress.next = servers.drain.rest(clock::now());
             // Something else keeps them: look again.
             if progress.next.is_none() && !self.found.servers.is_empty() {
                 progress.next = Some(Duration::from_secs(1));

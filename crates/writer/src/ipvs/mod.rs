@@ -54,7 +54,7 @@ pub use way::clear_way;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netlink_batch::Socket;
 use nfnetlink::Family;
@@ -63,6 +63,7 @@ use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Feature, Scope, State};
 
 use crate::backend::{Backend, HostWriter};
+use crate::clock;
 use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 use carrier::Carrier;
 use drain::Drain;
@@ -114,7 +115,7 @@ impl IpvsWriter {
     /// without end where `limit` is `None`. For one that drains already since an earlier start the
     /// time begins with this one.
     pub fn set_drain_timeout(&mut self, limit: Option<Duration>) {
-        self.servers.drain.set_limit(limit, Instant::now());
+        self.servers.drain.set_limit(limit, clock::now());
     }
 
     /// From now on virtual servers that go end their connections.
@@ -202,7 +203,7 @@ impl Writer for IpvsWriter {
     fn tend(&mut self) -> Result<Option<Duration>, WriteError> {
         self.tend_drains()?;
         self.end_retired()?;
-        let rest = self.servers.drain.rest(Instant::now());
+        let rest = self.servers.drain.rest(clock::now());
         // Something else keeps them: look again.
         Ok(rest.or((self.retired.len() > 0).then_some(AGAIN)))
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Instant;
 
 use ipvs_netlink::proc::{self, Line};
 use ipvs_netlink::{Destination, Ipvs, ServerId};
@@ -12,6 +11,7 @@ use viprule_dataplane::{ObjectKey as _, Scope, State, iptables};
 
 use super::IpvsWriter;
 use super::servers::{PART, unreadable};
+use crate::clock;
 use crate::{WriteError, Writer as _};
 
 /// How often virtual servers that change while they are read are read again.
@@ -54,7 +54,7 @@ impl IpvsWriter {
         } = observation.finish();
         if servers {
             draining.sort_unstable();
-            self.servers.drain.found(&draining, Instant::now());
+            self.servers.drain.found(&draining, clock::now());
             let retired = &mut self.retired;
             retired.found(|server| state.get(&Key::Server(*server)).is_some());
         }

@@ -1,8 +1,7 @@
 //! IP sets and their elements.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
@@ -12,6 +11,7 @@ use viprule_dataplane::ownership::{Set, SetName};
 
 use super::outcome::Outcome;
 use super::stage::Tagged;
+use crate::clock;
 use crate::error::chain;
 use crate::{ApplyError, Tag, WriteError};
 
@@ -208,13 +208,13 @@ impl Sets {
         }
         // It is there only where growing was cut short.
         let _ = ipset::destroy(&mut self.socket, TWIN);
-        let deadline = Instant::now() + FREED_WITHIN;
+        let deadline = clock::now() + FREED_WITHIN;
         let mut left: Vec<(Tag, String)> = sets
             .iter()
             .map(|it| (it.tag, it.what.to_string()))
             .collect();
         while !left.is_empty() {
-            let is_over = Instant::now() >= deadline;
+            let is_over = clock::now() >= deadline;
             let mut busy = Vec::new();
             for (tag, name) in left {
                 match ipset::destroy(&mut self.socket, &name) {
@@ -231,7 +231,7 @@ impl Sets {
             }
             left = busy;
             if !left.is_empty() {
-                thread::sleep(FREED_WITHIN / 100);
+                clock::sleep(FREED_WITHIN / 100);
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::agreement::{TOLERANCE, node_ports, tracker};
 use crate::world;
 
 /// A node's objects and settings, and the state rendered from them.
-pub(super) struct Node<'a> {
+pub(crate) struct Node<'a> {
     cluster: &'a Cluster,
     settings: &'a Settings,
     /// What the machine has without IPVS mode.
@@ -23,11 +23,11 @@ pub(super) struct Node<'a> {
     /// The cluster as clients on the node see it: Services' addresses are the machine's own.
     pub(super) seen: Cluster,
     /// What IPVS mode wants in the kernel.
-    pub(super) state: Desired,
+    pub(crate) state: Desired,
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn new(cluster: &'a Cluster, settings: &'a Settings) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster, settings: &'a Settings) -> Self {
         Self::with_settings(cluster, settings, |_| ())
     }
 

@@ -1,6 +1,6 @@
 //! IPVS mode.
 
-mod agreement;
+pub(crate) mod agreement;
 mod contract;
 mod generated;
 mod golden;

@@ -1,13 +1,13 @@
 //! Destinations that go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use ipvs_netlink::proc::{self, Line};
 use ipvs_netlink::{Destination, DestinationId, Reason, ServerId};
 use viprule_dataplane::ipvs::Part;
 
 use super::{PART, Servers, Why, drains, unreadable};
+use crate::clock;
 use crate::ipvs::drain::Seen;
 use crate::ipvs::outcome::Outcome;
 use crate::ipvs::stage::Tagged;
@@ -48,7 +48,7 @@ impl Servers {
         destinations: &[GoneDestination],
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
-        let now = Instant::now();
+        let now = clock::now();
         for it in destinations {
             self.drain.begin(it.what.0, it.what.1, now);
         }
@@ -87,7 +87,7 @@ impl Servers {
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
         let seen = self.look(servers)?;
-        let now = Instant::now();
+        let now = clock::now();
         let mut removable = Vec::new();
         for server in servers {
             let ids = self

@@ -1,0 +1,52 @@
+//! `nf_tables` in memory (`net/netfilter/nf_tables_api.c`): tables, chains and rules.
+//!
+//! Not modelled: sets, objects, flow tables, table owners, loops of jumps, and which expressions
+//! and extensions there are: all are taken, and come back as the kernel tells them.
+
+mod batch;
+mod chain;
+mod commit;
+mod dump;
+mod expressions;
+mod request;
+mod rule;
+mod ruleset;
+mod table;
+mod uapi;
+mod write;
+
+pub use ruleset::{Base, Chain, Rule, Ruleset, Table};
+
+pub(super) use batch::is_batch;
+pub(super) use dump::Dump;
+
+use std::collections::BTreeMap;
+
+use super::fields::Request;
+
+/// The rules, and numbers that are never given twice.
+#[derive(Debug, Default)]
+pub(super) struct NfTables {
+    ruleset: Ruleset,
+    last_table: u64,
+    /// The last handle in each table; a transaction that is refused does not take handles back.
+    last_handles: BTreeMap<u64, u64>,
+}
+
+impl NfTables {
+    pub(super) fn ruleset(&self) -> &Ruleset {
+        &self.ruleset
+    }
+
+    /// The next handle in a table, for chains and rules alike.
+    fn next_handle(&mut self, table: u64) -> u64 {
+        let last = self.last_handles.entry(table).or_insert(0);
+        *last += 1;
+        *last
+    }
+}
+
+/// True for a message to `nf_tables`.
+pub(super) fn is_ours(request: &Request<'_>) -> bool {
+    request.kind >> 8 == uapi::SUBSYSTEM >> 8
+}

@@ -1,0 +1,68 @@
+//! What a test reads and sets of IPVS mode's objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipvs_netlink::{DestinationId, ServerId};
+use nfnetlink::ipset::Entry;
+
+use super::MemoryKernel;
+
+impl MemoryKernel {
+    /// All virtual servers with their destinations and those' weights.
+    pub fn virtual_servers(&self) -> BTreeMap<ServerId, BTreeMap<DestinationId, u32>> {
+        self.state().ipvs.view()
+    }
+
+    /// Says how many connections a destination has, whether it is there or not. Connections stay
+    /// until this says otherwise.
+    pub fn set_connections(
+        &self,
+        server: &ServerId,
+        destination: &DestinationId,
+        active: u32,
+        inactive: u32,
+    ) {
+        let mut state = self.state();
+        state
+            .ipvs
+            .set_connections(server, destination, active, inactive);
+    }
+
+    /// Takes a scheduler away or brings it back; virtual servers that have it keep it.
+    pub fn set_scheduler(&self, name: &str, there: bool) {
+        let schedulers = &mut self.state().ipvs.schedulers;
+        if there {
+            schedulers.insert(name.to_owned());
+        } else {
+            schedulers.remove(name);
+        }
+    }
+
+    /// The value of a setting below `/proc/sys`, such as `net/ipv4/vs/conntrack`; `None` where there
+    /// is none.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.state().files.setting(name).map(str::to_owned)
+    }
+
+    /// Gives a setting a value as another program does, or takes it away.
+    pub fn set_setting(&self, name: &str, value: Option<&str>) {
+        self.state().files.set(name, value);
+    }
+
+    /// All IP sets with their elements.
+    pub fn sets(&self) -> BTreeMap<String, BTreeSet<Entry>> {
+        let state = self.state();
+        let sets = state.sets.all();
+        sets.map(|(name, elements)| (name.to_owned(), elements.clone()))
+            .collect()
+    }
+
+    /// The addresses of the link of this name, with the lengths of their prefixes; `None` where
+    /// there is no dummy link of that name.
+    pub fn addresses(&self, link: &str) -> Option<BTreeMap<IpAddr, u8>> {
+        let state = self.state();
+        let addresses = state.links.addresses_of(link, "dummy");
+        addresses.map(Iterator::collect)
+    }
+}
