@@ -29,6 +29,14 @@ pub enum ServerId {
 }
 
 impl ServerId {
+    /// The address; none for a firewall mark.
+    pub const fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address { address, .. } => Some(*address),
+            Self::Fwmark { .. } => None,
+        }
+    }
+
     /// The family.
     pub const fn family(&self) -> Family {
         match self {

@@ -11,6 +11,18 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// How long the machine has been running, whole seconds; `None` where it does not tell. A kernel in
+/// memory has no such time.
+pub(crate) fn uptime() -> Option<u32> {
+    #[cfg(feature = "memory")]
+    if netlink_batch::memory::entered().is_some() {
+        return None;
+    }
+    // The one clock that a file tells.
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    uptime.split('.').next()?.parse().ok()
+}
+
 /// Waits.
 pub(crate) fn sleep(time: Duration) {
     #[cfg(feature = "memory")]

@@ -34,7 +34,7 @@ fn found(namespace: &Namespace) -> Vec<Leaving> {
 }
 
 fn removal(namespace: &Namespace) -> Removal {
-    namespace.run(remove).unwrap().unwrap()
+    namespace.run(|| remove(|_| false)).unwrap().unwrap()
 }
 
 #[test]

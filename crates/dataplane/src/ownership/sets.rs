@@ -132,14 +132,19 @@ impl Set {
             .map(move |name| Self { name, family })
     }
 
-    /// The set of this name and type, or `None` where there is none such of ours: a set of the same
-    /// name and another type is somebody else's.
-    pub fn parse(name: &str, kind: &str) -> Option<Self> {
-        let kind = Kind::parse(kind)?;
+    /// The set of this name, whatever it was made with: the name is what rules know it by, so nobody
+    /// else can have one. `None` for a name that is none of ours.
+    pub fn named(name: &str) -> Option<Self> {
         Family::ALL
             .into_iter()
             .flat_map(Self::all)
-            .find(|set| set.name.kind() == kind && set.to_string() == name)
+            .find(|set| set.to_string() == name)
+    }
+
+    /// The set of this name and type, or `None` where we would make none such.
+    pub fn parse(name: &str, kind: &str) -> Option<Self> {
+        let kind = Kind::parse(kind)?;
+        Self::named(name).filter(|set| set.name.kind() == kind)
     }
 
     /// What it is made with (contract 3.5).

@@ -101,7 +101,7 @@ impl SyncThread {
         let takeover = Takeover::new(
             resolved.mode,
             choice.leftovers.then(|| choice.backend.other()),
-            resolved.ipvs.drain_timeout,
+            &resolved.ipvs,
         );
         let tracker = Tracker::new(resolved.plan.clone());
         match resolved.mode {

@@ -438,9 +438,11 @@ where
             .collect()
     }
 
-    /// True for what an operator wants to stay, unless everything is to go.
+    /// True for what an operator wants to stay though nobody wants it. A part of what somebody wants
+    /// is not: whoever has the whole says which parts it has.
     fn is_spared(&self, key: &D::Key) -> bool {
-        !self.removing && self.dataplane.spares(key)
+        self.dataplane.spares(key)
+            && D::whole(key).is_none_or(|whole| self.books.holders(&whole) == 0)
     }
 
     /// True for what may be asked for by what can't be used.

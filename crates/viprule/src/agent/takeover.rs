@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use viprule_dataplane::family::in_netfilter;
 use viprule_dataplane::iptables::{self, Iptables};
 use viprule_dataplane::ipvs::{self, Ipvs};
@@ -18,7 +19,7 @@ use viprule_writer::leavings::{self, Leaving, Removal};
 use super::glimpse::Glimpse;
 use super::telemetry::Telemetry;
 use super::{Report, SyncError, Syncer};
-use crate::config::ProxyMode;
+use crate::config::{Ipvs as Settings, ProxyMode};
 use crate::health::family_name;
 
 /// When a removal that failed is tried again.
@@ -32,10 +33,15 @@ pub fn remove_chains(writer: HostWriter) -> Result<Report, SyncError> {
     remove(dataplane, writer)
 }
 
-/// The same, and everything else that IPVS mode writes, connections or not.
-pub fn remove_all(mut writer: IpvsWriter) -> Result<Report, SyncError> {
+/// The same, and everything else that IPVS mode writes, connections or not, but for virtual servers
+/// on `excluded` addresses.
+pub fn remove_all(mut writer: IpvsWriter, excluded: &[IpNet]) -> Result<Report, SyncError> {
     writer.remove_at_once();
-    let dataplane = Ipvs::new(ipvs::Settings::default(), &NodeFacts::default());
+    let settings = ipvs::Settings {
+        exclude_cidrs: excluded.to_vec(),
+        ..ipvs::Settings::default()
+    };
+    let dataplane = Ipvs::new(settings, &NodeFacts::default());
     remove(dataplane, writer)
 }
 
@@ -61,6 +67,8 @@ pub(super) struct Takeover {
     /// The other backend, where it holds chains of a service proxy.
     other_backend: Option<Backend>,
     drain_timeout: Option<Duration>,
+    /// Virtual servers on these addresses stay.
+    excluded: Vec<IpNet>,
     begun: bool,
     /// What IPVS mode left, while connections go through it.
     former: Option<Former>,
@@ -68,16 +76,13 @@ pub(super) struct Takeover {
 
 impl Takeover {
     /// This mode takes over; `other_backend` holds chains of a service proxy. Connections through
-    /// IPVS mode's leavings may last so long.
-    pub(super) const fn new(
-        mode: ProxyMode,
-        other_backend: Option<Backend>,
-        drain_timeout: Option<Duration>,
-    ) -> Self {
+    /// IPVS mode's leavings may last as long as its settings say, which also exclude addresses.
+    pub(super) fn new(mode: ProxyMode, other_backend: Option<Backend>, ipvs: &Settings) -> Self {
         Self {
             mode,
             other_backend,
-            drain_timeout,
+            drain_timeout: ipvs.drain_timeout,
+            excluded: ipvs.exclude_cidrs.clone(),
             begun: false,
             former: None,
         }
@@ -138,6 +143,7 @@ impl Takeover {
         if self.mode == ProxyMode::Iptables {
             match Former::find() {
                 Ok(Some(mut former)) => {
+                    former.spare(|ip| self.excluded.iter().any(|it| it.contains(ip)));
                     former.set_drain_timeout(self.drain_timeout);
                     self.former = Some(former);
                 }

@@ -339,6 +339,18 @@ where
         released.retain(|key, released| {
             self.books.holders(key) <= released.fragments && !self.stays(key)
         });
+        let is_spared = |key: &D::Key| {
+            let whole = D::whole(key);
+            self.dataplane.spares(key) && whole.is_none_or(|whole| released.contains_key(&whole))
+        };
+        let kept: Vec<D::Key> = released
+            .keys()
+            .filter(|key| is_spared(key))
+            .cloned()
+            .collect();
+        for key in &kept {
+            released.remove(key);
+        }
         for (key, released) in released.iter().rev() {
             let deletes = vec![(key, &released.content)];
             let writes = Vec::new();

@@ -1,5 +1,8 @@
 //! `viprule cleanup`
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use nfnetlink::Family;
 use viprule_dataplane::{Scope, State, diff, iptables, ipvs};
 use viprule_writer::backend::{Choice, HostWriter, choose};
@@ -28,10 +31,23 @@ pub(super) struct Args {
     /// How to print it
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
+    /// Networks whose virtual servers stay
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    ipvs_exclude_cidrs: Vec<IpNet>,
+}
+
+impl Args {
+    /// For the agent's flag, which prints the rest as text.
+    pub(super) fn sparing(ipvs_exclude_cidrs: Vec<IpNet>) -> Self {
+        Self {
+            ipvs_exclude_cidrs,
+            ..Self::default()
+        }
+    }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let kernel = Kernel::look()?;
+    let kernel = Kernel::look(args.ipvs_exclude_cidrs.clone())?;
     if args.dry_run {
         return kernel.show(args.output);
     }
@@ -59,6 +75,8 @@ struct Kernel {
     choice: Choice,
     /// Something of IPVS mode is there.
     ipvs: bool,
+    /// Virtual servers on these addresses stay.
+    excluded: Vec<IpNet>,
 }
 
 /// Who removes what is in the node's own iptables.
@@ -70,12 +88,13 @@ enum Own {
 }
 
 impl Kernel {
-    fn look() -> anyhow::Result<Self> {
+    fn look(excluded: Vec<IpNet>) -> anyhow::Result<Self> {
         let found = leavings::find()?;
         Ok(Self {
             choice: choose(None)?,
             // A module that is not loaded has nothing, and stays so.
             ipvs: found.iter().any(|it| !matches!(it, Leaving::Table(_))),
+            excluded,
         })
     }
 
@@ -100,6 +119,10 @@ impl Kernel {
         Ok(Own::Chains(Box::new(writer)))
     }
 
+    fn is_excluded(&self, ip: &IpAddr) -> bool {
+        self.excluded.iter().any(|it| it.contains(ip))
+    }
+
     /// Returns what was done, and what failed.
     fn clean(&self) -> (Report, Vec<String>) {
         let mut done = Done::default();
@@ -108,10 +131,10 @@ impl Kernel {
         }
         done.step("this node's iptables and IPVS", || match self.own()? {
             Own::Chains(writer) => Ok(remove_chains(*writer)?),
-            Own::All(writer) => Ok(remove_all(*writer)?),
+            Own::All(writer) => Ok(remove_all(*writer, &self.excluded)?),
         });
         remove_counters();
-        match leavings::remove() {
+        match leavings::remove(|ip| self.is_excluded(ip)) {
             Ok(removal) => {
                 let removed = removal.removed.iter().map(ToString::to_string);
                 done.report.leavings.extend(removed);
@@ -137,7 +160,16 @@ impl Kernel {
             Own::Chains(mut writer) => {
                 chains = chains.merged(writer.observe(&Scope::Everything)?);
             }
-            Own::All(mut writer) => all = writer.observe(&Scope::Everything)?,
+            Own::All(mut writer) => {
+                let found: ipvs::Desired = writer.observe(&Scope::Everything)?;
+                all = found.filter(|key| match key {
+                    ipvs::Key::Server(server) | ipvs::Key::Destination { server, .. } => {
+                        let at = server.address();
+                        !at.is_some_and(|ip| self.is_excluded(&ip))
+                    }
+                    _ => true,
+                });
+            }
         }
         let of_all = |it: &Leaving| !all.is_empty() && !matches!(it, Leaving::Table(_));
         let found = leavings::find()?.into_iter();

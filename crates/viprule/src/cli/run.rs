@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use viprule_source::convert::parse_range;
 use viprule_source::manifest::WatchOptions;
 
 use super::{Given, cleanup, exit, print};
@@ -50,7 +51,13 @@ pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
     }
     // Needs no configuration, so that a broken one is not in its way.
     if action.cleanup == Some(true) {
-        return cleanup::run(&cleanup::Args::default());
+        let excluded = flags.shared.ipvs.ipvs_exclude_cidrs.iter();
+        let excluded = excluded.map(|text| {
+            let network = parse_range(text);
+            network.ok_or_else(|| anyhow::anyhow!("--ipvs-exclude-cidrs: {text:?} is no network"))
+        });
+        let excluded = excluded.collect::<anyhow::Result<_>>()?;
+        return cleanup::run(&cleanup::Args::sparing(excluded));
     }
     let configuration = Reloader::start(flags, WatchOptions::default())?;
     let effective = configuration.current();

@@ -403,10 +403,12 @@ fn ipvs_settings_count_in_their_mode() {
     assert_eq!(settings.detect_local, resolved.iptables.detect_local);
     assert_eq!(settings.exclude_cidrs, networks);
 
-    // Another mode lets the connections end that this one had, and has no use for the rest.
+    // Another mode lets the connections end that this one had, keeps what is excluded, and has no use
+    // for the rest.
     let effective = of_file(&format!("{fields}{own}"));
     let resolved = effective.unwrap().resolve().clone();
     let expected = Ipvs {
+        exclude_cidrs: networks.to_vec(),
         drain_timeout: minutes(5),
         ..Ipvs::default()
     };

@@ -354,7 +354,7 @@ fn a_refused_service_takes_nothing_from_another() {
 }
 
 #[test]
-fn what_an_operator_spares_stays_until_everything_goes() {
+fn what_an_operator_spares_stays() {
     let mut kernel = Memory::default();
     for element in [1, 2] {
         kernel.objects.insert(Key::Element(element), Number(0));
@@ -371,7 +371,8 @@ fn what_an_operator_spares_stays_until_everything_goes() {
     let left: Vec<_> = syncer.writer().objects.keys().cloned().collect();
     assert_eq!(left, [Key::Set, Key::Element(1), Key::Link]);
     syncer.remove_everything().unwrap();
-    assert!(syncer.writer().objects.is_empty());
+    let left: Vec<_> = syncer.writer().objects.keys().cloned().collect();
+    assert_eq!(left, [Key::Element(1)]);
 }
 
 #[test]

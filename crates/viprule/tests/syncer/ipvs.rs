@@ -230,3 +230,38 @@ fn what_the_kernel_refuses_keeps_the_destinations_that_an_earlier_process_wrote(
     syncer.sync().unwrap();
     assert_eq!(served(&mut syncer).1, ["10.2.0.6", "10.2.0.7"]);
 }
+
+/// Virtual servers and their destinations on excluded addresses stay, but for what a Service that is
+/// there says.
+#[test]
+fn excluded_virtual_servers_outlive_their_service_and_follow_it_while_it_is_there() {
+    let settings = Settings {
+        exclude_cidrs: vec!["10.1.0.0/16".parse().unwrap()],
+        ..Settings::default()
+    };
+    let mut syncer = node(&settings, Memory::default());
+    tell(&mut syncer, asking("rr", &["10.2.0.5", "10.2.0.6"]));
+    syncer.reconcile(Scope::Everything).unwrap();
+    // Endpoints follow, over a restart too.
+    tell(&mut syncer, asking("rr", &["10.2.0.6"]));
+    syncer.sync().unwrap();
+    assert_eq!(served(&mut syncer).1, ["10.2.0.6"]);
+    let mut syncer = node(&settings, std::mem::take(syncer.writer()));
+    tell(&mut syncer, asking("rr", &["10.2.0.7"]));
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert_eq!(served(&mut syncer).1, ["10.2.0.7"]);
+
+    // Without it they stay, also when everything goes. Its address and its elements do not.
+    let there = served(&mut syncer);
+    syncer.apply(Event::ServiceDeleted(id("web")));
+    syncer.sync().unwrap();
+    assert_eq!(served(&mut syncer), there);
+    syncer.reconcile(Scope::Everything).unwrap();
+    syncer.remove_everything().unwrap();
+    assert_eq!(served(&mut syncer), there);
+    let others = syncer.writer().objects.keys().filter(|key| {
+        let spared = matches!(key, Key::Server(_) | Key::Destination { .. });
+        !spared && viprule_dataplane::ObjectKey::is_removable(*key)
+    });
+    assert_eq!(others.count(), 0);
+}

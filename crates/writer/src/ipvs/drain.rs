@@ -2,12 +2,14 @@
 //!
 //! A destination that nobody wants any more is at weight 0 in the kernel until its connections
 //! have ended or its time is up. The kernel's state is all there is to it: after a restart the
-//! destinations at weight 0 are found again, and their time begins anew.
+//! destinations at weight 0 are found again, with the [`Stamp`] of when they began.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ipvs_netlink::{DestinationId, ServerId};
+
+use crate::clock;
 
 /// When a virtual server is looked at after one of its destinations began to drain. Each later
 /// pause is twice as long as the one before.
@@ -17,6 +19,37 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// Looks that are due within this time are done together.
 const SLACK: Duration = Duration::from_millis(100);
 
+/// When a destination began to drain: seconds since the machine started, rounded up.
+///
+/// It is the destination's upper threshold. That says how many connections keep new ones away, which
+/// at weight 0 means nothing; it lives as long as the destination does, and no longer. The kernel's
+/// clock is the same for every process, and nobody sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp(u32);
+
+impl Stamp {
+    /// Now. `None` where the kernel does not tell.
+    pub(super) fn now() -> Option<Self> {
+        clock::uptime()?.checked_add(1).map(Self)
+    }
+
+    /// Reads it from an upper threshold; none where that is 0, or later than `now`: a limit that
+    /// somebody else has set.
+    fn read(threshold: u32, now: Self) -> Option<Self> {
+        (1..=now.0).contains(&threshold).then_some(Self(threshold))
+    }
+
+    /// As an upper threshold.
+    pub(super) const fn threshold(self) -> u32 {
+        self.0
+    }
+
+    /// How long before `now` that was, at least.
+    fn before(self, now: Self) -> Duration {
+        Duration::from_secs(now.0.saturating_sub(self.0.saturating_add(1)).into())
+    }
+}
+
 /// What the kernel tells about a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -24,6 +57,8 @@ pub(super) struct Seen {
     pub(super) weight: u32,
     /// Its connections, active and inactive ones.
     pub(super) connections: u32,
+    /// Its upper threshold, where that was asked for.
+    pub(super) threshold: Option<u32>,
 }
 
 impl Seen {
@@ -42,9 +77,26 @@ pub(super) struct Drain {
 
 #[derive(Debug)]
 struct Draining {
-    since: BTreeMap<DestinationId, Instant>,
+    since: BTreeMap<DestinationId, Since>,
     pause: Duration,
     next: Instant,
+}
+
+/// When a destination began to drain.
+#[derive(Debug, Clone, Copy)]
+struct Since {
+    at: Instant,
+    /// The kernel has it too.
+    stamped: bool,
+}
+
+/// What is to be done about draining destinations.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// No connection uses them, or their time is up.
+    pub(super) removable: Vec<DestinationId>,
+    /// The kernel has still to hear when they began.
+    pub(super) unstamped: Vec<DestinationId>,
 }
 
 impl Drain {
@@ -74,6 +126,21 @@ impl Drain {
     /// keeps its time.
     pub(super) fn begin(&mut self, server: ServerId, destination: DestinationId, now: Instant) {
         self.note(server, destination, now, FIRST_PAUSE);
+        self.stamped(&server, &destination);
+    }
+
+    /// The kernel has been told when a destination began to drain.
+    pub(super) fn stamped(&mut self, server: &ServerId, destination: &DestinationId) {
+        let draining = self.servers.get_mut(server);
+        if let Some(since) = draining.and_then(|it| it.since.get_mut(destination)) {
+            since.stamped = true;
+        }
+    }
+
+    /// True where it is not known since when some destination of a virtual server drains.
+    pub(super) fn is_unsure(&self, server: &ServerId) -> bool {
+        let draining = self.servers.get(server);
+        draining.is_some_and(|it| it.since.values().any(|since| !since.stamped))
     }
 
     /// Notes a destination at weight 0, to be looked at after `pause`.
@@ -92,11 +159,14 @@ impl Drain {
         let mut new = false;
         let since = *draining.since.entry(destination).or_insert_with(|| {
             new = true;
-            now
+            Since {
+                at: now,
+                stamped: false,
+            }
         });
         if new {
             draining.pause = FIRST_PAUSE;
-            let end = self.limit.map_or(now + pause, |limit| since + limit);
+            let end = self.limit.map_or(now + pause, |limit| since.at + limit);
             draining.next = draining.next.min(now + pause).min(end);
         }
     }
@@ -150,24 +220,36 @@ impl Drain {
         due.map(|(server, _)| *server).collect()
     }
 
-    /// Judges the draining destinations of a virtual server by what the kernel tells of them, and
-    /// returns those to remove. What is gone, or was given a weight by somebody else, is forgotten.
+    /// Judges the draining destinations of a virtual server by what the kernel tells of them. What is
+    /// gone, or was given a weight by somebody else, is forgotten. `stamp` is the time as the kernel
+    /// has it.
     pub(super) fn judge(
         &mut self,
         server: &ServerId,
-        now: Instant,
+        (now, stamp): (Instant, Option<Stamp>),
         seen: impl Fn(&DestinationId) -> Option<Seen>,
-    ) -> Vec<DestinationId> {
-        let mut removable = Vec::new();
+    ) -> Judged {
+        let mut judged = Judged::default();
         let Some(draining) = self.servers.get_mut(server) else {
-            return removable;
+            return judged;
         };
         let limit = self.limit;
         draining.since.retain(|id, since| match seen(id) {
             Some(it) if it.weight == 0 => {
-                let late = limit.is_some_and(|limit| now >= *since + limit);
+                if !since.stamped
+                    && let Some((threshold, stamp)) = it.threshold.zip(stamp)
+                {
+                    if let Some(began) = Stamp::read(threshold, stamp) {
+                        let began = now.checked_sub(began.before(stamp));
+                        since.at = began.unwrap_or(since.at).min(since.at);
+                        since.stamped = true;
+                    } else {
+                        judged.unstamped.push(*id);
+                    }
+                }
+                let late = limit.is_some_and(|limit| now >= since.at + limit);
                 if it.is_idle() || late {
-                    removable.push(*id);
+                    judged.removable.push(*id);
                 }
                 true
             }
@@ -175,17 +257,17 @@ impl Drain {
         });
         if draining.since.is_empty() {
             self.servers.remove(server);
-            return removable;
+            return judged;
         }
         draining.next = now + draining.pause;
         draining.pause = (draining.pause * 2).min(LONGEST_PAUSE);
-        let first = draining.since.values().min();
-        if let Some(end) = limit.zip(first).map(|(limit, first)| *first + limit)
+        let first = draining.since.values().map(|it| it.at).min();
+        if let Some(end) = limit.zip(first).map(|(limit, first)| first + limit)
             && end > now
         {
             draining.next = draining.next.min(end);
         }
-        removable
+        judged
     }
 
     /// How long nothing is to be done.

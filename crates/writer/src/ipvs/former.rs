@@ -21,7 +21,6 @@ use super::carrier;
 use super::drain::Drain;
 use super::observe::{self, tell};
 use super::outcome::Outcome;
-use super::retired;
 use super::servers::{self, Servers};
 use super::sets::Sets;
 use super::stage::Tagged;
@@ -120,6 +119,13 @@ impl Former {
         Ok(())
     }
 
+    /// Leaves virtual servers on these addresses alone, and their destinations as they are.
+    pub fn spare(&mut self, is_excluded: impl Fn(&IpAddr) -> bool) {
+        let spared = |server: &ServerId| server.address().is_some_and(|it| is_excluded(&it));
+        self.found.servers.retain(|server| !spared(server));
+        self.found.destinations.retain(|it| !spared(&it.what.0));
+    }
+
     /// Lets a destination have so long for its connections to end; without end where `limit` is
     /// `None`.
     pub fn set_drain_timeout(&mut self, limit: Option<Duration>) {
@@ -196,7 +202,7 @@ impl Former {
 
     /// Takes addresses without a virtual server from the link: they may be another machine's by now.
     fn free_addresses(&mut self) -> Result<(), WriteError> {
-        let used = self.found.servers.iter().filter_map(retired::address);
+        let used = self.found.servers.iter().filter_map(ServerId::address);
         let used: BTreeSet<IpAddr> = used.collect();
         let free: Vec<IpAddr> = self.found.addresses.difference(&used).copied().collect();
         for (address, reason) in carrier::free(&mut self.route, &free)? {

@@ -41,7 +41,7 @@ impl Retired {
 
     /// True for a virtual server that may wait for the end of its connections.
     pub(super) fn may_wait(&self, server: &ServerId) -> bool {
-        drains(server) && !address(server).is_some_and(|it| self.barred.contains(&it))
+        drains(server) && !server.address().is_some_and(|it| self.barred.contains(&it))
     }
 
     /// Takes out of what goes the virtual servers that have connections, and what they need.
@@ -131,7 +131,7 @@ impl Retired {
     /// What says whose these are, and what keeps the host's ports at their addresses shut.
     fn needed(&self) -> BTreeSet<Key> {
         let shut = self.servers.iter().filter_map(|server| {
-            let address = address(server)?;
+            let address = server.address()?;
             let family = match address {
                 IpAddr::V4(_) => Family::Ipv4,
                 IpAddr::V6(_) => Family::Ipv6,
@@ -142,14 +142,6 @@ impl Retired {
             Some(Key::Entry { set, entry })
         });
         self.servers.iter().flat_map(signs).chain(shut).collect()
-    }
-}
-
-/// Where a virtual server is.
-pub(super) const fn address(server: &ServerId) -> Option<IpAddr> {
-    match server {
-        ServerId::Address { address, .. } => Some(*address),
-        ServerId::Fwmark { .. } => None,
     }
 }
 

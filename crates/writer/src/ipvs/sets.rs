@@ -45,11 +45,11 @@ impl Sets {
         observation: &mut Observation<V>,
     ) -> Result<(), WriteError> {
         for (set, header) in self.headers()? {
-            // One that is made otherwise can't be made anew under rules that use it; whoever wants
-            // it is told so.
-            if let Some(spec) = spec(set, &header) {
-                observation.set(set, spec);
-            }
+            // One that does not serve is not ours yet: whoever wants it makes it anew.
+            let Some(spec) = usable(set, &header) else {
+                continue;
+            };
+            observation.set(set, spec);
             // Most of them: one request less for each.
             if header.elements == Some(0) {
                 continue;
@@ -67,7 +67,7 @@ impl Sets {
         Ok(())
     }
 
-    /// Our sets that are there.
+    /// Our sets that are there, by their names.
     pub(super) fn names(&mut self) -> Result<Vec<Set>, WriteError> {
         Ok(self.headers()?.into_keys().collect())
     }
@@ -77,7 +77,7 @@ impl Sets {
         let mut headers = BTreeMap::new();
         let families = &self.families;
         let result = ipset::sets(&mut self.socket, |it| {
-            if let Some(set) = Set::parse(it.name, it.kind)
+            if let Some(set) = Set::named(it.name)
                 && families.contains(&set.family)
             {
                 headers.insert(set, it.header);
@@ -95,9 +95,21 @@ impl Sets {
         sets: &[Tagged<(Set, Spec)>],
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
+        if sets.is_empty() {
+            return Ok(());
+        }
+        let there = self.headers()?;
         for Tagged { tag, what, .. } in sets {
             let (set, spec) = what;
             let name = set.to_string();
+            // The kernel takes a set of another family for the same.
+            let unusable = |header| usable(*set, header).is_none();
+            if there.get(set).is_some_and(unusable) {
+                if let Err(reason) = self.adapt(*set, *spec) {
+                    outcome.refuse(*tag, || reason);
+                }
+                continue;
+            }
             match ipset::create(&mut self.socket, &name, spec) {
                 Ok(()) => {}
                 Err(Error::Differs { .. }) => {
@@ -111,25 +123,42 @@ impl Sets {
         Ok(())
     }
 
-    /// Lets a set that is there and made with something else do, if it can.
+    /// Lets a set that is there and made with something else do, if it can; else makes it anew, if
+    /// nothing uses it.
     fn adapt(&mut self, set: Set, wanted: Spec) -> Result<(), String> {
         let name = set.to_string();
         let listing = ipset::list(&mut self.socket, &name).map_err(|error| chain(&error))?;
         let Some(listing) = listing else {
             return Err(format!("IP set {name}: somebody removed it just now"));
         };
-        let is_ours = Set::parse(&name, &listing.kind) == Some(set);
-        match (spec(set, &listing.header), wanted) {
-            (Some(it), wanted) if is_ours && it == wanted => Ok(()),
-            (Some(_), Spec::Hash { max_elements, .. }) if is_ours => {
+        match (usable(set, &listing.header), wanted) {
+            (Some(it), wanted) if it == wanted => return Ok(()),
+            (Some(_), Spec::Hash { max_elements, .. }) => {
                 let grown = ipset::grow(&mut self.socket, &name, TWIN, max_elements);
-                grown.map_err(|error| chain(&error))
+                return grown.map_err(|error| chain(&error));
             }
-            _ => Err(format!(
-                "IP set {name} is there and made otherwise than we would make it, so it is somebody \
-                 else's; rename or destroy it"
-            )),
+            _ => {}
         }
+        let is = listing.kind;
+        let others = match listing.header.references {
+            0 => match ipset::destroy(&mut self.socket, &name) {
+                Ok(_) => {
+                    let made = ipset::create(&mut self.socket, &name, &wanted);
+                    tracing::warn!(set = name, was = is, "was made otherwise; made anew");
+                    return made.map_err(|error| chain(&error));
+                }
+                // Used since it was listed.
+                Err(Error::Busy { .. }) => "something".to_owned(),
+                Err(error) => return Err(chain(&error)),
+            },
+            1 => "1 rule or set".to_owned(),
+            references => format!("{references} rules or sets"),
+        };
+        Err(format!(
+            "IP set {name} is there, a {is} that is made otherwise than it has to be ({wanted}), and \
+             {others} use it: remove those, which iptables-save, nft list ruleset and ipset list \
+             name, and it is made anew"
+        ))
     }
 
     /// Adds elements. A set that is full grows.
@@ -255,21 +284,25 @@ fn changes(
     changes
 }
 
-/// What a set of ours is made with. One that has grown serves as well as one that has not. `None`
-/// for a set that was made with more than a [`Spec`] says, such as a timeout.
-fn spec(set: Set, header: &ipset::Header) -> Option<Spec> {
+/// What a set of ours is made with, where it serves as it is or once it has grown. One that has
+/// grown serves as well as one that has not.
+fn usable(set: Set, header: &ipset::Header) -> Option<Spec> {
     let wanted = set.spec();
     let is = header.spec.filter(|_| header.plain)?;
-    Some(match (is, wanted) {
+    if (is.kind(), is.family()) != (wanted.kind(), wanted.family()) {
+        return None;
+    }
+    match (is, wanted) {
         (
             Spec::Hash { max_elements, .. },
             Spec::Hash {
                 max_elements: enough,
                 ..
             },
-        ) if max_elements >= enough => wanted,
-        _ => is,
-    })
+        ) if max_elements < enough => Some(is),
+        (Spec::Hash { .. }, _) => Some(wanted),
+        (is, wanted) => (is == wanted).then_some(is),
+    }
 }
 
 /// Looks whether this kernel has the types of sets that are needed.

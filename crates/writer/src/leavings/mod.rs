@@ -9,6 +9,7 @@
 //! Virtual servers are known to be IPVS mode's by its sets and its link. Others stay.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use netlink_batch::{Socket, retry_stale, socket::NETFILTER};
 use nfnetlink::Family;
@@ -92,12 +93,14 @@ pub fn remove_tables() -> Result<Removal, WriteError> {
     Ok(removal)
 }
 
-/// Removes all leavings, whoever uses them, as far as the kernel lets them go.
+/// Removes all leavings, whoever uses them, as far as the kernel lets them go. Virtual servers on
+/// addresses that are excluded stay.
 ///
 /// Takes up to half a second where rules that used IP sets were removed right before.
-pub fn remove() -> Result<Removal, WriteError> {
+pub fn remove(is_excluded: impl Fn(&IpAddr) -> bool) -> Result<Removal, WriteError> {
     let mut removal = remove_tables()?;
-    if let Some(former) = ipvs::Former::find()? {
+    if let Some(mut former) = ipvs::Former::find()? {
+        former.spare(is_excluded);
         let Removal { removed, left } = former.remove()?;
         removal.removed.extend(removed);
         removal.left.extend(left);

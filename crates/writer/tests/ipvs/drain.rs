@@ -7,7 +7,7 @@ use viprule_testkit::client::KeepAlive;
 use viprule_testkit::server::Server;
 use viprule_testkit::{Protocol, World};
 
-use crate::common::{Node, Service, desired, lines, require_ipvs};
+use crate::common::{Node, Service, desired, lines, require_ipvs, text};
 
 pub(crate) const VIP: &str = "10.1.0.20:80";
 pub(crate) const A: &str = "10.244.0.5:8080";
@@ -315,4 +315,73 @@ fn all_of_it_goes_at_once_where_everything_is_to_go() {
     node.sync(&viprule_dataplane::State::default());
     assert_eq!(node.ipvsadm(), [""; 0]);
     assert_eq!(lines(world.node(), "ipset list -n"), [""; 0]);
+}
+
+/// A destination's upper threshold.
+fn stamp(node: &Node<'_>, destination: &str) -> u64 {
+    let table = text(node.namespace, "ipvsadm -Ln --thresholds");
+    let line = table.lines().find(|line| line.contains(destination));
+    let words = line.unwrap_or_else(|| panic!("{table}"));
+    let mut words = words.split_whitespace();
+    words.nth(2).unwrap().parse().unwrap()
+}
+
+/// The kernel keeps when a drain began.
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn the_time_of_a_drain_goes_on_over_a_restart() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    node.reconcile(&desired(&service(&[A, B])));
+    let _kept = [open(&world), open(&world)];
+    let uptime = || -> u64 {
+        let text = std::fs::read_to_string("/proc/uptime").unwrap();
+        text.split('.').next().unwrap().parse().unwrap()
+    };
+    let before = uptime();
+    let wanted = desired(&service(&[B]));
+    node.sync(&wanted);
+    let began = stamp(&node, A);
+    assert!((before + 1..=uptime() + 1).contains(&began), "{began}");
+    node.tend().unwrap();
+    assert_eq!(stamp(&node, A), began);
+
+    // As if it had begun when the machine started.
+    let early = format!("ipvsadm -e -t {VIP} -r {A} -m -w 0 -x 1");
+    text(world.node(), &early);
+    while uptime() < 10 {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let mut node = Node::start(world.node());
+    // More than a process has that starts now.
+    node.writer
+        .set_drain_timeout(Some(Duration::from_secs(uptime() - 3)));
+    node.reconcile(&wanted);
+    assert_eq!(node.tend().unwrap(), None, "its time is up");
+    assert_eq!(destinations(&node), [format!("{B} at 1")]);
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn a_drain_that_somebody_else_began_is_noted_once_and_ends_with_its_return() {
+    let (world, _servers) = world(Protocol::Tcp);
+    let mut node = Node::start(world.node());
+    let wanted = desired(&service(&[A]));
+    node.reconcile(&wanted);
+    let _kept = open(&world);
+    text(
+        world.node(),
+        "ipvsadm -e -t 10.1.0.20:80 -r 10.244.0.5:8080 -m -w 0",
+    );
+    let mut node = Node::start(world.node());
+    let nothing = desired(&[]);
+    node.reconcile(&nothing);
+    node.tend().unwrap();
+    let noted = stamp(&node, A);
+    assert!(noted > 0);
+    node.tend().unwrap();
+    assert_eq!(stamp(&node, A), noted);
+    node.sync(&wanted);
+    assert_eq!(node.observe(), wanted);
+    assert_eq!(stamp(&node, A), 0);
 }

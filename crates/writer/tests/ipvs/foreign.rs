@@ -2,6 +2,7 @@
 
 use viprule_dataplane::Feature;
 use viprule_testkit::Namespace;
+use viprule_writer::leavings::Leaving;
 use viprule_writer::{ApplyError, Writer as _};
 
 use crate::common::{Node, Service, desired, lines, require_ipvs, text};
@@ -186,4 +187,58 @@ fn a_scheduler_that_the_kernel_lacks_is_told_and_one_that_linux_lacks_is_not_ask
     let modules = std::fs::read_to_string("/proc/modules").unwrap();
     assert!(!modules.contains("ip_vs_ftp"), "{modules}");
     assert_eq!(node.ipvsadm(), before, "what was there stays");
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
+fn an_unused_set_of_our_name_is_made_anew_and_one_in_use_is_told() {
+    require_ipvs();
+    let wanted = desired(&shop());
+    for made in [
+        "hash:ip,port timeout 600",
+        "hash:ip,port family inet6",
+        "hash:ip,port counters",
+        "hash:ip,port maxelem 16",
+        "hash:ip",
+        "bitmap:port range 0-1023",
+    ] {
+        let namespace = Namespace::new("sets").unwrap();
+        text(&namespace, &format!("ipset create KUBE-CLUSTER-IP {made}"));
+        text(
+            &namespace,
+            "ipset create KUBE-NODE-PORT-TCP bitmap:port range 0-80",
+        );
+        let mut node = Node::start(&namespace);
+        node.reconcile(&wanted);
+        assert_eq!(node.observe(), wanted, "{made}");
+        let found = namespace.run(viprule_writer::leavings::find).unwrap();
+        let set = Leaving::Set("KUBE-CLUSTER-IP".to_owned());
+        assert!(found.unwrap().contains(&set), "{made}");
+
+        let namespace = Namespace::new("sets").unwrap();
+        text(
+            &namespace,
+            "ipset create KUBE-CLUSTER-IP hash:ip,port timeout 600",
+        );
+        text(&namespace, "ipset add KUBE-CLUSTER-IP 192.0.2.1,tcp:80");
+        let rule = "INPUT -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT";
+        text(&namespace, &format!("iptables -A {rule}"));
+        let mut node = Node::start(&namespace);
+        let error = node.try_sync(&wanted).unwrap_err();
+        let ApplyError::Refused { refusals, .. } = error else {
+            panic!("{error}");
+        };
+        let reason = &refusals[0].reason;
+        assert!(reason.contains("1 rule or set use it: remove"), "{reason}");
+        let listed = text(&namespace, "ipset list KUBE-CLUSTER-IP");
+        assert!(listed.contains("192.0.2.1,tcp:80"), "{listed}");
+        let removal = namespace
+            .run(|| viprule_writer::leavings::remove(|_| false))
+            .unwrap()
+            .unwrap();
+        assert!(removal.left.iter().any(|(it, _)| *it == set), "{removal:?}");
+        text(&namespace, &format!("iptables -D {rule}"));
+        node.reconcile(&wanted);
+        assert_eq!(node.observe(), wanted);
+    }
 }

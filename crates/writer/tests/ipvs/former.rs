@@ -104,7 +104,10 @@ fn the_way_back_restores_what_drained() {
 fn all_goes_at_once_where_that_is_asked_for() {
     require_ipvs();
     let namespace = Namespace::new("cleanup").unwrap();
-    let nothing = namespace.run(leavings::remove).unwrap().unwrap();
+    let nothing = namespace
+        .run(|| leavings::remove(|_| false))
+        .unwrap()
+        .unwrap();
     assert_eq!(nothing, leavings::Removal::default());
     text(&namespace, "ipvsadm -A -t 192.0.2.1:80 -s rr");
     let mut node = Node::start(&namespace);
@@ -115,7 +118,10 @@ fn all_goes_at_once_where_that_is_asked_for() {
         "iptables -A INPUT -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT",
     );
     let found = namespace.run(leavings::find).unwrap().unwrap();
-    let removal = namespace.run(leavings::remove).unwrap().unwrap();
+    let removal = namespace
+        .run(|| leavings::remove(|_| false))
+        .unwrap()
+        .unwrap();
     let busy = Leaving::Set("KUBE-CLUSTER-IP".to_owned());
     let left: Vec<_> = removal.left.iter().map(|(it, _)| it).collect();
     assert_eq!(left, [&busy]);
@@ -123,7 +129,10 @@ fn all_goes_at_once_where_that_is_asked_for() {
     assert_eq!(node.ipvsadm(), ["-A -t 192.0.2.1:80 -s rr"]);
     assert_eq!(lines(&namespace, "ipset list -n"), ["KUBE-CLUSTER-IP"]);
     text(&namespace, "iptables -F");
-    let removal = namespace.run(leavings::remove).unwrap().unwrap();
+    let removal = namespace
+        .run(|| leavings::remove(|_| false))
+        .unwrap()
+        .unwrap();
     assert_eq!(removal.removed, [busy]);
     let seen = node.observe();
     assert_eq!(seen, State::default());

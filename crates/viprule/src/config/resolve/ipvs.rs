@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use ipvs_netlink::Scheduler;
+use viprule_source::convert::parse_range;
 
 use super::Check;
 use super::host::not_negative;
@@ -13,7 +14,7 @@ use crate::config::own::OwnSettings;
 use crate::config::proxy::KubeProxyConfiguration;
 
 /// Settings of IPVS mode (contract 8); in other modes they have their defaults, but for
-/// `drain_timeout`, which counts for what IPVS mode left.
+/// `drain_timeout` and `exclude_cidrs`, which count for what IPVS mode left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ipvs {
     /// For Services that ask for none.
@@ -59,8 +60,11 @@ pub(super) fn ipvs(
     };
     let drain_timeout = timeout("ipvsDrainTimeout", own.ipvs_drain_timeout);
     if proxy.mode != "ipvs" {
+        // Other modes don't check what they don't use; what can be read counts.
+        let excluded = proxy.ipvs.exclude_cidrs.iter().flatten();
         return Ipvs {
             drain_timeout,
+            exclude_cidrs: excluded.filter_map(|text| parse_range(text)).collect(),
             ..Ipvs::default()
         };
     }

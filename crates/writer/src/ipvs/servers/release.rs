@@ -8,7 +8,7 @@ use viprule_dataplane::ipvs::Part;
 
 use super::{PART, Servers, Why, drains, unreadable};
 use crate::clock;
-use crate::ipvs::drain::Seen;
+use crate::ipvs::drain::{Seen, Stamp};
 use crate::ipvs::outcome::Outcome;
 use crate::ipvs::stage::Tagged;
 use crate::{ApplyError, Tag, WriteError};
@@ -48,7 +48,7 @@ impl Servers {
         destinations: &[GoneDestination],
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
-        let now = clock::now();
+        let (now, drained) = (clock::now(), drained());
         for it in destinations {
             self.drain.begin(it.what.0, it.what.1, now);
         }
@@ -57,7 +57,7 @@ impl Servers {
             destinations,
             |requests, it| {
                 let (server, id) = &it.what;
-                requests.set_destination(server, id, &Destination::masqueraded(0))
+                requests.set_destination(server, id, &drained)
             },
             |it, why| {
                 gone.push(it.what);
@@ -87,20 +87,43 @@ impl Servers {
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
         let seen = self.look(servers)?;
-        let now = clock::now();
-        let mut removable = Vec::new();
+        let now = (clock::now(), Stamp::now());
+        let (mut removable, mut unstamped) = (Vec::new(), Vec::new());
         for server in servers {
-            let ids = self
+            let judged = self
                 .drain
                 .judge(server, now, |id| seen.get(&(*server, *id)).copied());
-            removable.extend(ids.into_iter().map(|id| Tagged {
+            let going = judged.removable;
+            let staying = judged
+                .unstamped
+                .into_iter()
+                .filter(|id| !going.contains(id));
+            unstamped.extend(staying.map(|id| (*server, id)));
+            removable.extend(going.into_iter().map(|id| Tagged {
                 // What began to drain earlier is nobody's.
                 tag: tag(&(*server, id)).unwrap_or(NOBODY),
                 old: true,
                 what: (*server, id),
             }));
         }
+        self.stamp(&unstamped, outcome)?;
         self.delete_destinations(&removable, outcome)
+    }
+
+    /// Lets the kernel keep when destinations were first seen to drain.
+    fn stamp(
+        &mut self,
+        destinations: &[(ServerId, DestinationId)],
+        outcome: &mut Outcome,
+    ) -> Result<(), ApplyError<Part>> {
+        let drained = drained();
+        let sent = self.send(
+            destinations,
+            |requests, (server, id)| requests.set_destination(server, id, &drained),
+            // The next look shows what became of it.
+            |(server, id), why| tracing::debug!(%server, destination = %id, %why, "not stamped"),
+        );
+        outcome.sent("draining destinations", PART, sent)
     }
 
     /// Weights and connections of the destinations of these virtual servers, in order.
@@ -122,6 +145,7 @@ impl Servers {
                         let it = Seen {
                             weight: line.weight,
                             connections: line.active.saturating_add(line.inactive),
+                            threshold: None,
                         };
                         seen.insert((server, line.id), it);
                     }
@@ -129,12 +153,15 @@ impl Servers {
             })
             .map_err(|error| unreadable(&error))?;
         }
-        // The table leaves out servers where other network namespaces have some too.
-        for server in servers.iter().filter(|id| !told.contains(id)) {
+        // The table leaves out servers where other network namespaces have some too, and thresholds.
+        let drain = &self.drain;
+        let unsure = |id: &&ServerId| !told.contains(id) || drain.is_unsure(id);
+        for server in servers.iter().filter(unsure) {
             let read = self.ipvs.destinations(server, |entry| {
                 let it = Seen {
                     weight: entry.destination.weight,
                     connections: entry.active.saturating_add(entry.inactive),
+                    threshold: Some(entry.destination.upper_threshold),
                 };
                 seen.insert((*server, entry.id), it);
             });
@@ -181,5 +208,13 @@ impl Servers {
             }
         }
         Ok(())
+    }
+}
+
+/// A destination that drains from now on.
+fn drained() -> Destination {
+    Destination {
+        upper_threshold: Stamp::now().map_or(0, Stamp::threshold),
+        ..Destination::masqueraded(0)
     }
 }
