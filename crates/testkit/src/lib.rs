@@ -29,6 +29,8 @@ pub mod topology;
 pub mod walker;
 mod wire;
 
+use std::time::Duration;
+
 pub use error::{Error, Result};
 /// Kubernetes objects, for tests that ask [`cluster::Api`] for them.
 pub use k8s_openapi;
@@ -36,3 +38,7 @@ pub use mode::Mode;
 pub use netns::Namespace;
 pub use topology::World;
 pub use wire::{Answer, Protocol};
+
+/// How long a test waits for what has to come before it fails. No test passes or fails by how fast
+/// the machine is, so this is far more than the slowest machine needs.
+pub const LIMIT: Duration = Duration::from_secs(180);

@@ -1,9 +1,8 @@
 //! viprule and real kube-proxy take over from each other on a real cluster, in IPVS mode.
 
 use crate::scene::require_ipvs;
-use crate::support::{at, rate};
+use crate::support::{LIMIT, at, rate};
 use std::net::IpAddr;
-use std::thread::sleep;
 use std::time::Duration;
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::client::{KeepAlive, Load};
@@ -14,9 +13,8 @@ use viprule_testkit::server::Server;
 
 /// Connections a second, see [`rate`].
 const MANY: u32 = 1_000;
-const WHILE: Duration = Duration::from_secs(1);
-/// kube-proxy runs dozens of programs for a first sync.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Connections after each takeover.
+const FURTHER: u64 = 100;
 /// The Services' endpoints.
 const ENDPOINTS: [&str; 3] = ["10.244.0.71", "10.244.0.72", "10.244.0.73"];
 const TARGETS: [&str; 4] = [
@@ -82,7 +80,7 @@ fn kube_proxy_and_viprule_take_over_from_each_other() {
         let mut agent = proxy.start(node, &config).unwrap();
         let healthy = || matches!(http_get(node, HEALTH_PORT, "/healthz"), Ok((200, _)));
         agent
-            .wait_until("/healthz to say 200", PATIENCE, healthy)
+            .wait_until("/healthz to say 200", LIMIT, healthy)
             .unwrap();
         let client = cluster.outside().timeout(Duration::from_millis(500));
         for target in TARGETS {
@@ -95,7 +93,7 @@ fn kube_proxy_and_viprule_take_over_from_each_other() {
             agent
                 .wait_until(
                     &format!("a masqueraded answer of {target}"),
-                    PATIENCE,
+                    LIMIT,
                     masqueraded,
                 )
                 .unwrap();
@@ -104,9 +102,9 @@ fn kube_proxy_and_viprule_take_over_from_each_other() {
     };
     let mut agent = start(Proxy::KubeProxy);
     let written = VirtualServers::take(node).unwrap();
-    let load = Load::new(rate(MANY), TARGETS.map(at)).timeout(Duration::from_secs(10));
+    let load = Load::new(rate(MANY), TARGETS.map(at)).timeout(LIMIT);
     let load = load.start(cluster.network().client()).unwrap();
-    let client = cluster.outside().timeout(Duration::from_secs(10));
+    let client = cluster.outside().timeout(LIMIT);
     let mut open = TARGETS.map(|target| client.keep_alive(at(target)).unwrap().unwrap());
     let mut ask = || {
         open.each_mut()
@@ -115,14 +113,14 @@ fn kube_proxy_and_viprule_take_over_from_each_other() {
     let answers = ask();
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     for proxy in [Proxy::Viprule, Proxy::KubeProxy, Proxy::Viprule] {
-        agent.terminate(PATIENCE).unwrap();
+        agent.terminate(LIMIT).unwrap();
         agent = start(proxy);
-        sleep(WHILE);
+        load.outlast(FURTHER).unwrap();
         assert_eq!(ask(), answers, "after {proxy} took over");
         let now = VirtualServers::take(node).unwrap();
         assert!(written == now, "{proxy}:\n{}", written.differences(&now));
     }
-    agent.terminate(PATIENCE).unwrap();
+    agent.terminate(LIMIT).unwrap();
     let report = load.stop().unwrap();
     assert!(report.answered() > 0, "{report:?}");
     assert_eq!(report.failed(), 0, "{report:#?}");

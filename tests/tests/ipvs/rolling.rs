@@ -3,9 +3,8 @@
 use crate::scene::{
     CLUSTER_IP, ENDPOINTS, NODE_PORT, destinations, running, serve, write_endpoints,
 };
-use crate::support::{Loaded, alone, at, flawless, rate};
+use crate::support::{LIMIT, Watched, alone, at, flawless, rate};
 use std::collections::VecDeque;
-use std::thread::sleep;
 use std::time::Duration;
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::client::{KeptLoad, Load};
@@ -14,10 +13,8 @@ use viprule_testkit::client::{KeptLoad, Load};
 const MANY: u32 = 2_000;
 /// Connections that stay open, and how long each pauses between requests.
 const KEPT: (usize, Duration) = (12, Duration::from_millis(40));
-/// How long a pod goes on after its endpoint is gone.
-const GRACE: Duration = Duration::from_millis(700);
-/// The kernel repeats a SYN after one second.
-const REPEATED: Duration = Duration::from_millis(950);
+/// Connections for which a pod goes on after its endpoint is gone.
+const FURTHER: u64 = 300;
 
 /// One endpoint after the other is replaced, the new one first, until none of the first is left.
 #[test]
@@ -28,12 +25,10 @@ fn replacing_all_destinations_costs_no_connection() {
         let (stage, mut run, servers) = running(alone(), old, "");
         let mut current: VecDeque<_> = old.iter().copied().zip(servers).collect();
         let client = stage.world.client();
-        let load = Load::new(rate(MANY), targets).timeout(Duration::from_secs(10));
-        let load = load.start(client).unwrap();
-        let kept = KeptLoad::new(KEPT.0, KEPT.1, targets)
-            .start(client)
-            .unwrap();
-        sleep(GRACE);
+        let load = Watched::start(&stage.world, Load::new(rate(MANY), targets));
+        let kept = KeptLoad::new(KEPT.0, KEPT.1, targets).timeout(LIMIT);
+        let kept = kept.start(client).unwrap();
+        load.outlast(FURTHER);
         for next in new {
             current.push_back((next, serve(&stage, Tcp, next)));
             write_endpoints(&stage, current.iter().map(|(ip, _)| *ip));
@@ -43,15 +38,14 @@ fn replacing_all_destinations_costs_no_connection() {
             run.changed();
             let weight = destinations(&stage, Tcp).get(gone).copied();
             assert!(matches!(weight, None | Some(0)), "{gone} has {weight:?}");
-            sleep(GRACE);
+            load.outlast(FURTHER);
             // Its open connections are closed; clients open others.
             drop(server);
         }
-        sleep(GRACE);
-        let (kept, report) = (kept.stop(), load.stop().unwrap());
+        load.outlast(FURTHER);
+        let kept = kept.stop();
         assert!(kept.answered > 0 && kept.closed > 0, "{kept:?}");
         assert_eq!(kept.failed(), 0, "{kept:?}");
-        assert!(kept.slowest < REPEATED || report.starved(), "{kept:?}");
-        Loaded::from(report)
+        load.stop()
     });
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use viprule_testkit::Protocol::{self, Sctp, Tcp, Udp};
-use viprule_testkit::World;
 use viprule_testkit::client::KeepAlive;
 use viprule_testkit::manifests::{Service, endpoint, service, slice};
 use viprule_testkit::server::Server;
+use viprule_testkit::{LIMIT, World};
 
 /// The Service's addresses: TCP and SCTP port 80, UDP port 53.
 pub(crate) const CLUSTER_IP: &str = "10.1.0.90:80";
@@ -27,8 +27,6 @@ pub(crate) const ENDPOINTS: [&str; 6] = [
 ];
 /// Flags of every run.
 pub(crate) const FLAGS: &str = CLUSTER_CIDR;
-/// For what takes seconds on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Fails unless this is a kernel with IPVS and a run that is about it: a test that can't run must
 /// not pass.
@@ -119,8 +117,8 @@ pub(crate) fn wait_until(what: &str, stage: &Stage, mut condition: impl FnMut() 
     let start = Instant::now();
     while !condition() {
         assert!(
-            start.elapsed() < PATIENCE,
-            "{what}: not in {PATIENCE:?}:\n{}",
+            start.elapsed() < LIMIT,
+            "{what}: not in {LIMIT:?}:\n{}",
             stage.servers()
         );
         sleep(Duration::from_millis(20));
@@ -131,7 +129,7 @@ pub(crate) fn wait_until(what: &str, stage: &Stage, mut condition: impl FnMut() 
 pub(crate) fn connections(stage: &Stage, endpoints: &[&str]) -> BTreeMap<String, KeepAlive> {
     const TRIES: usize = 50;
     let mut all = BTreeMap::new();
-    let client = stage.world.outside().timeout(Duration::from_secs(10));
+    let client = stage.world.outside().timeout(LIMIT);
     for _ in 0..TRIES {
         let mut connection = client.keep_alive(at(CLUSTER_IP)).unwrap().unwrap();
         let backend = connection.ask().result.unwrap().backend.ip().to_string();
@@ -152,7 +150,7 @@ pub(crate) fn lives(connection: &mut KeepAlive, backend: &str) {
 
 /// Who answers new connections.
 pub(crate) fn chosen(stage: &Stage, target: &str, attempts: u32) -> BTreeMap<SocketAddr, u64> {
-    let client = stage.world.outside().timeout(Duration::from_secs(10));
+    let client = stage.world.outside().timeout(LIMIT);
     let spread = client.spread(Tcp, at(target), attempts).unwrap();
     assert_eq!(spread.failed(), 0, "{spread:#?}");
     spread.backends

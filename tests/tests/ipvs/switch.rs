@@ -4,9 +4,8 @@ use crate::scene::{
     CLUSTER_IP, DNS, ENDPOINTS, FLAGS, NODE_PORT, chosen, connections, lives, rolling, serve,
     stage, wait_until, write_endpoints,
 };
-use crate::support::{Loaded, Run, Stage, alone, at, flawless, rate};
+use crate::support::{LIMIT, Run, Stage, Watched, alone, at, flawless, rate};
 use std::collections::BTreeMap;
-use std::thread::sleep;
 use std::time::Duration;
 use viprule_testkit::Mode::{self, Iptables, Ipvs};
 use viprule_testkit::Protocol::{Tcp, Udp};
@@ -15,7 +14,8 @@ use viprule_testkit::dump::{Family, ForeignState};
 
 /// Connections a second, see [`rate`].
 const MANY: u32 = 1_000;
-const WHILE: Duration = Duration::from_millis(500);
+/// Connections before a switch.
+const FURTHER: u64 = 100;
 
 /// How names begin of chains that only the other mode has.
 const ONLY_IPTABLES: [&str; 6] = [
@@ -73,13 +73,12 @@ fn modes_follow_each_other_without_a_failed_connection() {
         has_chains_of(&stage, Iptables);
 
         let client = stage.world.client();
-        let load = Load::new(rate(MANY), targets).timeout(Duration::from_secs(10));
-        let load = load.start(client).unwrap();
-        let kept = KeptLoad::new(8, Duration::from_millis(50), targets);
+        let load = Watched::start(&stage.world, Load::new(rate(MANY), targets));
+        let kept = KeptLoad::new(8, Duration::from_millis(50), targets).timeout(LIMIT);
         let kept = kept.start(client).unwrap();
         let mut open: Vec<BTreeMap<String, KeepAlive>> = vec![connections(&stage, endpoints)];
         for mode in [Ipvs, Iptables, Ipvs, Iptables] {
-            sleep(WHILE);
+            load.outlast(FURTHER);
             run = follow(&stage, &mut run, mode);
             assert_eq!(
                 chosen(&stage, CLUSTER_IP, 40).len(),
@@ -91,11 +90,12 @@ fn modes_follow_each_other_without_a_failed_connection() {
             }
             open.push(connections(&stage, endpoints));
         }
-        sleep(WHILE);
+        load.outlast(FURTHER);
         for (backend, connection) in open.iter_mut().flatten() {
             lives(connection, backend);
         }
-        let (kept, report) = (kept.stop(), load.stop().unwrap());
+        let kept = kept.stop();
+        let loaded = load.stop();
         assert!(kept.answered > 0, "{kept:?}");
         assert_eq!((kept.failed(), kept.closed), (0, 0), "{kept:?}");
 
@@ -111,7 +111,7 @@ fn modes_follow_each_other_without_a_failed_connection() {
         stage.cleanup();
         let after = ForeignState::take(stage.world.node()).unwrap();
         assert_eq!(untouched, after, "{}", untouched.changes(&after));
-        Loaded::from(report)
+        loaded
     });
 }
 

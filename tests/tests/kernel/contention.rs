@@ -9,7 +9,10 @@ use nfnetlink::Family;
 use nfnetlink::nftables::{ChainId, Position, Transaction};
 use nfnetlink::xtables::Rule;
 
-use crate::support::{PATIENCE, Place, SOON};
+use crate::support::{LIMIT, Place};
+
+/// What the agent says before a pause.
+const REPORT: &str = "look for a second service proxy";
 
 /// Empties `KUBE-SERVICES` in one commit, and puts a rule of its own there.
 fn rewrite(socket: &mut Socket) {
@@ -25,17 +28,6 @@ fn rewrite(socket: &mut Socket) {
     transaction.commit(socket).unwrap();
 }
 
-/// Processor time of a process so far, in 1/100 s (proc(5), `utime` and `stime`).
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
-    fields
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<u64>().unwrap())
-        .sum()
-}
-
 #[test]
 fn a_second_proxy_is_reported_and_not_fought_in_a_busy_loop() {
     let place = Place::small();
@@ -47,7 +39,7 @@ fn a_second_proxy_is_reported_and_not_fought_in_a_busy_loop() {
         .unwrap();
     let (stop, writes) = (AtomicBool::new(false), AtomicU32::new(0));
     let generation = place.generation();
-    let (ours, used, lines) = thread::scope(|scope| {
+    let (ours, reports, lines) = thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 rewrite(&mut socket);
@@ -55,26 +47,28 @@ fn a_second_proxy_is_reported_and_not_fought_in_a_busy_loop() {
                 thread::sleep(Duration::from_millis(2));
             }
         });
-        let reported = agent.wait_for_line("look for a second service proxy", PATIENCE);
-        let before = (
-            place.generation(),
-            writes.load(Ordering::Relaxed),
-            ticks(agent.pid()),
-        );
-        thread::sleep(SOON * 3);
+        let mut told = agent.wait_for_line_after(0, REPORT, LIMIT);
+        let before = (place.generation(), writes.load(Ordering::Relaxed));
+        // Each tells of a pause twice as long as the one before.
+        for _ in 0..3 {
+            told =
+                told.and_then(|(number, _)| agent.wait_for_line_after(number + 1, REPORT, LIMIT));
+        }
+        let lines = agent.lines();
         let theirs = writes.load(Ordering::Relaxed) - before.1;
         let ours = (place.generation() - before.0).saturating_sub(theirs);
-        let used = ticks(agent.pid()) - before.2;
         stop.store(true, Ordering::Relaxed);
-        reported.unwrap();
-        (ours, used, agent.lines().len())
+        told.unwrap();
+        let reports = lines.iter().filter(|line| line.contains(REPORT)).count();
+        (ours, reports, lines.len())
     });
-    assert!(place.generation() - generation > 100, "nobody fought");
-    assert!(ours < 60, "{ours} transactions in three seconds");
-    assert!(used < 100, "{used} of 300 ticks of processor time");
+    assert!(place.generation() - generation > 20, "nobody fought");
+    // One for each pause, however long all of it took, and what came between two questions.
+    let ours = usize::try_from(ours).unwrap();
+    assert!(ours <= reports + 2, "{ours} transactions, {reports} pauses");
     assert!(lines < 300, "{lines} lines of log");
 
     // Once the other one is gone, everything gets right.
-    place.wait_for_sync(PATIENCE);
-    agent.terminate(PATIENCE).unwrap();
+    place.wait_for_sync();
+    agent.terminate(LIMIT).unwrap();
 }

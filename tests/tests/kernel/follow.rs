@@ -3,10 +3,7 @@
 use nix::sys::signal::Signal;
 use viprule_testkit::manifests::{Node, ProjectedVolume};
 
-use crate::support::{PATIENCE, Place, SOON, endpoints_of, numbered};
-
-/// What the agent has for noticing and writing a change.
-const NOTICED: std::time::Duration = std::time::Duration::from_secs(3);
+use crate::support::{LIMIT, Place, endpoints_of, numbered};
 
 #[test]
 fn changed_removed_and_new_files_are_followed() {
@@ -19,26 +16,26 @@ fn changed_removed_and_new_files_are_followed() {
     assert!(has("shop/c:http"));
     place.folder.remove("c.yaml").unwrap();
     agent
-        .wait_until("c to go", NOTICED, || !has("shop/c:http"))
+        .wait_until("c to go", LIMIT, || !has("shop/c:http"))
         .unwrap();
     place.write("new", 77, &["10.244.0.6"]);
     agent
-        .wait_until("new to come", NOTICED, || has("shop/new:http"))
+        .wait_until("new to come", LIMIT, || has("shop/new:http"))
         .unwrap();
     place.write("a", 1, &[]);
     agent
-        .wait_until("a to lose its endpoints", NOTICED, || !has("shop/a:http"))
+        .wait_until("a to lose its endpoints", LIMIT, || !has("shop/a:http"))
         .unwrap();
     place.assert_in_sync();
     for name in ["a", "b", "d", "e", "new"] {
         place.folder.remove(&format!("{name}.yaml")).unwrap();
     }
     agent
-        .wait_until("all to go", NOTICED, || {
+        .wait_until("all to go", LIMIT, || {
             place.rules("nat", "KUBE-SERVICES").len() == 1
         })
         .unwrap();
-    place.wait_for_sync(SOON);
+    place.wait_for_sync();
     let nat = &place.dump()[0].tables["nat"].chains;
     assert!(!nat.keys().any(|name| name.starts_with("KUBE-SVC-")));
 }
@@ -52,15 +49,15 @@ fn a_broken_file_keeps_what_it_said_and_others_are_followed() {
         .folder
         .write("b.yaml", "kind: Service\nspec: [")
         .unwrap();
-    agent.wait_for_line("b.yaml", NOTICED).unwrap();
+    agent.wait_for_line("b.yaml", LIMIT).unwrap();
     assert_eq!(place.rules("nat", "KUBE-NODEPORTS"), before);
     place.write("d", 4, &["10.244.9.9"]);
     agent
-        .wait_for_line("changed: service shop/d", NOTICED)
+        .wait_for_line("changed: service shop/d", LIMIT)
         .unwrap();
     place.write("b", 2, &["10.244.9.9"]);
     agent
-        .wait_for_line("changed: service shop/b", NOTICED)
+        .wait_for_line("changed: service shop/b", LIMIT)
         .unwrap();
     place.assert_in_sync();
 }
@@ -72,17 +69,17 @@ fn sighup_reads_again_and_sigterm_leaves_the_rules() {
     let (before, generation) = (place.dump(), place.generation());
     agent.signal(Signal::SIGHUP).unwrap();
     agent
-        .wait_for_line("SIGHUP: reading configuration and input again", SOON)
+        .wait_for_line("SIGHUP: reading configuration and input again", LIMIT)
         .unwrap();
     place.write("b", 2, &["10.244.9.9"]);
     agent.signal(Signal::SIGHUP).unwrap();
     agent
-        .wait_for_line("changed: service shop/b", NOTICED)
+        .wait_for_line("changed: service shop/b", LIMIT)
         .unwrap();
     assert_eq!(place.generation(), generation + 1);
     let after = place.dump();
     assert_ne!(after, before);
-    let status = agent.terminate(SOON).unwrap();
+    let status = agent.terminate(LIMIT).unwrap();
     assert!(status.success(), "{status}");
     assert_eq!(place.dump(), after);
     assert_eq!(place.generation(), generation + 1);
@@ -94,11 +91,11 @@ fn a_restart_writes_nothing() {
         let place = Place::small();
         let mut agent = place.run(&[]);
         agent.signal(ending).unwrap();
-        agent.wait(PATIENCE).unwrap();
+        agent.wait(LIMIT).unwrap();
         let generation = place.generation();
         let mut agent = place.start(&[]);
         agent
-            .wait_for_line("first sync: nothing to write", PATIENCE)
+            .wait_for_line("first sync: nothing to write", LIMIT)
             .unwrap();
         assert_eq!(place.generation(), generation);
     }
@@ -108,7 +105,7 @@ fn a_restart_writes_nothing() {
 fn changes_made_while_the_agent_was_away_are_one_transaction() {
     let place = Place::small();
     let mut agent = place.run(&[]);
-    agent.terminate(PATIENCE).unwrap();
+    agent.terminate(LIMIT).unwrap();
     place.folder.remove("c.yaml").unwrap();
     place.write("b", 2, &["10.244.9.9"]);
     place.write("f", 6, &["10.244.9.9"]);
@@ -149,7 +146,7 @@ fn a_projected_volume_is_swapped_as_a_whole() {
         ])
         .unwrap();
     agent
-        .wait_for_line("service shop/a, service shop/b, service shop/c", NOTICED)
+        .wait_for_line("service shop/a, service shop/b, service shop/c", LIMIT)
         .unwrap();
     assert_eq!(
         place.generation(),
@@ -163,10 +160,10 @@ fn a_projected_volume_is_swapped_as_a_whole() {
 fn an_empty_folder_is_a_cluster_without_services() {
     let place = Place::empty();
     let mut agent = place.run(&["--allow-empty"]);
-    place.wait_for_sync(SOON);
+    place.wait_for_sync();
     place.write("a", 1, &["10.244.0.5"]);
     agent
-        .wait_for_line("changed: service shop/a", NOTICED)
+        .wait_for_line("changed: service shop/a", LIMIT)
         .unwrap();
     place.assert_in_sync();
 }

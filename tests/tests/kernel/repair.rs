@@ -1,8 +1,8 @@
-//! The agent puts right what others change, within a second, and tells who it was.
+//! The agent puts right what others change, and tells who it was.
 
 use viprule_testkit::agent::Agent;
 
-use crate::support::{Place, SOON, chain_of, ordered};
+use crate::support::{LIMIT, Place, chain_of, ordered};
 
 /// Somebody does something; the agent puts it right and says who did it.
 #[track_caller]
@@ -14,12 +14,12 @@ fn repaired(place: &Place, agent: &mut Agent, lines: &[&str]) {
     }
     let what = format!("repair after {lines:?}");
     agent
-        .wait_until(&what, SOON, || place.dump().map(ordered) == before)
+        .wait_until(&what, LIMIT, || place.dump().map(ordered) == before)
         .unwrap();
-    place.wait_for_sync(SOON);
+    place.wait_for_sync();
     let program = lines[0].split(' ').next().unwrap();
     let (_, line) = agent
-        .wait_for_line_after(told, "another program changed our rules", SOON)
+        .wait_for_line_after(told, "another program changed our rules", LIMIT)
         .unwrap();
     assert!(line.contains(&format!("by=\"{program} (")), "{line}");
 }
@@ -76,15 +76,15 @@ fn a_rule_behind_the_node_ports_rule_gets_before_it() {
         .text()
         .unwrap();
     agent
-        .wait_until("the node ports rule to be last", SOON, || {
+        .wait_until("the node ports rule to be last", LIMIT, || {
             let rules = place.rules("nat", "KUBE-SERVICES");
             rules.len() == services.len() && rules.last() == services.last()
         })
         .unwrap();
     agent
-        .wait_for_line_after(told, "by=\"iptables-nft-re (", SOON)
+        .wait_for_line_after(told, "by=\"iptables-nft-re (", LIMIT)
         .unwrap();
-    place.wait_for_sync(SOON);
+    place.wait_for_sync();
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn our_jumps_keep_their_order_between_foreign_rules() {
         let at = rules.iter().position(|rule| rule.ends_with(lost)).unwrap() + 1;
         place.tool(&format!("iptables-nft -D FORWARD {at}"));
         agent
-            .wait_until(lost, SOON, || {
+            .wait_until(lost, LIMIT, || {
                 place.rules("filter", "FORWARD").len() == before.len()
             })
             .unwrap();
@@ -145,7 +145,7 @@ fn commits_elsewhere_cause_no_transaction() {
     // A change of ours comes behind everything that the agent may have thought of.
     place.write("b", 2, &["10.244.9.9"]);
     agent
-        .wait_for_line("changed: service shop/b", SOON * 3)
+        .wait_for_line("changed: service shop/b", LIMIT)
         .unwrap();
     assert_eq!(place.generation(), generation + commits + 1);
     assert!(

@@ -2,14 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use viprule_testkit::agent::viprule_binary;
 use viprule_testkit::manifests::Bulk;
 
-use crate::support::{Place, numbered};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{LIMIT, Place, numbered};
 
 /// Without rights over the machine, socket buffers are small (`net.core.wmem_max`).
 #[test]
@@ -73,7 +70,7 @@ fn a_service_of_five_thousand_endpoints_is_written_and_changed() {
     };
     write(&addresses);
     let mut agent = place.start(&["--ip-family=ipv4"]);
-    agent.wait_for_line("first sync", PATIENCE).unwrap();
+    agent.wait_for_line("first sync", LIMIT).unwrap();
     let chain = |place: &Place| {
         let dump = place.dump();
         let chains = dump[0].tables["nat"].chains.iter();
@@ -86,7 +83,7 @@ fn a_service_of_five_thousand_endpoints_is_written_and_changed() {
     addresses[2345] = Ipv4Addr::new(10, 200, 0, 1);
     write(&addresses);
     agent
-        .wait_for_line("changed: service shop/huge", PATIENCE)
+        .wait_for_line("changed: service shop/huge", LIMIT)
         .unwrap();
     assert_eq!(place.generation(), generation + 1);
     assert_eq!(chain(&place), 5001);

@@ -6,7 +6,7 @@ use viprule_testkit::agent::{Agent, viprule_binary};
 use viprule_testkit::dump::Dump;
 use viprule_testkit::manifests::Node;
 
-use crate::support::{PATIENCE, Place, ordered};
+use crate::support::{LIMIT, Place, ordered};
 
 fn rules(place: &Place) -> [Dump; 2] {
     place.dump().map(ordered)
@@ -28,7 +28,7 @@ fn an_empty_folder_is_waited_for() {
     }
     let before = rules(&place);
     let mut agent = place.start(&[]);
-    let line = agent.wait_for_line("no Service in", PATIENCE).unwrap();
+    let line = agent.wait_for_line("no Service in", LIMIT).unwrap();
     assert!(line.contains("--allow-empty"), "{line}");
     place
         .folder
@@ -36,8 +36,8 @@ fn an_empty_folder_is_waited_for() {
         .unwrap();
     assert_eq!(rules(&place), before);
     place.write("b", 2, &["10.244.0.5", "10.244.1.7"]);
-    agent.wait_for_line("first sync", PATIENCE).unwrap();
-    place.wait_for_sync(PATIENCE);
+    agent.wait_for_line("first sync", LIMIT).unwrap();
+    place.wait_for_sync();
     assert_eq!(services(&place), 1);
     agent.kill().unwrap();
 
@@ -60,9 +60,9 @@ fn standard_input_without_a_service_is_an_error() {
     let shell = Path::new("/bin/sh");
     let mut agent = Agent::start_program(&place.namespace, shell, ["-c", &line]).unwrap();
     agent
-        .wait_for_line("no Service came on standard input", PATIENCE)
+        .wait_for_line("no Service came on standard input", LIMIT)
         .unwrap();
-    assert_eq!(agent.wait(PATIENCE).unwrap().code(), Some(2));
+    assert_eq!(agent.wait(LIMIT).unwrap().code(), Some(2));
     assert_eq!(rules(&place), before);
 }
 
@@ -91,10 +91,10 @@ fn what_cant_be_used_keeps_its_rules() {
     let mut agent = place.run(&[]);
     place.write("a", 1, &["10.244.0.9"]);
     agent
-        .wait_for_line("changed: service shop/a", PATIENCE)
+        .wait_for_line("changed: service shop/a", LIMIT)
         .unwrap();
     let nat = place.tool("iptables-nft-save -t nat");
     assert!(nat.contains("10.244.0.9:8080") && nat.contains("shop/b:http"));
     place.folder.write("b.yaml", &good).unwrap();
-    place.wait_for_sync(PATIENCE);
+    place.wait_for_sync();
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::nftables;
@@ -13,10 +13,8 @@ use viprule_testkit::dump::{Dump, Family};
 use viprule_testkit::manifests::{EndpointSlice, ManifestFolder, Node, Service, service, slice};
 use viprule_testkit::netns::require_privileges;
 
-/// How long the agent has for a first sync, and for ending.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// How long it has for putting something right.
-pub(crate) const SOON: Duration = Duration::from_secs(1);
+pub(crate) use viprule_testkit::LIMIT;
+
 /// The pods' networks in the golden cluster.
 pub(crate) const PODS: &str = "--cluster-cidr=10.244.0.0/16,fd00:10:244::/48";
 
@@ -101,7 +99,7 @@ impl Place {
     /// Starts the agent and waits for its first sync.
     pub(crate) fn run(&self, more: &[&str]) -> Agent {
         let mut agent = self.start(more);
-        agent.wait_for_line("first sync", PATIENCE).unwrap();
+        agent.wait_for_line("first sync", LIMIT).unwrap();
         agent
     }
 
@@ -145,18 +143,18 @@ impl Place {
         nftables::generation(&mut socket).unwrap()
     }
 
-    /// Waits until the kernel has what the manifests ask for; how long that took.
+    /// Waits until the kernel has what the manifests ask for.
     #[track_caller]
-    pub(crate) fn wait_for_sync(&self, patience: Duration) -> Duration {
+    pub(crate) fn wait_for_sync(&self) {
         let start = Instant::now();
         loop {
             let answer = self.viprule("diff", &[]);
             if answer.code == 0 {
-                return start.elapsed();
+                return;
             }
             assert!(
-                start.elapsed() < patience,
-                "still after {patience:?}:\n{}",
+                start.elapsed() < LIMIT,
+                "still after {LIMIT:?}:\n{}",
                 answer.out
             );
         }

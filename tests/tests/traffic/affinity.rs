@@ -5,38 +5,55 @@ use crate::support::{CLUSTER_CIDR, Place, Stage, at, shared};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use viprule_testkit::Protocol::{self, Tcp, Udp};
+use viprule_testkit::dump::Family;
 use viprule_testkit::manifests::{join, service, slice};
-use viprule_testkit::{Mode, World};
+use viprule_testkit::{LIMIT, Mode, World};
 
 /// Clients told apart by address; so many agree on one of two endpoints once in 2 billion times.
 const CLIENTS: u8 = 32;
-/// Affinity of the Service `brief`.
-const TIMEOUT: Duration = Duration::from_secs(4);
+/// An affinity that outlasts any test, in seconds: kube-proxy's default.
+const LONG: u32 = 10_800;
+/// An affinity that is waited out, in seconds.
+const SHORT: u32 = 1;
+/// Where the Service is found and who serves it, by protocol.
+const ADDRESSES: [(Protocol, &str, [&str; 2]); 2] = [
+    (
+        Tcp,
+        "10.1.0.11:80",
+        ["10.244.0.11:8080", "10.244.1.11:8080"],
+    ),
+    (
+        Udp,
+        "10.1.0.11:53",
+        ["10.244.0.11:5353", "10.244.1.11:5353"],
+    ),
+];
 
 fn client_address(number: u8) -> IpAddr {
     IpAddr::from([203, 0, 113, number])
 }
 
-/// Two endpoints, TCP 80 and UDP 53, affinity for a short time.
-fn brief() -> Stage {
+/// Two endpoints, TCP 80 and UDP 53, affinity for so many seconds.
+fn sticky(seconds: u32) -> Stage {
     let builder = (0..CLIENTS).fold(World::builder(), |builder, number| {
         builder.client_address(&client_address(number).to_string())
     });
     let stage = Stage::new(shared(), builder.pods(["10.244.0.11", "10.244.1.11"]));
-    let seconds = u32::try_from(TIMEOUT.as_secs()).unwrap();
-    let service = service("brief")
+    let service = service("sticky")
         .cluster_ip("10.1.0.11")
         .tcp("http", 80, 8080)
         .node_port(30011);
     let service = service.udp("dns", 53, 5353).affinity(seconds);
-    let slice = slice("brief-1", "brief").tcp("http", 8080).udp("dns", 5353);
+    let slice = slice("sticky-1", "sticky")
+        .tcp("http", 8080)
+        .udp("dns", 5353);
     let slice = slice
         .ready("10.244.0.11", "node-0")
         .ready("10.244.1.11", "node-1");
     stage.write(
-        "brief.yaml",
+        "sticky.yaml",
         &join([service.to_string(), slice.to_string()]),
     );
     stage.apply(CLUSTER_CIDR);
@@ -45,7 +62,7 @@ fn brief() -> Stage {
 
 fn ask(stage: &Stage, client: u8, protocol: Protocol, target: SocketAddr) -> SocketAddr {
     let client = stage.world.outside().from_address(client_address(client));
-    let client = client.timeout(Duration::from_secs(15));
+    let client = client.timeout(LIMIT);
     client
         .ask(protocol, target)
         .unwrap()
@@ -61,87 +78,92 @@ fn round(stage: &Stage, protocol: Protocol, target: SocketAddr) -> Vec<SocketAdd
         .collect()
 }
 
-/// A client's last connection: who answered, and between which moments it was.
-type Last = (SocketAddr, Instant, Instant);
-
-fn dated_round(stage: &Stage, protocol: Protocol, target: SocketAddr) -> Vec<Last> {
-    let dated = |client| {
-        let before = Instant::now();
-        (ask(stage, client, protocol, target), before, Instant::now())
-    };
-    (0..CLIENTS).map(dated).collect()
+/// Fails unless each client finds its endpoint again.
+#[track_caller]
+fn holds((protocol, target, endpoints): (Protocol, &str, [&str; 2])) {
+    let target = at(target);
+    let stage = sticky(LONG);
+    let _servers = stage.world.serve_all(protocol, endpoints).unwrap();
+    let first = round(&stage, protocol, target);
+    let used: BTreeSet<_> = first.iter().copied().collect();
+    assert_eq!(used, endpoints.map(at).into(), "clients are spread");
+    assert_eq!(round(&stage, protocol, target), first);
+    lasts(&stage, protocol, target);
 }
 
-/// Fails unless each client finds its endpoint until the timeout after its last connection, and
-/// some find another one later.
+/// Fails unless the kernel remembers clients of this address for as long as was asked for.
 #[track_caller]
-fn holds_for_its_timeout(protocol: Protocol, target: &str, endpoints: [&str; 2]) {
-    /// The kernel counts in ticks.
-    const TICKS: Duration = Duration::from_millis(100);
-    let target = at(target);
-    let stage = brief();
-    let _servers = stage.world.serve_all(protocol, endpoints).unwrap();
-    let mut last = dated_round(&stage, protocol, target);
-    let used: BTreeSet<_> = last.iter().map(|(backend, ..)| *backend).collect();
-    assert_eq!(used, endpoints.map(at).into(), "clients are spread");
-
-    // Twice most of the timeout: each connection begins it anew. On a busy machine some come late
-    // and are free to find another endpoint.
-    for _ in 0..2 {
-        sleep(TIMEOUT.mul_f32(0.65));
-        let now = dated_round(&stage, protocol, target);
-        let mut in_time = 0;
-        for ((before, asked, _), (after, _, answered)) in last.iter().zip(&now) {
-            if *answered - *asked + TICKS < TIMEOUT {
-                in_time += 1;
-                assert_eq!(after, before, "within the timeout");
-            }
-        }
-        assert!(
-            in_time >= CLIENTS / 2,
-            "only {in_time} clients came in time"
-        );
-        last = now;
-    }
-    if Mode::of_this_run() == Mode::Ipvs {
-        // IPVS remembers for as long as it knows a connection as well, closed ones for minutes.
-        let servers = stage.servers().servers;
-        let text = format!(" {target} -s rr -p {}", TIMEOUT.as_secs());
-        let sticky = servers.iter().filter(|line| line.ends_with(&text));
-        assert_eq!(sticky.count(), 1, "{servers:#?}");
+fn lasts(stage: &Stage, protocol: Protocol, target: SocketAddr) {
+    if Mode::of_this_run() == Mode::Iptables {
+        let rules = stage.dump(Family::V4).to_string();
+        let text = format!("--rcheck --seconds {LONG} --reap");
+        // Of each of two ports, one for each endpoint.
+        let found = rules.lines().filter(|line| line.contains(&text)).count();
+        assert_eq!(found, 4, "{rules}");
         return;
     }
-    sleep(TIMEOUT + TICKS);
-    let first: Vec<_> = last.iter().map(|(backend, ..)| *backend).collect();
-    let later = round(&stage, protocol, target);
-    assert_ne!(later, first, "after the timeout nobody is remembered");
+    let servers = stage.servers().servers;
+    let text = format!(" {target} -s rr -p {LONG}");
+    let sticky = servers.iter().filter(|line| line.ends_with(&text));
+    assert_eq!(sticky.count(), 1, "{servers:#?}");
+    let connections = stage.world.node().command("cat");
+    let connections = connections.args(["/proc/net/ip_vs_conn"]).text().unwrap();
+    // What it remembers of a client is a connection from port 0, whose time each connection begins
+    // anew.
+    let name = protocol.to_string();
+    let remembered = connections.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_template = fields.first() == Some(&name.as_str()) && fields.get(2) == Some(&"0000");
+        is_template.then(|| fields[8].parse::<u32>().unwrap())
+    });
+    let remembered: Vec<u32> = remembered.collect();
+    assert_eq!(remembered.len(), usize::from(CLIENTS), "{connections}");
+    for left in remembered {
+        assert!((LONG / 2..=LONG).contains(&left), "{connections}");
+    }
 }
 
 #[test]
-fn tcp_affinity_holds_for_its_timeout_and_not_beyond() {
-    holds_for_its_timeout(
-        Tcp,
-        "10.1.0.11:80",
-        ["10.244.0.11:8080", "10.244.1.11:8080"],
-    );
+fn tcp_affinity_holds_for_its_timeout() {
+    holds(ADDRESSES[0]);
 }
 
 #[test]
-fn udp_affinity_holds_for_its_timeout_and_not_beyond() {
-    holds_for_its_timeout(
-        Udp,
-        "10.1.0.11:53",
-        ["10.244.0.11:5353", "10.244.1.11:5353"],
-    );
+fn udp_affinity_holds_for_its_timeout() {
+    holds(ADDRESSES[1]);
 }
 
-/// Not in IPVS mode, where each virtual server remembers for itself.
+/// In IPVS mode each virtual server remembers for itself, and for as long as it knows a connection as
+/// well, closed ones for minutes.
 mod iptables {
     use super::*;
 
+    /// Fails unless clients are free again when the time is over.
+    #[track_caller]
+    fn ends((protocol, target, endpoints): (Protocol, &str, [&str; 2])) {
+        let target = at(target);
+        let stage = sticky(SHORT);
+        let _servers = stage.world.serve_all(protocol, endpoints).unwrap();
+        let first = round(&stage, protocol, target);
+        // Nobody may be remembered any more; however much longer it takes does no harm.
+        sleep(Duration::from_secs(SHORT.into()) * 2);
+        let later = round(&stage, protocol, target);
+        assert_ne!(later, first, "after the timeout nobody is remembered");
+    }
+
+    #[test]
+    fn tcp_affinity_ends_with_its_timeout() {
+        ends(ADDRESSES[0]);
+    }
+
+    #[test]
+    fn udp_affinity_ends_with_its_timeout() {
+        ends(ADDRESSES[1]);
+    }
+
     #[test]
     fn affinity_is_the_same_by_cluster_ip_and_node_port() {
-        let stage = brief();
+        let stage = sticky(LONG);
         let endpoints = ["10.244.0.11:8080", "10.244.1.11:8080"];
         let _servers = stage.world.serve_all(Tcp, endpoints).unwrap();
         for client in 0..CLIENTS {
@@ -154,18 +176,21 @@ mod iptables {
 
 #[test]
 fn affinity_to_an_endpoint_ends_with_the_endpoint() {
-    let stage = brief();
+    let stage = sticky(LONG);
     let endpoints = ["10.244.0.11:8080", "10.244.1.11:8080"];
     let _servers = stage.world.serve_all(Tcp, endpoints).unwrap();
     round(&stage, Tcp, at("10.1.0.11:80"));
-    let left = slice("brief-1", "brief")
+    let left = slice("sticky-1", "sticky")
         .tcp("http", 8080)
         .ready("10.244.1.11", "node-1");
-    let service = service("brief")
+    let service = service("sticky")
         .cluster_ip("10.1.0.11")
         .tcp("http", 80, 8080)
-        .affinity(4);
-    stage.write("brief.yaml", &join([service.to_string(), left.to_string()]));
+        .affinity(LONG);
+    stage.write(
+        "sticky.yaml",
+        &join([service.to_string(), left.to_string()]),
+    );
     stage.apply(CLUSTER_CIDR);
     let after: BTreeSet<_> = round(&stage, Tcp, at("10.1.0.11:80")).into_iter().collect();
     assert_eq!(after, [at("10.244.1.11:8080")].into());

@@ -1,7 +1,7 @@
 //! Whatever isn't ours stays as it is, byte for byte, whatever we do.
 
 use crate::support::busy::{Busy, CHANGING, ENDPOINTS, ready};
-use crate::support::{CLUSTER_CIDR, Run, Stage, at, shared};
+use crate::support::{CLUSTER_CIDR, LIMIT, Run, Stage, at, shared};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::thread::sleep;
@@ -382,10 +382,9 @@ fn sorted_lines(state: &str) -> Vec<&str> {
 /// The same in IPVS mode, whoever noticed. A jump may come back to another place among theirs.
 #[track_caller]
 fn put_right(stage: &Stage, before: &str, theirs: &Theirs, what: &str) {
-    const PATIENCE: Duration = Duration::from_secs(60);
     let start = Instant::now();
     while sorted_lines(&stage.state()) != sorted_lines(before) {
-        assert!(start.elapsed() < PATIENCE, "{what}: {}", stage.state());
+        assert!(start.elapsed() < LIMIT, "{what}: {}", stage.state());
         sleep(Duration::from_millis(50));
     }
     stage.assert_in_sync(CLUSTER_CIDR);

@@ -50,7 +50,7 @@ fn a_restart_costs_no_connection_and_writes_nothing() {
         let first = busy.stage.start(CLUSTER_CIDR).expect("first sync: ");
         assert_eq!(first.message, "first sync: nothing to write");
         assert_eq!(busy.stage.state(), before, "{synced} of {KILLS} had synced");
-        load.stop().unwrap().into()
+        load.stop()
     });
 }
 
@@ -74,7 +74,7 @@ fn dying_amid_changes_costs_no_connection_and_leaves_nothing_for_good() {
         let mut run = busy.run();
         busy.stage.assert_in_sync(CLUSTER_CIDR);
         run.terminate();
-        load.stop().unwrap().into()
+        load.stop()
     });
 }
 

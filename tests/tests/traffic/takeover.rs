@@ -1,20 +1,21 @@
 //! In place of kube-proxy, on a node where it has run: its rules are ours from the first moment.
 
 use crate::support::golden::{Golden, load_kube_proxys};
-use crate::support::{CLUSTER_CIDR, Place, Stage, Turn, alone, at, flawless, rate, shared};
+use crate::support::{
+    CLUSTER_CIDR, Place, Stage, Turn, Watched, alone, at, flawless, rate, shared,
+};
 use netlink_batch::Socket;
 use netlink_batch::socket::NETFILTER;
 use nfnetlink::nfacct;
 use std::net::SocketAddr;
-use std::thread::sleep;
-use std::time::Duration;
 use viprule_testkit::Mode;
 use viprule_testkit::client::{Client, Load};
 use viprule_testkit::dump::{Dump, Family, ForeignState, VirtualServers, is_our_chain};
 
 /// Connections a second, see [`rate`].
 const MANY: u32 = 1_000;
-const WHILE: Duration = Duration::from_millis(500);
+/// Connections before and after.
+const FURTHER: u64 = 300;
 
 /// What kube-proxy counts with (contract 2.4).
 const COUNTERS: [&str; 2] = [
@@ -87,8 +88,6 @@ fn kube_proxys_rules_are_taken_over_without_a_failed_connection() {
     flawless(|| {
         let golden = kube_proxys(alone());
         let stage = &golden.stage;
-        let load = Load::new(rate(MANY), TARGETS.map(at)).timeout(Duration::from_secs(10));
-        let load = load.start(stage.world.client()).unwrap();
         let mut open: Vec<_> = TARGETS
             .iter()
             .flat_map(|target| {
@@ -109,13 +108,15 @@ fn kube_proxys_rules_are_taken_over_without_a_failed_connection() {
             .unwrap()
             .unwrap();
         let flowed = flow.ask().result.unwrap();
-        sleep(WHILE);
+        let load = Load::new(rate(MANY), TARGETS.map(at));
+        let load = Watched::start(&stage.world, load);
+        load.outlast(FURTHER);
 
         let before = Family::ALL.map(|family| stage.dump(family));
         let servers = (Mode::of_this_run() == Mode::Ipvs).then(|| stage.servers());
         let mut run = stage.start(CLUSTER_CIDR);
         let first = run.expect("first sync: ");
-        sleep(WHILE);
+        load.outlast(FURTHER);
         match servers {
             None => {
                 assert_eq!(first.counts(), [0, 0, 1], "{first:?}");
@@ -134,7 +135,7 @@ fn kube_proxys_rules_are_taken_over_without_a_failed_connection() {
         assert_eq!(again, answers, "open connections live on");
         assert_eq!(flow.ask().result.unwrap(), flowed, "and so do flows");
         run.terminate();
-        load.stop().unwrap().into()
+        load.stop()
     });
 }
 

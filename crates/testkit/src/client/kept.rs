@@ -62,6 +62,13 @@ impl KeptLoad {
         }
     }
 
+    /// Waits this long for each answer.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     /// Begins, from inside `namespace`.
     pub fn start(self, namespace: &Namespace) -> Result<RunningKept> {
         if self.targets.is_empty() || self.connections == 0 {

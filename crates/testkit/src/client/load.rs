@@ -2,13 +2,14 @@
 
 use super::outcome::Failure;
 use super::socket::connecting;
+use crate::LIMIT;
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
 use crate::wire::{Answer, REQUEST, parse_response};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,13 +25,37 @@ pub struct Load {
     targets: Vec<SocketAddr>,
     source: Option<IpAddr>,
     timeout: Duration,
+    at_most: usize,
 }
 
 /// A load under way. Dropping it stops it and forgets its outcome.
 #[derive(Debug)]
 pub struct RunningLoad {
     stop: Arc<AtomicBool>,
+    under_way: Arc<UnderWay>,
     thread: Option<JoinHandle<LoadReport>>,
+}
+
+/// Connections by number, as far as they have begun and not ended.
+#[derive(Debug, Default)]
+struct UnderWay(Mutex<(u64, BTreeSet<u64>)>);
+
+impl UnderWay {
+    fn lock(&self) -> MutexGuard<'_, (u64, BTreeSet<u64>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) -> u64 {
+        let mut all = self.lock();
+        let number = all.0;
+        all.0 += 1;
+        all.1.insert(number);
+        number
+    }
+
+    fn end(&self, number: u64) {
+        self.lock().1.remove(&number);
+    }
 }
 
 /// What became of a load.
@@ -76,6 +101,7 @@ impl Load {
             targets,
             source: None,
             timeout: Duration::from_secs(3),
+            at_most: usize::MAX,
         }
     }
 
@@ -93,6 +119,14 @@ impl Load {
         self
     }
 
+    /// Has no more than this many connections under way: a machine that can't keep up is slow and
+    /// not overwhelmed, and the load is no open loop there.
+    #[must_use]
+    pub fn at_most(mut self, at_most: usize) -> Self {
+        self.at_most = at_most;
+        self
+    }
+
     /// Begins, from inside `namespace`.
     pub fn start(self, namespace: &Namespace) -> Result<RunningLoad> {
         if self.targets.is_empty() || self.rate == 0 {
@@ -104,6 +138,8 @@ impl Load {
         let namespace = namespace.try_clone()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let under_way = Arc::<UnderWay>::default();
+        let counted = Arc::clone(&under_way);
         let (ready, started) = std::sync::mpsc::channel();
         let generate = move || {
             let runtime = namespace.enter_thread().and_then(|()| {
@@ -115,7 +151,7 @@ impl Load {
             match runtime {
                 Ok(runtime) => {
                     let _ = ready.send(Ok(()));
-                    runtime.block_on(self.generate(&stopped))
+                    runtime.block_on(self.generate(&stopped, &counted))
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -130,31 +166,42 @@ impl Load {
         started.recv().unwrap_or(Ok(()))?;
         Ok(RunningLoad {
             stop,
+            under_way,
             thread: Some(thread),
         })
     }
 
-    async fn generate(self, stop: &AtomicBool) -> LoadReport {
+    async fn generate(self, stop: &AtomicBool, under_way: &Arc<UnderWay>) -> LoadReport {
         let mut report = LoadReport::default();
         let mut tasks = JoinSet::new();
         let start = Instant::now();
-        let mut ticks = interval(Duration::from_millis(1));
+        let mut ticks = interval(
+            (Duration::from_secs(1) / self.rate)
+                .clamp(Duration::from_millis(1), Duration::from_millis(20)),
+        );
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut targets = self.targets.iter().copied().cycle();
         while !stop.load(Ordering::Relaxed) {
             ticks.tick().await;
+            while let Some(finished) = tasks.try_join_next() {
+                report.record(finished);
+            }
             let now = start.elapsed();
             while let due = self.due(report.started)
                 && due <= now
+                && tasks.len() < self.at_most
             {
                 report.behind = report.behind.max(now.saturating_sub(due));
                 report.started += 1;
                 if let Some(target) = targets.next() {
-                    tasks.spawn(sample(target, self.source, self.timeout, start));
+                    let (number, under_way) = (under_way.begin(), Arc::clone(under_way));
+                    let sample = sample(target, self.source, self.timeout, start);
+                    tasks.spawn(async move {
+                        let sample = sample.await;
+                        under_way.end(number);
+                        sample
+                    });
                 }
-            }
-            while let Some(finished) = tasks.try_join_next() {
-                report.record(finished);
             }
         }
         while let Some(finished) = tasks.join_next().await {
@@ -172,6 +219,29 @@ impl Load {
 }
 
 impl RunningLoad {
+    /// Waits until all connections that have begun by now have ended, and so many more.
+    pub fn outlast(&self, more: u64) -> Result<()> {
+        let before = self.under_way.lock().0;
+        let asked = Instant::now();
+        loop {
+            {
+                let (begun, all) = &*self.under_way.lock();
+                let first = all.first().copied().unwrap_or(*begun);
+                if first >= before + more {
+                    return Ok(());
+                }
+            }
+            if asked.elapsed() > LIMIT {
+                return Err(Error::Deadline {
+                    what: format!("{more} more connections of a load"),
+                    waited: LIMIT,
+                    context: format!("{:?}", self.under_way),
+                });
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Begins no more connections, waits for those under way and tells the outcome.
     pub fn stop(mut self) -> Result<LoadReport> {
         self.stop.store(true, Ordering::Relaxed);

@@ -17,11 +17,13 @@ pub mod address;
 mod builder;
 mod machine;
 mod pod;
+mod syns;
 
 pub use builder::WorldBuilder;
 pub(crate) use builder::{nic, write_addresses, write_via};
 pub(crate) use machine::{link_up, make_router, new_machine};
 pub(crate) use pod::{PodLink, wait_reachable};
+pub use syns::Syns;
 
 use crate::client::Client;
 use crate::error::{Error, Result};

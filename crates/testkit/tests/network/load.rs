@@ -3,75 +3,69 @@
 use crate::support::{BACKENDS, BACKENDS6, VIP, VIP6, at, program, world};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use viprule_testkit::Protocol;
 use viprule_testkit::client::{Failure, Load};
-use viprule_testkit::dump::Family;
+use viprule_testkit::dump::{Family, Tables};
 use viprule_testkit::server::Server;
+use viprule_testkit::{LIMIT, Protocol, World};
 
 /// Loads at the same time would starve each other.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// A server at each of these addresses.
+fn serve<'a>(world: &World, ips: impl IntoIterator<Item = &'a &'a str>) -> Vec<Server> {
+    let addresses = ips.into_iter().map(|ip| at(ip, 8080).to_string());
+    addresses
+        .map(|address| world.serve(Protocol::Tcp, &address).unwrap())
+        .collect()
+}
+
 #[test]
-fn two_thousand_a_second_without_a_failure() {
-    const TRIES: usize = 3;
+fn a_load_is_answered_and_both_sides_count_the_same() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let world = world();
     program(&world, Family::V4, VIP, &BACKENDS, "");
     program(&world, Family::V6, VIP6, &BACKENDS6, "");
-    let servers: Vec<_> = BACKENDS
-        .iter()
-        .chain(&BACKENDS6)
-        .map(|ip| {
-            world
-                .serve(Protocol::Tcp, &at(ip, 8080).to_string())
-                .unwrap()
-        })
-        .collect();
-    let answered = || servers.iter().map(Server::answered).sum::<u64>();
-    for attempt in 1..=TRIES {
-        let before = answered();
-        let load = Load::new(2000, [at(VIP, 80), at(VIP6, 80)]);
-        let load = load.timeout(Duration::from_secs(10));
-        let load = load.start(world.client()).unwrap();
-        std::thread::sleep(Duration::from_secs(3));
-        let report = load.stop().unwrap();
-        let slowest = report.slowest.clone().unwrap().elapsed;
-        eprintln!(
-            "{} connections, median {:?}, p99 {:?}, slowest {slowest:?}, behind {:?}",
-            report.started,
-            report.percentile(0.5),
-            report.percentile(0.99),
-            report.behind
-        );
-        if report.starved() && attempt < TRIES {
-            continue;
-        }
-        assert_eq!(
-            report.failed(),
-            0,
-            "{:?} {:?}",
-            report.failures,
-            report.examples.first()
-        );
-        assert!(
-            (5900..=6200).contains(&report.started),
-            "{}",
-            report.started
-        );
-        assert_eq!(report.answered(), report.started);
-        assert_eq!(report.backends.len(), 6, "{:?}", report.backends);
-        assert_eq!(
-            answered() - before,
-            report.answered(),
-            "both sides count the same"
-        );
-        let median = report.percentile(0.5);
-        assert!(
-            median <= slowest && median < Duration::from_secs(1),
-            "{median:?}"
-        );
-        return;
-    }
+    let servers = serve(&world, BACKENDS.iter().chain(&BACKENDS6));
+    let syns = world.count_syns().unwrap();
+    let load = Load::new(2000, [at(VIP, 80), at(VIP6, 80)]).timeout(LIMIT);
+    let load = load.start(world.client()).unwrap();
+    load.outlast(2000).unwrap();
+    let report = load.stop().unwrap();
+    assert_eq!(report.failed(), 0, "{report:?}");
+    assert!(report.started >= 2000, "{}", report.started);
+    // It may fall behind, and never gets ahead.
+    let due = report.elapsed.as_millis() * 2 + 1;
+    assert!(u128::from(report.started) <= due, "{report:?}");
+    assert_eq!(report.answered(), report.started);
+    assert_eq!(report.backends.len(), 6, "{:?}", report.backends);
+    let answered = servers.iter().map(Server::answered).sum::<u64>();
+    assert_eq!(answered, report.answered());
+    let slowest = report.slowest.clone().unwrap().elapsed;
+    assert!(report.percentile(0.5) <= slowest, "{report:?}");
+    assert_eq!(syns.missing().unwrap(), 0, "{report:?}");
+}
+
+/// The kernel repeats them, so that the connections are only slow.
+#[test]
+fn lost_first_packets_are_seen_though_every_connection_is_answered() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let world = world();
+    program(&world, Family::V4, VIP, &BACKENDS, "");
+    let _servers = serve(&world, &BACKENDS);
+    let iptables = format!("iptables-{}", Tables::of_this_kernel().name());
+    let lose = "-I FORWARD -p tcp --syn -m statistic --mode nth --every 50 --packet 0 -j DROP";
+    let command = world.node().command(&iptables);
+    command.args(lose.split(' ')).text().unwrap();
+    let syns = world.count_syns().unwrap();
+    let load = Load::new(500, [at(VIP, 80)]).timeout(LIMIT).at_most(20);
+    let load = load.start(world.client()).unwrap();
+    load.outlast(200).unwrap();
+    let report = load.stop().unwrap();
+    assert_eq!(report.failed(), 0, "{report:?}");
+    let lost = syns.missing().unwrap();
+    // One of fifty, the first included.
+    assert!(lost > 0, "{report:?}");
+    assert_eq!(lost, (report.started + lost).div_ceil(50), "{report:?}");
 }
 
 #[test]
@@ -82,30 +76,35 @@ fn failures_are_counted_and_dated() {
     let server = world.serve(Protocol::Tcp, "10.244.0.5:8080").unwrap();
     let load = Load::new(500, [at(VIP, 80)])
         .from_address("192.168.77.100".parse().unwrap())
-        .timeout(Duration::from_millis(400))
+        .timeout(Duration::from_secs(2))
         .start(world.client())
         .unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    load.outlast(200).unwrap();
     drop(server);
-    std::thread::sleep(Duration::from_millis(300));
+    load.outlast(100).unwrap();
     program(&world, Family::V4, VIP, &["10.244.0.77"], "");
-    std::thread::sleep(Duration::from_millis(300));
+    load.outlast(20).unwrap();
     let report = load.stop().unwrap();
-    assert!(report.answered() >= 200, "{report:?}");
+    assert!(report.answered() > 0, "{report:?}");
     assert!(
-        report.failures[&Failure::Refused] >= 50,
+        report.failures[&Failure::Refused] > 0,
         "{:?}",
         report.failures
     );
     // No such pod: the node finds no route beyond the fabric.
     assert!(
-        report.failures[&Failure::TimedOut] >= 50,
+        report.failures[&Failure::TimedOut] > 0,
         "{:?}",
         report.failures
     );
     assert_eq!(report.answered() + report.failed(), report.started);
-    let first = report.examples.first().unwrap();
-    assert!(first.at > Duration::from_millis(400), "{first:?}");
+    let ends: Vec<_> = report
+        .examples
+        .iter()
+        .map(|it| it.at + it.elapsed)
+        .collect();
+    assert!(ends.last() <= Some(&report.elapsed), "{report:?}");
+    assert!(ends.is_sorted(), "{ends:?}");
     assert_eq!(report.examples.len(), 100);
 }
 

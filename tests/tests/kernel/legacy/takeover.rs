@@ -7,7 +7,7 @@ use viprule_dataplane::iptables::{DetectLocal, Settings};
 use viprule_writer::iptables::probe;
 
 use super::support::Node;
-use crate::support::{PATIENCE, Place, golden};
+use crate::support::{LIMIT, Place, golden};
 
 #[test]
 fn kube_proxys_rules_stay_but_for_its_apiservers_service() {
@@ -77,13 +77,13 @@ fn leavings_of_one_family_go_where_the_other_ones_programs_are_missing() {
         symlink(Path::new("/usr/sbin").join(&name), folder.join(name)).unwrap();
     }
     let mut agent = place.start_with_path(&folder, &["--iptables-backend=nft"]);
-    let line = agent.wait_for_line("removed what an earlier proxy left", PATIENCE);
+    let line = agent.wait_for_line("removed what an earlier proxy left", LIMIT);
     let line = line.unwrap();
     assert!(
         line.contains("IPv4 objects over legacy") && !line.contains("IPv6"),
         "{line}"
     );
-    let warned = agent.wait_for_line("IPv6 chains of a service proxy", PATIENCE);
+    let warned = agent.wait_for_line("IPv6 chains of a service proxy", LIMIT);
     let warned = warned.unwrap();
     assert!(warned.contains("install the package iptables"), "{warned}");
     assert_eq!(legacy_chains(&place), [0, six]);
@@ -95,7 +95,7 @@ fn leavings_of_a_family_that_is_not_served_stay() {
     let [four, six] = legacy_chains(&place);
     assert!(four > 0 && six > 0);
     let mut agent = place.start(&["--iptables-backend=nft", "--ip-family=ipv4"]);
-    let line = agent.wait_for_line("removed what an earlier proxy left", PATIENCE);
+    let line = agent.wait_for_line("removed what an earlier proxy left", LIMIT);
     assert!(line.unwrap().contains("IPv4 objects over legacy"));
     assert_eq!(legacy_chains(&place), [0, six]);
 }

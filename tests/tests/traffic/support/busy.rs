@@ -1,11 +1,10 @@
 //! A node with several Services in use, one of which changes.
 
-use super::{CLUSTER_CIDR, Stage, Turn, at};
+use super::{CLUSTER_CIDR, Stage, Turn, Watched, at};
 use std::net::SocketAddr;
-use std::time::Duration;
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::World;
-use viprule_testkit::client::{Load, RunningLoad};
+use viprule_testkit::client::Load;
 use viprule_testkit::manifests::{Endpoint, endpoint, join, service, slice};
 use viprule_testkit::server::Server;
 
@@ -24,9 +23,6 @@ const STEADY: [&str; 8] = [
 pub(crate) const CHANGING: [&str; 2] = ["10.1.0.79:80", "192.168.77.2:30079"];
 /// The endpoints that it may have, the first two on the node under test.
 pub(crate) const ENDPOINTS: [&str; 3] = ["10.244.0.79", "10.244.0.78", "10.244.1.79"];
-
-/// How long answers may take: whoever fails to answer at all, fails.
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// The node. Servers of the Services that don't change all run; those of the other are the test's.
 #[derive(Debug)]
@@ -100,12 +96,9 @@ impl Busy {
 
     /// Begins `rate` connections a second from outside, to all Services that don't change and to
     /// `more`.
-    pub(crate) fn load(&self, rate: u32, more: &[&str]) -> RunningLoad {
+    pub(crate) fn load(&self, rate: u32, more: &[&str]) -> Watched<'_> {
         let targets = STEADY.iter().chain(more).map(|target| at(target));
-        Load::new(rate, targets)
-            .timeout(ANSWER)
-            .start(self.stage.world.client())
-            .unwrap()
+        Watched::start(&self.stage.world, Load::new(rate, targets))
     }
 
     /// `viprule run`.

@@ -12,4 +12,5 @@ pub(crate) use machine::{Turn, alone, rate, shared};
 pub(crate) use place::{Place, at};
 pub(crate) use run::Run;
 pub(crate) use stage::{CLUSTER_CIDR, Stage};
-pub(crate) use verdict::{Loaded, PATIENCE, even, flawless, timed_out};
+pub(crate) use verdict::{Loaded, PATIENCE, Watched, even, flawless, timed_out};
+pub(crate) use viprule_testkit::LIMIT;

@@ -2,11 +2,8 @@
 
 use serde_json::Value;
 use std::time::Duration;
-use viprule_testkit::Namespace;
 use viprule_testkit::agent::Agent;
-
-/// A debug build on a busy machine is there within a second.
-const PATIENCE: Duration = Duration::from_secs(20);
+use viprule_testkit::{LIMIT, Namespace};
 
 /// The agent; it is killed on drop.
 #[derive(Debug)]
@@ -50,7 +47,7 @@ impl Run {
         let message = format!("\"message\":\"{what}");
         let (number, line) = self
             .agent
-            .wait_for_line_after(self.seen, &message, PATIENCE)
+            .wait_for_line_after(self.seen, &message, LIMIT)
             .unwrap();
         self.seen = number + 1;
         Outcome::read(&line)
@@ -101,10 +98,7 @@ impl Run {
         let start = std::time::Instant::now();
         while !said(&self.agent.lines()) {
             let lines = self.agent.lines();
-            assert!(
-                start.elapsed() < PATIENCE,
-                "nothing of {words:?}: {lines:#?}"
-            );
+            assert!(start.elapsed() < LIMIT, "nothing of {words:?}: {lines:#?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -117,7 +111,7 @@ impl Run {
     /// SIGTERM; it must end by itself and be content.
     #[track_caller]
     pub(crate) fn terminate(&mut self) {
-        let status = self.agent.terminate(PATIENCE).unwrap();
+        let status = self.agent.terminate(LIMIT).unwrap();
         assert!(status.success(), "{status}: {:#?}", self.agent.lines());
     }
 }

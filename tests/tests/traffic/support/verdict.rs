@@ -4,8 +4,9 @@ use super::at;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
-use viprule_testkit::client::{Attempt, Client, Failure, LoadReport, Spread};
-use viprule_testkit::{Mode, Protocol};
+use viprule_testkit::client::{Attempt, Client, Failure, Load, LoadReport, RunningLoad, Spread};
+use viprule_testkit::topology::Syns;
+use viprule_testkit::{LIMIT, Mode, Protocol, World};
 
 /// How long to wait for what must not come: a hundred times what an answer takes.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(400);
@@ -32,8 +33,7 @@ pub(crate) fn even(
         first.is_answered(),
         "{protocol} {target}, {what}: {first:?}"
     );
-    // A lost packet on a busy machine costs seconds, not the attempt.
-    let client = client.timeout(Duration::from_secs(15));
+    let client = client.timeout(LIMIT);
     if Mode::of_this_run() == Mode::Ipvs {
         let spread = client.spread(protocol, target, TURNS).unwrap();
         return in_turn(&spread, &backends, &format!("{protocol} {target}, {what}"));
@@ -83,59 +83,63 @@ pub(crate) fn timed_out(attempt: &Attempt, what: &str) {
     );
 }
 
+/// Connections at a time, where a machine is too slow for a load.
+const UNDER_WAY: usize = 32;
+
+/// A load from outside whose first packets are counted; see [`World::count_syns`].
+#[derive(Debug)]
+pub(crate) struct Watched<'w> {
+    load: RunningLoad,
+    syns: Syns<'w>,
+}
+
+impl<'w> Watched<'w> {
+    pub(crate) fn start(world: &'w World, load: Load) -> Self {
+        let syns = world.count_syns().unwrap();
+        let load = load.timeout(LIMIT).at_most(UNDER_WAY);
+        let load = load.start(world.client()).unwrap();
+        Self { load, syns }
+    }
+
+    /// Waits until all connections have ended that have begun by now, and so many more.
+    #[track_caller]
+    pub(crate) fn outlast(&self, more: u64) {
+        self.load.outlast(more).unwrap();
+    }
+
+    /// Ends the load. No other connection from outside may be opened at this time.
+    #[track_caller]
+    pub(crate) fn stop(self) -> Loaded {
+        let report = self.load.stop().unwrap();
+        let lost = self.syns.missing().unwrap();
+        Loaded { report, lost }
+    }
+}
+
 /// What became of a scenario under load.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) report: LoadReport,
-    /// How long after the rules had ceased to lead to an endpoint it gave its last answer.
-    pub(crate) quiet_after: Duration,
+    /// First packets of connections that were lost.
+    pub(crate) lost: u64,
 }
 
-impl From<LoadReport> for Loaded {
-    fn from(report: LoadReport) -> Self {
-        Self {
-            report,
-            quiet_after: Duration::ZERO,
-        }
-    }
-}
-
-/// Runs a scenario under load and fails if a connection failed. Fails as well if one was so slow
-/// that its first packet must have been lost, and if an endpoint gave answers for longer after the
-/// rules had ceased to lead to it than the slowest connection took. Where the machine may be to
-/// blame, the scenario is played again.
+/// Plays a scenario, and fails unless all of its connections were answered and none of their first
+/// packets was lost: the kernel would repeat it after a second. How long they took is the machine's
+/// affair.
 #[track_caller]
-pub(crate) fn flawless(mut scenario: impl FnMut() -> Loaded) {
-    const TRIES: usize = 3;
-    /// The kernel repeats a SYN after one second.
-    const REPEATED: Duration = Duration::from_millis(950);
-    /// Answers that took longer tell of a busy machine: lost packets take longer still.
-    const BUSY: Duration = Duration::from_millis(300);
-    /// How long a connection may be under way on any machine.
-    const UNDER_WAY: Duration = Duration::from_millis(100);
-    for attempt in 1..=TRIES {
-        let Loaded {
-            report,
-            quiet_after,
-        } = scenario();
-        assert!(report.answered() > 0, "{report:?}");
-        let slowest = report.slowest.as_ref();
-        let slowest = slowest.map_or(Duration::MAX, |slowest| slowest.elapsed);
-        let quiet = quiet_after <= slowest.max(UNDER_WAY);
-        if report.failed() == 0 && slowest < REPEATED && quiet {
-            return;
-        }
-        let excused = report.failed() == 0 || report.starved() || slowest > BUSY;
-        let verdict = format!(
-            "{} of {} connections failed, the slowest took {slowest:?}, an endpoint answered for \
-             {quiet_after:?}, the generator was {:?} behind; {:?}, first {:?}",
-            report.failed(),
-            report.started,
-            report.behind,
-            report.failures,
-            report.examples.first(),
-        );
-        assert!(excused && attempt < TRIES, "{verdict}");
-        eprintln!("trying again on a busy machine: {verdict}");
-    }
+pub(crate) fn flawless(scenario: impl FnOnce() -> Loaded) {
+    let Loaded { report, lost } = scenario();
+    assert!(report.answered() > 0, "{report:?}");
+    assert!(
+        report.failed() == 0 && lost == 0,
+        "{} of {} connections failed, {lost} first packets were lost; the slowest took {:?}, the \
+         generator was {:?} behind; {:?}, first {:?}",
+        report.failed(),
+        report.started,
+        report.slowest.as_ref().map(|it| it.elapsed),
+        report.behind,
+        report.failures,
+        report.examples.first(),
+    );
 }
