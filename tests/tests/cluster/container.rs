@@ -1,6 +1,6 @@
 //! With the rights of `deploy/kustomize`'s containers.
 
-use crate::support::{PATIENCE, Stage, at, leads_to};
+use crate::support::{LIMIT, Stage, at, leads_to};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -104,7 +104,7 @@ fn one_capability_is_enough_behind_the_init_container() {
     prepare(&stage, &config);
     let mut agent = serve(&stage, &config);
     agent
-        .wait_until("leavings to go", PATIENCE, || left(&stage) == [false; 3])
+        .wait_until("leavings to go", LIMIT, || left(&stage) == [false; 3])
         .unwrap();
     assert_eq!(status(&agent, "CapBnd:"), "0000000000001000");
     assert_eq!(status(&agent, "CapEff:"), "0000000000001000");
@@ -134,7 +134,7 @@ fn without_the_init_container_only_node_ports_on_loopback_are_missing() {
     for part in ["node ports on loopback", "iptables.localhostNodePorts"] {
         assert!(told[0].contains(part), "{}", told[0]);
     }
-    agent.terminate(PATIENCE).unwrap();
+    agent.terminate(LIMIT).unwrap();
 
     // Set meanwhile, it works from the next start on.
     prepare(&stage, &config);
@@ -142,7 +142,7 @@ fn without_the_init_container_only_node_ports_on_loopback_are_missing() {
     let here = stage.cluster.node(0).namespace();
     let client = Client::new(here).timeout(Duration::from_millis(500));
     agent
-        .wait_until("a node port's answer on loopback", PATIENCE, || {
+        .wait_until("a node port's answer on loopback", LIMIT, || {
             client.tcp(at("127.0.0.1:30072")).unwrap().is_answered()
         })
         .unwrap();

@@ -1,12 +1,11 @@
 //! The test cluster itself does what a cluster does.
 
+use crate::support::LIMIT;
 use std::time::Duration;
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::cluster::{Cluster, Proxy, kernel};
 use viprule_testkit::manifests::{service, slice};
 use viprule_testkit::server::Server;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_service_of_the_api_server_works_through_kube_proxy_on_both_nodes() {
@@ -27,9 +26,9 @@ fn a_service_of_the_api_server_works_through_kube_proxy_on_both_nodes() {
     let mut proxies = [0, 1].map(|node| cluster.start_proxy(node, Proxy::KubeProxy).unwrap());
     let targets = ["10.1.0.80:80", "192.168.77.2:30080", "192.168.77.3:30080"];
     for target in targets.map(|target| target.parse().unwrap()) {
-        let client = cluster.outside().timeout(Duration::from_millis(500));
+        let client = cluster.outside().timeout(Duration::from_secs(3));
         proxies[0]
-            .wait_until(&format!("an answer of {target}"), PATIENCE, || {
+            .wait_until(&format!("an answer of {target}"), LIMIT, || {
                 client.tcp(target).unwrap().is_answered()
             })
             .unwrap();

@@ -1,6 +1,6 @@
 //! The API server goes: the node goes on.
 
-use crate::support::{Stage, flawless, leads_to, setting};
+use crate::support::{LIMIT, Stage, flawless, leads_to, setting};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use viprule_testkit::cluster::{HEALTH_PORT, Proxy, http_get, kernel};
@@ -72,9 +72,7 @@ fn etcd_restored_to_an_older_revision_is_followed() {
         .cluster
         .api()
         .unwrap()
-        .wait_until("the API server", Duration::from_secs(60), |api| {
-            Ok(api.is_ready())
-        })
+        .wait_until("the API server", LIMIT, |api| Ok(api.is_ready()))
         .unwrap();
     for endpoints in [&["10.244.0.71"][..], &["10.244.1.71"]] {
         stage.write_endpoints(endpoints);

@@ -1,6 +1,6 @@
 //! One proxy after the other, on the same configuration.
 
-use crate::support::{Stage, flawless};
+use crate::support::{LIMIT, Stage, flawless};
 use std::thread::sleep;
 use std::time::Duration;
 use viprule_testkit::cluster::Proxy;
@@ -9,7 +9,6 @@ use viprule_testkit::dump::{ForeignState, is_our_chain};
 /// Connections a second.
 const RATE: u32 = 1_000;
 const WHILE: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Each proxy takes over from the one before; the last one cleans up.
 fn handed_on(proxies: &[Proxy]) {
@@ -22,7 +21,7 @@ fn handed_on(proxies: &[Proxy]) {
     let answers = open.iter_mut().map(|open| open.ask().result.unwrap());
     let answers: Vec<_> = answers.collect();
     for proxy in others {
-        agent.terminate(PATIENCE).unwrap();
+        agent.terminate(LIMIT).unwrap();
         agent = stage.run(*proxy);
         sleep(WHILE);
         let again = open.iter_mut().map(|open| open.ask().result.unwrap());
@@ -32,7 +31,7 @@ fn handed_on(proxies: &[Proxy]) {
             "after {proxy} took over"
         );
     }
-    agent.terminate(PATIENCE).unwrap();
+    agent.terminate(LIMIT).unwrap();
     let report = load.stop().unwrap();
     let names: Vec<_> = proxies.iter().map(|proxy| proxy.name()).collect();
     flawless(&names.join(" → "), &report);

@@ -20,6 +20,7 @@ mod own_addresses;
 mod repair;
 mod rolling;
 mod scene;
+mod steps;
 #[path = "../traffic/support/mod.rs"]
 #[allow(
     dead_code,

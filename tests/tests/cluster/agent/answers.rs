@@ -9,7 +9,7 @@ use viprule_testkit::k8s_openapi::api::core::v1::Service;
 use viprule_testkit::manifests::slice;
 
 use super::beside::series_and_counts_are_kube_proxys;
-use super::support::{PATIENCE, Running, ask, run, start};
+use super::support::{LIMIT, Running, ask, run, start};
 
 const HEALTHZ: &str = include_str!("../../../../crates/viprule/tests/serve/golden/healthz.txt");
 const CHECK: &str =
@@ -127,7 +127,7 @@ fn wait_for_check(running: &mut Running, wanted: Option<(u16, usize)>) {
         Some((status, weight))
     };
     let what = format!("{wanted:?} on the health check node port");
-    let result = agent.wait_until(&what, PATIENCE, || says() == wanted);
+    let result = agent.wait_until(&what, LIMIT, || says() == wanted);
     result.unwrap();
 }
 

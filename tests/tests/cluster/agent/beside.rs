@@ -8,7 +8,7 @@ use viprule_testkit::cluster::{Cluster, HEALTH_PORT, METRICS_PORT, Proxy, ProxyC
 use viprule_testkit::manifests::{service, slice};
 
 use super::answers::{EDGE, local};
-use super::support::{PATIENCE, Running, ask, rules};
+use super::support::{LIMIT, Running, ask, rules};
 
 /// kube-proxy's series: names and labels, each with its value; buckets are left out.
 fn series(text: &str) -> BTreeMap<String, String> {
@@ -32,7 +32,7 @@ pub(super) fn series_and_counts_are_kube_proxys(
     let path = cluster.write_proxy_config(1, config).unwrap();
     let mut proxy = Proxy::KubeProxy.start(machine, &path).unwrap();
     proxy
-        .wait_until("kube-proxy's rules", PATIENCE, || {
+        .wait_until("kube-proxy's rules", LIMIT, || {
             let (_, text) = http_get(machine, METRICS_PORT, "/metrics").unwrap_or_default();
             let done = "kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family=";
             ["IPv4", "IPv6"]
@@ -59,7 +59,7 @@ pub(super) fn series_and_counts_are_kube_proxys(
     let ours = running.node.try_clone().unwrap();
     for node in [machine, &ours] {
         proxy
-            .wait_until("the change", PATIENCE, || {
+            .wait_until("the change", LIMIT, || {
                 let text = rules(node);
                 text.contains("10.244.0.99:53") && text.contains("[fd00:10:244::99]:53")
             })
@@ -67,7 +67,7 @@ pub(super) fn series_and_counts_are_kube_proxys(
     }
     let read = |node: &Namespace| series(&http_get(node, METRICS_PORT, "/metrics").unwrap().1);
     let mut last = (BTreeMap::new(), BTreeMap::new());
-    let settled = proxy.wait_until("the same series", PATIENCE, || {
+    let settled = proxy.wait_until("the same series", LIMIT, || {
         last = (read(machine), read(&ours));
         let (theirs, ours) = &mut last;
         // Of the taint.

@@ -8,7 +8,7 @@ use viprule_testkit::manifests::{service, slice};
 use viprule_testkit::server::Server;
 use viprule_writer::iptables::remove_counters;
 
-use super::support::{PATIENCE, Running, endpoints, rules, run, viprule, web};
+use super::support::{LIMIT, Running, endpoints, rules, run, viprule, web};
 
 const CHECK: u16 = 32_060;
 
@@ -45,9 +45,9 @@ fn what_operators_should_know_is_told_in_events() {
     let node = cluster.node(1).namespace();
     let what = "kube-proxy's rules";
     proxy
-        .wait_until(what, PATIENCE, || rules(node).contains("default/web:dns"))
+        .wait_until(what, LIMIT, || rules(node).contains("default/web:dns"))
         .unwrap();
-    proxy.terminate(PATIENCE).unwrap();
+    proxy.terminate(LIMIT).unwrap();
     let mut running = run(&cluster, 1, &cluster.proxy_config(1).unwrap());
     let (_, said) = wait_for(&cluster, "TookOver", "node-1");
     assert!(said.starts_with("found "), "{said}");
@@ -101,7 +101,7 @@ fn events(cluster: &Cluster, reason: &str, about: &str) -> Vec<(String, String)>
 pub(crate) fn wait_for(cluster: &Cluster, reason: &str, about: &str) -> (String, String) {
     let api = cluster.api().unwrap();
     let mut found = Vec::new();
-    api.wait_until(&format!("{reason} about {about}"), PATIENCE, |_| {
+    api.wait_until(&format!("{reason} about {about}"), LIMIT, |_| {
         found = events(cluster, reason, about);
         Ok(!found.is_empty())
     })

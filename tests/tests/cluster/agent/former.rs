@@ -13,7 +13,7 @@ use viprule_testkit::client::{KeepAlive, Load};
 use viprule_testkit::cluster::{Cluster, Components, Proxy, ProxyConfig};
 
 use super::events;
-use super::support::{LOG, PATIENCE, endpoints, pod, viprule, web};
+use super::support::{LIMIT, LOG, endpoints, pod, viprule, web};
 
 /// Connections a second.
 const RATE: u32 = 200;
@@ -113,7 +113,7 @@ impl Stage<'_> {
         let config = self.cluster.write_proxy_config(0, config).unwrap();
         let mut proxy = Proxy::KubeProxy.start(self.node, &config).unwrap();
         proxy
-            .wait_until("kube-proxy's rules", PATIENCE, condition)
+            .wait_until("kube-proxy's rules", LIMIT, condition)
             .unwrap();
         proxy.kill().unwrap();
     }
@@ -136,7 +136,7 @@ impl Stage<'_> {
         let args = [&path, program.to_str().unwrap(), &config];
         let mut proxy = Agent::start_program(self.node, Path::new("/usr/bin/env"), args).unwrap();
         proxy
-            .wait_until("kube-proxy's rules in legacy tables", PATIENCE, || {
+            .wait_until("kube-proxy's rules in legacy tables", LIMIT, || {
                 let text = self.saved("legacy");
                 text.contains("default/web:http") && text.contains("default/web:dns")
             })
@@ -150,16 +150,16 @@ impl Stage<'_> {
         let config = format!("--config={}", config.display());
         let backend = format!("--iptables-backend={backend}");
         let mut agent = Agent::start(self.node, ["run", LOG, &backend, &config]).unwrap();
-        agent.wait_for_line("first sync", PATIENCE).unwrap();
+        agent.wait_for_line("first sync", LIMIT).unwrap();
         for what in removed {
-            let line = agent.wait_for_line("removed what an earlier proxy left", PATIENCE);
+            let line = agent.wait_for_line("removed what an earlier proxy left", LIMIT);
             let line = line.unwrap();
             assert!(line.contains(what), "{line}");
             let (kind, said) = events::wait_for(self.cluster, "LeavingsRemoved", "node-0");
             assert_eq!(kind, "Normal", "{said}");
         }
         sleep(WHILE);
-        assert!(agent.terminate(PATIENCE).unwrap().success());
+        assert!(agent.terminate(LIMIT).unwrap().success());
     }
 
     /// Tables of kube-proxy's nftables mode.

@@ -14,7 +14,7 @@ use viprule_testkit::cluster::{
 use viprule_testkit::manifests::ProjectedVolume;
 use viprule_testkit::server::Server;
 
-use super::support::{PATIENCE, Running, endpoints, rules, web};
+use super::support::{LIMIT, Running, endpoints, rules, web};
 
 /// Writes a file in place, or replaces it.
 type Form = fn(&Path, &str);
@@ -161,7 +161,7 @@ fn a_port_that_has_to_be_had(cluster: &Cluster, config: &ProxyConfig) {
         let config = cluster.write_proxy_config(0, &config).unwrap();
         let arg = format!("--config={}", config.display());
         let mut agent = Agent::start(node, ["run", &arg]).unwrap();
-        let status = agent.wait(PATIENCE).unwrap();
+        let status = agent.wait(LIMIT).unwrap();
         let lines = agent.lines().join("\n");
         assert_eq!(status.code(), Some(2), "{lines}");
         assert!(lines.contains(&address), "{lines}");
@@ -321,14 +321,14 @@ fn a_config_map_is_followed(cluster: &Cluster, config: &ProxyConfig) {
     let node = cluster.node(0).namespace();
     let arg = format!("--config={}", path.display());
     let mut agent = Agent::start(node, ["run", "--log-level=debug", &arg]).unwrap();
-    agent.wait_for_line("first sync", PATIENCE).unwrap();
+    agent.wait_for_line("first sync", LIMIT).unwrap();
     for network in ["10.98.0.0/16", "10.97.0.0/16"] {
         let generation = kernel::generation(node).unwrap();
         let config = config.clone().set("/clusterCIDR", network);
         volume.publish([("config.conf", config)]).unwrap();
         let what = format!("rules for {network}");
         agent
-            .wait_until(&what, PATIENCE, || rules(node).contains(network))
+            .wait_until(&what, LIMIT, || rules(node).contains(network))
             .unwrap();
         assert_eq!(kernel::generation(node).unwrap(), generation + 1);
     }

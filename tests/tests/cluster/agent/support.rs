@@ -4,7 +4,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::Duration;
 
 use viprule_testkit::agent::{Agent, viprule_binary};
 use viprule_testkit::client::{Failure, UdpFlow};
@@ -16,7 +15,7 @@ use viprule_testkit::server::Server;
 use viprule_testkit::{Namespace, Protocol};
 
 /// How long anything may take; machines that run other tests are slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use crate::support::LIMIT;
 
 /// What the agent logs: what it does, nothing of what its libraries do.
 pub(crate) const LOG: &str = "--log-level=info,viprule=debug,viprule_source=debug";
@@ -51,20 +50,20 @@ pub(crate) fn start(cluster: &Cluster, number: usize, config: &ProxyConfig) -> R
 impl Running {
     #[track_caller]
     pub(crate) fn wait_for_line(&mut self, part: &str) -> String {
-        self.agent.wait_for_line(part, PATIENCE).unwrap()
+        self.agent.wait_for_line(part, LIMIT).unwrap()
     }
 
     /// A line that comes after the first `from` ones.
     #[track_caller]
     pub(crate) fn wait_for_line_after(&mut self, from: usize, part: &str) -> String {
-        let found = self.agent.wait_for_line_after(from, part, PATIENCE);
+        let found = self.agent.wait_for_line_after(from, part, LIMIT);
         found.unwrap().1
     }
 
     /// Waits while the agent runs.
     #[track_caller]
     pub(crate) fn wait_until(&mut self, what: &str, condition: impl FnMut() -> bool) {
-        self.agent.wait_until(what, PATIENCE, condition).unwrap();
+        self.agent.wait_until(what, LIMIT, condition).unwrap();
     }
 
     /// Waits for rules that contain `part`, or for none that does.
@@ -72,7 +71,7 @@ impl Running {
     pub(crate) fn wait_for_rules(&mut self, part: &str, wanted: bool) {
         let Self { agent, node, .. } = self;
         let what = format!("rules with {part:?}: {wanted}");
-        let settled = agent.wait_until(&what, PATIENCE, || rules(node).contains(part) == wanted);
+        let settled = agent.wait_until(&what, LIMIT, || rules(node).contains(part) == wanted);
         settled.unwrap();
     }
 
@@ -82,7 +81,7 @@ impl Running {
         let Self { agent, node, .. } = self;
         let mut last = (0, String::new());
         agent
-            .wait_until(&format!("healthz {status} with {part:?}"), PATIENCE, || {
+            .wait_until(&format!("healthz {status} with {part:?}"), LIMIT, || {
                 last = http_get(node, HEALTH_PORT, "/healthz").unwrap_or_default();
                 last.0 == status && last.1.contains(part)
             })
@@ -103,7 +102,7 @@ impl Running {
 
     /// Ends it as a service manager does.
     pub(crate) fn terminate(mut self) {
-        let status = self.agent.terminate(PATIENCE).unwrap();
+        let status = self.agent.terminate(LIMIT).unwrap();
         assert!(status.success(), "{status}: {:#?}", self.agent.lines());
     }
 }
@@ -139,7 +138,6 @@ pub(crate) fn viprule(node: &Namespace, args: &[&str]) -> (i32, String) {
 
 /// What is left of an answer over HTTP/1.1 when times are taken out.
 pub(crate) fn ask(node: &Namespace, address: SocketAddr, path: &str) -> std::io::Result<String> {
-    const LIMIT: Duration = Duration::from_secs(10);
     node.run(|| {
         let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
         stream.set_read_timeout(Some(LIMIT))?;

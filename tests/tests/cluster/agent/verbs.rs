@@ -7,7 +7,7 @@ use viprule_testkit::Namespace;
 use viprule_testkit::agent::{Agent, viprule_binary};
 use viprule_testkit::cluster::{Cluster, HEALTH_PORT, METRICS_PORT, User, http_get, kernel};
 
-use super::support::{PATIENCE, endpoints, rules, run, viprule, web};
+use super::support::{LIMIT, endpoints, rules, run, viprule, web};
 
 const KUBEADM: &str = include_str!("../../../../crates/viprule/tests/config/files/kubeadm.conf");
 const PODS: &str = "--cluster-cidr=10.244.0.0/16,fd00:10:244::/48";
@@ -88,18 +88,18 @@ fn a_kubeadm_node_works_unchanged(cluster: &Cluster, node: &Namespace) {
         "--hostname-override=node-1".to_owned(),
     ];
     let mut agent = Agent::start_program(node, &program, args).unwrap();
-    agent.wait_for_line("first sync", PATIENCE).unwrap();
+    agent.wait_for_line("first sync", LIMIT).unwrap();
     let text = rules(node);
     let local = "! -s 10.244.0.0/16 -d 10.1.0.10/32 ";
     assert!(text.contains(local), "{text}");
     agent
-        .wait_until("health", PATIENCE, || {
+        .wait_until("health", LIMIT, || {
             http_get(node, HEALTH_PORT, "/healthz").is_ok_and(|(status, _)| status == 200)
         })
         .unwrap();
     let (_, mode) = http_get(node, METRICS_PORT, "/proxyMode").unwrap();
     assert_eq!(mode, "iptables");
-    assert!(agent.terminate(PATIENCE).unwrap().success());
+    assert!(agent.terminate(LIMIT).unwrap().success());
     assert_eq!(uncounted(&rules(node)), uncounted(&text), "rules stay");
 }
 

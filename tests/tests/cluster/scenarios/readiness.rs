@@ -44,7 +44,7 @@ fn pods_that_fail_their_readiness_probe_get_no_connections_until_they_recover() 
 fn wait(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < crate::support::PATIENCE, "{what}");
+        assert!(start.elapsed() < crate::support::LIMIT, "{what}");
         sleep(Duration::from_millis(50));
     }
 }

@@ -1,9 +1,10 @@
 //! What became of a scenario's connections, and how fast its changes reached the kernels.
 
 use super::Stage;
+use crate::support::LIMIT;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use viprule_testkit::client::{Failure, KeptReport, LoadReport};
 use viprule_testkit::programmed::{Latencies, Transition};
 
@@ -19,9 +20,6 @@ pub(crate) struct Report {
 
 type NodeLatencies = (&'static str, Latencies, Latencies);
 
-/// How long a proxy may take at most for the last changes of a scenario.
-const CATCHING_UP: Duration = Duration::from_secs(5);
-
 impl Report {
     pub(super) fn new(
         stage: &Stage,
@@ -31,7 +29,7 @@ impl Report {
         kept: Vec<KeptReport>,
     ) -> Self {
         // The last changes may be on their way still; what is late for ever counts as not made.
-        let _ = stage.caught_up(app, CATCHING_UP);
+        let _ = stage.caught_up(app, LIMIT);
         let latencies = measure(stage, app, begun);
         Self {
             new,
@@ -108,13 +106,6 @@ impl Report {
             return Err("nobody connected".to_owned());
         }
         Ok(())
-    }
-
-    /// Whether the machine may be to blame: clients ran late, and nothing was refused or cut.
-    pub(super) fn is_excused(&self) -> bool {
-        let timeouts = self.failures().keys().all(|it| *it == Failure::TimedOut);
-        let late = |load: &LoadReport| load.behind > Duration::from_millis(200);
-        timeouts && self.new.iter().any(late)
     }
 
     fn failures(&self) -> BTreeMap<Failure, u64> {

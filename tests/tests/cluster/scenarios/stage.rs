@@ -2,7 +2,7 @@
 
 use super::App;
 use super::report::Report;
-use crate::support::{PATIENCE, turn};
+use crate::support::{LIMIT, turn};
 use std::collections::BTreeSet;
 use std::env;
 use std::fs::File;
@@ -60,21 +60,14 @@ impl Deref for Turn {
 /// worse than a timeout happened.
 #[track_caller]
 pub(crate) fn play(name: &str, scenario: impl Fn(&Stage, &App<'_>) -> Report) {
-    const TRIES: usize = 3;
     let stage = Stage::enter();
-    for attempt in 1..=TRIES {
-        let started = Instant::now();
-        let app = App::new(&stage, &format!("{name}-{attempt}"));
-        let report = scenario(&stage, &app);
-        drop(app);
-        report.print(name, started);
-        match report.verdict() {
-            Ok(()) => return,
-            Err(why) => {
-                assert!(report.is_excused() && attempt < TRIES, "{name}: {why}");
-                eprintln!("{name}: trying again on a busy machine: {why}");
-            }
-        }
+    let started = Instant::now();
+    let app = App::new(&stage, name);
+    let report = scenario(&stage, &app);
+    drop(app);
+    report.print(name, started);
+    if let Err(why) = report.verdict() {
+        panic!("{name}: {why}");
     }
 }
 
@@ -158,7 +151,7 @@ impl Stage {
     #[track_caller]
     pub(crate) fn wait(&self, what: &str, condition: impl Fn(&Api) -> Option<bool>) {
         let asked = |api: &Api| Ok(condition(api).unwrap_or(false));
-        if let Err(error) = self.api().wait_until(what, PATIENCE, asked) {
+        if let Err(error) = self.api().wait_until(what, LIMIT, asked) {
             panic!("{error}\n{}", self.situation());
         }
     }
@@ -283,11 +276,11 @@ fn client_pod(cluster: &Cluster, kubelet: &Kubelet) -> RunningPod {
         },
     });
     // The namespace is made by the API server in its own time.
-    api.wait_until("a pod to connect from", PATIENCE, |api| {
+    api.wait_until("a pod to connect from", LIMIT, |api| {
         api.apply(&pod).map(|()| true)
     })
     .unwrap();
-    api.wait_until("the pod to connect from to run", PATIENCE, |_| {
+    api.wait_until("the pod to connect from to run", LIMIT, |_| {
         kubelet.pod("default", "client").map(|_| true)
     })
     .unwrap();

@@ -2,7 +2,8 @@
 
 mod stage;
 
-pub(crate) use stage::{PATIENCE, Stage, leads_to, turn};
+pub(crate) use stage::{Stage, leads_to, turn};
+pub(crate) use viprule_testkit::LIMIT;
 
 use std::env;
 use std::net::SocketAddr;

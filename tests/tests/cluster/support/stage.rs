@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
-use viprule_testkit::Namespace;
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::agent::Agent;
 use viprule_testkit::client::{KeepAlive, Load, RunningLoad};
@@ -14,9 +13,10 @@ use viprule_testkit::cluster::{Cluster, HEALTH_PORT, PodNetwork, Proxy, http_get
 use viprule_testkit::dump::Dump;
 use viprule_testkit::manifests::{service, slice};
 use viprule_testkit::server::Server;
+use viprule_testkit::{LIMIT, Namespace};
 
-/// For what takes seconds on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Connections at a time, where a machine is too slow for a load.
+const UNDER_WAY: usize = 64;
 
 /// Services `web-71` and on; each has an endpoint on both nodes.
 const SERVICES: [(u16, &str, [&str; 2]); 4] = [
@@ -123,11 +123,11 @@ impl Stage {
     /// Waits until every Service answers.
     #[track_caller]
     pub(crate) fn wait_answers(&self, agent: &mut Agent) {
-        let client = self.cluster.outside().timeout(Duration::from_millis(500));
+        let client = self.cluster.outside().timeout(Duration::from_secs(3));
         for target in TARGETS {
             let answers = || client.tcp(at(target)).unwrap().is_answered();
             agent
-                .wait_until(&format!("an answer of {target}"), PATIENCE, answers)
+                .wait_until(&format!("an answer of {target}"), LIMIT, answers)
                 .unwrap();
         }
     }
@@ -137,21 +137,22 @@ impl Stage {
     pub(crate) fn wait_healthy(&self, agent: &mut Agent) {
         let healthy = || matches!(http_get(self.node(), HEALTH_PORT, "/healthz"), Ok((200, _)));
         agent
-            .wait_until("/healthz to say 200", PATIENCE, healthy)
+            .wait_until("/healthz to say 200", LIMIT, healthy)
             .unwrap();
     }
 
     /// Begins `rate` connections a second from outside, to all Services.
     pub(crate) fn load(&self, rate: u32) -> RunningLoad {
         Load::new(rate, TARGETS.map(at))
-            .timeout(Duration::from_secs(10))
+            .timeout(LIMIT)
+            .at_most(UNDER_WAY)
             .start(self.cluster.network().client())
             .unwrap()
     }
 
     /// Opens a connection to each Service.
     pub(crate) fn open(&self) -> Vec<KeepAlive> {
-        let client = self.cluster.outside().timeout(Duration::from_secs(10));
+        let client = self.cluster.outside().timeout(LIMIT);
         TARGETS
             .map(|target| client.keep_alive(at(target)).unwrap().unwrap())
             .into()
@@ -180,7 +181,7 @@ impl Stage {
         condition: impl Fn(&[Dump; 2]) -> bool,
     ) -> Duration {
         agent
-            .wait_until(what, PATIENCE, || condition(&self.dumps()))
+            .wait_until(what, LIMIT, || condition(&self.dumps()))
             .unwrap()
     }
 
@@ -203,7 +204,7 @@ impl Stage {
     pub(crate) fn wait_same(&self, agent: &mut Agent, rules: &[Dump; 2]) -> Duration {
         let same = || self.dumps() == *rules;
         agent
-            .wait_until("the rules of before", PATIENCE, same)
+            .wait_until("the rules of before", LIMIT, same)
             .unwrap_or_else(|error| {
                 let now = self.dumps();
                 let differences: Vec<_> = rules
