@@ -6,14 +6,14 @@ use crate::scene::{
 use crate::support::{Stage, Turn, at, shared};
 use std::collections::BTreeSet;
 use viprule_dataplane::ipvs::{Desired, Key};
-use viprule_dataplane::{ObjectKey as _, Scope, diff};
+use viprule_dataplane::{Diff, Fingerprint, ObjectKey as _, Scope, State, diff, iptables};
 use viprule_testkit::Mode::{self, Iptables, Ipvs};
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::dump::Tables;
 use viprule_testkit::topology::Syns;
-use viprule_writer::backend::Backend;
-use viprule_writer::ipvs::IpvsWriter;
+use viprule_writer::backend::{Backend, HostWriter};
 use viprule_writer::ipvs::host::IpvsSettings;
+use viprule_writer::ipvs::{Former, IpvsWriter};
 use viprule_writer::{Tag, Writer as _};
 
 /// A node as this mode leaves it.
@@ -106,4 +106,50 @@ fn who_connects_while_ipvs_mode_takes_over_is_answered() {
         serves(&stage, &syns, &format!("after step {now}"));
     }
     stage.assert_in_sync(FLAGS);
+}
+
+#[test]
+fn who_connects_while_iptables_mode_takes_over_is_answered() {
+    let look = |stage: &Stage| {
+        let look = || {
+            let mut writer = HostWriter::open(backend(), &nfnetlink::Family::ALL).unwrap();
+            let state: State<iptables::Key, iptables::Object> =
+                writer.observe(&Scope::Everything).unwrap();
+            (writer, state)
+        };
+        stage.world.node().run(look).unwrap()
+    };
+    let wanted = look(&applied(shared(), Iptables)).1;
+    let stage = applied(shared(), Ipvs);
+    let servers = ENDPOINTS[..4].iter().map(|ip| serve(&stage, Tcp, ip));
+    let _servers: Vec<_> = servers.collect();
+    let syns = stage.world.count_syns().unwrap();
+    serves(&stage, &syns, "before");
+    let node = stage.world.node();
+    // Its rules count.
+    node.run(|| viprule_writer::iptables::probe(true))
+        .unwrap()
+        .unwrap();
+    let (mut writer, held) = look(&stage);
+    let held: State<_, Fingerprint> = held.fingerprints();
+    let mut part: Diff<'_, _, _, _> = diff(&held, &wanted);
+    part.deletes.retain(|(key, _)| key.is_removable());
+    let written = node.run(|| {
+        writer.stage(Tag(0), &part).unwrap();
+        writer.commit()
+    });
+    written.unwrap().unwrap();
+    serves(&stage, &syns, "with the new rules");
+    assert!(!stage.servers().is_empty(), "they are still there");
+    let mut former = node.run(Former::find).unwrap().unwrap().unwrap();
+    former.set_drain_timeout(Some(std::time::Duration::ZERO));
+    for round in 0.. {
+        let progress = node.run(|| former.drain()).unwrap().unwrap();
+        serves(&stage, &syns, &format!("after round {round} of the drain"));
+        if progress.next.is_none() {
+            break;
+        }
+        assert!(round < 1000, "{progress:?}");
+    }
+    assert!(stage.servers().is_empty(), "{}", stage.servers());
 }
