@@ -77,7 +77,7 @@ fn a_chain_flushed_right_behind_its_repair_is_repaired_again() {
         // Somebody who never pauses would be left alone for longer and longer.
         thread::sleep(Duration::from_millis(1200));
     }
-    place.wait_for_sync(LONG);
+    place.wait_for_sync();
     let lines = agent.lines();
     let unnamed = lines.iter().filter(|line| line.contains("by=\"\""));
     assert_eq!(unnamed.count(), 0, "{lines:#?}");
@@ -118,7 +118,7 @@ fn changes_go_in(pause: Duration) {
         first
     };
     assert_calm(&agent, first);
-    place.wait_for_sync(LONG);
+    place.wait_for_sync();
     agent.terminate(LONG).unwrap();
 }
 
