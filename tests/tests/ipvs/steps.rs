@@ -36,8 +36,8 @@ fn backend() -> Backend {
 fn observe(stage: &Stage) -> (IpvsWriter, Desired) {
     let look = || {
         let mut writer = IpvsWriter::open(backend(), &nfnetlink::Family::ALL).unwrap();
-        let state = writer.observe(&Scope::Everything).unwrap();
-        (writer, state)
+        let found = writer.observe(&Scope::Everything).unwrap();
+        (writer, found)
     };
     stage.world.node().run(look).unwrap()
 }
