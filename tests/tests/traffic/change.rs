@@ -31,6 +31,7 @@ fn retire(load: &Watched<'_>, server: Server) {
     let last = server.answered();
     load.outlast(FURTHER);
     assert_eq!(server.answered(), last, "{:?}", server.address());
+    drop(server);
 }
 
 /// Waits until somebody connects.

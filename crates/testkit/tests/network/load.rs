@@ -62,10 +62,10 @@ fn lost_first_packets_are_seen_though_every_connection_is_answered() {
     load.outlast(200).unwrap();
     let report = load.stop().unwrap();
     assert_eq!(report.failed(), 0, "{report:?}");
-    let lost = syns.missing().unwrap();
+    let missing = syns.missing().unwrap();
     // One of fifty, the first included.
-    assert!(lost > 0, "{report:?}");
-    assert_eq!(lost, (report.started + lost).div_ceil(50), "{report:?}");
+    assert!(missing > 0, "{report:?}");
+    assert_eq!(missing, (report.started + missing).div_ceil(50), "{report:?}");
 }
 
 #[test]
