@@ -220,7 +220,7 @@ fn connections_outlive_their_service_and_nobody_gets_in_any_more() {
         .iter()
         .map(|ip| serve(&stage, Tcp, ip))
         .collect();
-    let flags = format!("{FLAGS} --ipvs-sync-period 1s");
+    let flags = format!("{FLAGS} --ipvs-sync-period 1s --allow-empty");
     let mut run = stage.run(&flags);
     let mut open = open_at(&stage, &targets);
     let all_live = |open: &mut Vec<(KeepAlive, String)>| {
