@@ -65,7 +65,11 @@ fn lost_first_packets_are_seen_though_every_connection_is_answered() {
     let missing = syns.missing().unwrap();
     // One of fifty, the first included.
     assert!(missing > 0, "{report:?}");
-    assert_eq!(missing, (report.started + missing).div_ceil(50), "{report:?}");
+    assert_eq!(
+        missing,
+        (report.started + missing).div_ceil(50),
+        "{report:?}"
+    );
 }
 
 #[test]
