@@ -5,7 +5,9 @@
 //! namespace in which the tests are root: see [`netns::require_privileges`].
 
 pub mod agent;
+pub mod api_server;
 mod background;
+pub mod chance;
 pub mod client;
 pub mod cluster;
 pub mod dump;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
+use backon::ExponentialBuilder;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
@@ -154,11 +154,8 @@ impl Publisher {
 
     /// Tries until it is published, refused or too late.
     async fn publish_until(&mut self, end: Instant, notice: &Notice) -> bool {
-        let mut waits = ExponentialBuilder::new()
-            .with_max_delay(LONGEST_WAIT)
-            .with_jitter()
-            .without_max_times()
-            .build();
+        let waits = ExponentialBuilder::new().with_max_delay(LONGEST_WAIT);
+        let mut waits = self.server.chance().waits(waits);
         loop {
             let Err(cause) = self.publish(notice).await else {
                 return true;

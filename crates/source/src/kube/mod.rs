@@ -26,6 +26,7 @@
 //! minutes. [`Statuses`] tell all this at any time.
 
 mod access;
+mod chance;
 mod error;
 mod events;
 mod kind;

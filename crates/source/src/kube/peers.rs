@@ -53,6 +53,15 @@ impl Peers {
         }
     }
 
+    /// Says where the server is.
+    pub(super) fn are(&self, addresses: &[SocketAddr]) {
+        let named: BTreeSet<_> = addresses
+            .iter()
+            .map(|at| plain(at.ip(), at.port()))
+            .collect();
+        self.change(|known| known.named = named);
+    }
+
     fn looked_up(&self, addresses: impl IntoIterator<Item = IpAddr>, port: u16) {
         let named: BTreeSet<_> = addresses.into_iter().map(|ip| plain(ip, port)).collect();
         if !named.is_empty() {

@@ -16,6 +16,7 @@ use tower::{BoxError, ServiceBuilder};
 use tracing::{debug, warn};
 
 use super::access::{Access, config, unused_proxy};
+use super::chance::Chance;
 use super::error::{ConnectError, chain};
 use super::peers::{Connector, Peers, Resolver, port};
 
@@ -43,8 +44,10 @@ pub struct ApiServer {
 }
 
 struct Inner {
-    access: Access,
+    /// None where there is nothing to read again.
+    access: Option<Access>,
     peers: Peers,
+    chance: Chance,
     current: Mutex<Current>,
 }
 
@@ -75,11 +78,32 @@ impl ApiServer {
         let current = Mutex::new(current);
         Ok(Self {
             inner: Arc::new(Inner {
-                access,
+                access: Some(access),
                 peers,
+                chance: Chance::default(),
                 current,
             }),
         })
+    }
+
+    /// A server that is reached by this client, which stays as it is, at these addresses. Waits and
+    /// the times of watches follow from the seed: the same answers lead to the same requests.
+    pub fn over(client: Client, addresses: &[SocketAddr], seed: u64) -> Self {
+        let peers = Peers::default();
+        peers.are(addresses);
+        let current = Mutex::new(Current {
+            client,
+            url: "given".to_owned(),
+            renewed: None,
+        });
+        Self {
+            inner: Arc::new(Inner {
+                access: None,
+                peers,
+                chance: Chance::of(seed),
+                current,
+            }),
+        }
     }
 
     /// Where the server is reached, as that changes: every address that its name has, and every one
@@ -94,6 +118,10 @@ impl ApiServer {
         self.current(|current| current.url.clone())
     }
 
+    pub(super) fn chance(&self) -> &Chance {
+        &self.inner.chance
+    }
+
     pub(super) fn client(&self) -> Client {
         self.current(|current| current.client.clone())
     }
@@ -105,6 +133,9 @@ impl ApiServer {
 
     /// Reads the configuration again. What can't be read is left as it was.
     pub(super) async fn renew(&self) {
+        let Some(access) = &self.inner.access else {
+            return;
+        };
         let due = self.current(|current| {
             let due = current
                 .renewed
@@ -117,7 +148,7 @@ impl ApiServer {
         if !due {
             return;
         }
-        match open(&self.inner.access, &self.inner.peers).await {
+        match open(access, &self.inner.peers).await {
             Ok(new) => self.current(|current| {
                 current.client = new.client;
                 current.url = new.url;

@@ -1,9 +1,8 @@
 //! One watch, for ever: list, follow, and again where that breaks.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use backon::{ExponentialBackoff, ExponentialBuilder};
 use futures_util::AsyncBufRead;
 use http::HeaderValue;
 use http::header::ACCEPT_ENCODING;
@@ -80,15 +79,6 @@ pub(super) struct Watch {
     pub(super) doubted: Option<Present>,
 }
 
-fn backoff() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_WAIT)
-        .with_max_delay(LONGEST_WAIT)
-        .with_jitter()
-        .without_max_times()
-        .build()
-}
-
 impl Watch {
     pub(super) fn new(
         server: ApiServer,
@@ -114,7 +104,7 @@ impl Watch {
 
     /// Until nobody listens any more.
     pub(super) async fn run(mut self) {
-        let mut waits = backoff();
+        let mut waits = self.backoff();
         loop {
             let began = Instant::now();
             let error = match self.attempt().await {
@@ -123,7 +113,7 @@ impl Watch {
                 Err(Failure::Server(error)) => error,
             };
             if began.elapsed() > LONG {
-                waits = backoff();
+                waits = self.backoff();
             }
             // Whoever answers next may know less: a server whose etcd was restored takes a version
             // that it has not reached, and soon has passed it with other changes.
@@ -135,6 +125,7 @@ impl Watch {
                 self.status.failed(&error.to_string());
             }
             tokio::select! {
+                biased;
                 () = sleep(waits.next().unwrap_or(LONGEST_WAIT)) => {}
                 () = self.out.closed() => return,
             }
@@ -142,6 +133,19 @@ impl Watch {
                 self.server.renew().await;
             }
         }
+    }
+
+    fn backoff(&self) -> ExponentialBackoff {
+        let waits = ExponentialBuilder::new()
+            .with_min_delay(FIRST_WAIT)
+            .with_max_delay(LONGEST_WAIT);
+        self.server.chance().waits(waits)
+    }
+
+    /// How long the next watch shall take.
+    fn watch_seconds(&self) -> u32 {
+        let more = self.server.chance().number() % u64::from(WATCH_SECONDS / 4);
+        WATCH_SECONDS + u32::try_from(more).unwrap_or_default()
     }
 
     pub(super) fn asked(&self) -> Asked<'_> {
@@ -202,14 +206,14 @@ impl Watch {
     }
 
     pub(super) async fn stream_list(&mut self) -> Result<(), Failure> {
-        let seconds = watch_seconds();
+        let seconds = self.watch_seconds();
         let lines = self.open(Step::StreamingList, seconds).await?;
         let present = Some(Present::none(self.resource));
         self.follow(lines, seconds, present).await
     }
 
     async fn resume(&mut self) -> Result<(), Failure> {
-        let seconds = watch_seconds();
+        let seconds = self.watch_seconds();
         let lines = self.open(Step::Watch, seconds).await?;
         self.follow(lines, seconds, None).await
     }
@@ -290,12 +294,4 @@ impl Watch {
             self.status.enter(Phase::Watching, end);
         }
     }
-}
-
-/// How long the next watch shall take.
-fn watch_seconds() -> u32 {
-    // The standard library's only source of chance.
-    let random = RandomState::new().build_hasher().finish();
-    let more = u64::from(WATCH_SECONDS / 4);
-    WATCH_SECONDS + u32::try_from(random % more).unwrap_or_default()
 }

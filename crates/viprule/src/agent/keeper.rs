@@ -66,6 +66,7 @@ where
     pub(super) async fn keep(mut self, mut stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
         self.telemetry.started();
         tokio::select! {
+            biased;
             _ = &mut stopped => return Ok(()),
             complete = self.wait_for_everything() => if !complete? { return Ok(()) },
         }
@@ -141,6 +142,7 @@ where
                 return Ok(true);
             }
             tokio::select! {
+                biased;
                 news = self.inbox.recv() => match news {
                     Some(News::Complete) => {
                         complete = true;

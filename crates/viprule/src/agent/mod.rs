@@ -18,6 +18,8 @@ mod report;
 mod rival;
 mod run;
 mod servers;
+#[doc(hidden)]
+pub mod simulation;
 mod surroundings;
 mod sync_thread;
 mod syncer;

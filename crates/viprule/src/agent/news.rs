@@ -1,7 +1,6 @@
 //! What the sync loop is told.
 
-use std::time::Instant;
-
+use tokio::time::Instant;
 use viprule_service::model::Event;
 use viprule_source::kube::Trigger;
 use viprule_writer::iptables::Support;

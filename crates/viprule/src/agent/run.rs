@@ -18,7 +18,7 @@ use crate::log::LogHandle;
 use crate::metrics::{BuildInfo, Metrics, MetricsMode, ServerOwners};
 
 /// What waits for the sync loop at most: messages, each with what came in together.
-const NEWS: usize = 64;
+pub(super) const NEWS: usize = 64;
 
 /// Keeps the kernel right until told to stop by SIGTERM or SIGINT. Rules stay in place then.
 pub fn run(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use viprule_dataplane::ipvs::{self, Ipvs};
 use viprule_dataplane::{Fingerprint, State};
 use viprule_service::model::{self, ServiceId};
 use viprule_service::tracker::{Conflict, Tracker};
-use viprule_writer::backend::{Choice, HostWriter, choose};
+use viprule_writer::backend::{Backend, Choice, HostWriter, choose};
 use viprule_writer::conntrack::Cleaner;
 use viprule_writer::iptables::Support;
 use viprule_writer::ipvs::IpvsWriter;
@@ -59,6 +59,20 @@ impl KernelFacts {
         })
     }
 
+    /// A kernel that has this, with iptables over `nf_tables` and nothing of another proxy.
+    pub(super) fn given(effective: &Effective, support: Support) -> Self {
+        Self {
+            support,
+            choice: Choice {
+                backend: Backend::Nft,
+                reason: "it is given".to_owned(),
+                warnings: Vec::new(),
+                leftovers: false,
+            },
+            families: effective.resolve().families_on(support),
+        }
+    }
+
     pub(super) fn families(&self) -> Vec<model::Family> {
         let families = self.families.iter();
         families.map(|family| in_plans(*family)).collect()
@@ -87,11 +101,16 @@ impl SyncThread {
             .spawn(move || {
                 // Whoever waits for the end hears of it even if this panics.
                 let _ended = ended;
-                self.keep()
+                let cleaner = Cleaner::spawn(flows::reporter(self.telemetry.clone()))?;
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
+                runtime.block_on(self.keep(Some(cleaner)))
             })
     }
 
-    fn keep(self) -> anyhow::Result<()> {
+    /// Keeps the kernel of the calling thread's network namespace right.
+    pub(super) async fn keep(self, cleaner: Option<Cleaner>) -> anyhow::Result<()> {
         let resolved = self.effective.resolve();
         let KernelFacts {
             support,
@@ -110,7 +129,8 @@ impl SyncThread {
                 let settings = resolved.iptables_on(*support);
                 let dataplane = Iptables::new(settings, tracker.facts());
                 let syncer = Syncer::new(tracker, dataplane, writer);
-                self.keep_in(IptablesMode::new(takeover), syncer)
+                self.keep_in(IptablesMode::new(takeover), syncer, cleaner)
+                    .await
             }
             ProxyMode::Ipvs => {
                 let mut writer = IpvsWriter::open(choice.backend, families)?;
@@ -126,20 +146,23 @@ impl SyncThread {
                     syncer = syncer.with_listener(Box::new(tell));
                 }
                 let ipvs = resolved.ipvs.clone();
-                self.keep_in(IpvsMode::new(takeover, ipvs), syncer)
+                self.keep_in(IpvsMode::new(takeover, ipvs), syncer, cleaner)
+                    .await
             }
         }
     }
 
     /// Runs the sync loop in a mode.
-    fn keep_in<M: Mode>(self, mode: M, syncer: SyncerOf<M>) -> anyhow::Result<()>
+    async fn keep_in<M: Mode>(
+        self,
+        mode: M,
+        mut syncer: SyncerOf<M>,
+        cleaner: Option<Cleaner>,
+    ) -> anyhow::Result<()>
     where
         Fingerprint: From<ObjectOf<M>>,
         Glimpse: From<ObjectOf<M>>,
     {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let resolved = self.effective.resolve();
         let from_cluster = matches!(self.effective.input, InputSource::Cluster { .. });
         let patience = if from_cluster {
@@ -147,8 +170,9 @@ impl SyncThread {
         } else {
             Patience::default()
         };
-        let cleaner = Cleaner::spawn(flows::reporter(self.telemetry.clone()))?;
-        let mut syncer = syncer.with_cleaner(cleaner);
+        if let Some(cleaner) = cleaner {
+            syncer = syncer.with_cleaner(cleaner);
+        }
         syncer.ledger().serve_only(self.telemetry.families.clone());
         let keeper = Keeper {
             syncer,
@@ -169,7 +193,7 @@ impl SyncThread {
             overtaken: None,
             way: Vec::new(),
         };
-        runtime.block_on(keeper.keep(self.stopped))
+        keeper.keep(self.stopped).await
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
 use viprule_service::model::{Event, Family, Refused, ServiceId};
 use viprule_source::kube::{Events, Regarding, Severity, Trigger};
 

@@ -1,9 +1,9 @@
 //! What the watches of an API server are doing, in metrics and health.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time;
+use tokio::time::{self, Instant};
 use viprule_source::kube::{Phase, Resource, Statuses, WatchStatus};
 
 use super::telemetry::Telemetry;
@@ -43,7 +43,7 @@ fn tell_one(status: &WatchStatus, telemetry: &Telemetry, (relists, failures): (u
     let subject = format!("watch {resource}");
     match &status.phase {
         Phase::Failing { error } => health.warn(&subject, error, Moment::now()),
-        _ if status.is_stuck(Instant::now()) => {
+        _ if status.is_stuck(Instant::now().into_std()) => {
             let message = "the API server says nothing though it should";
             health.warn(&subject, message, Moment::now());
         }

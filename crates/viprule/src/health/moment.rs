@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
+use tokio::time;
 
 /// A point in time: what was waited is told by the monotonic clock, which nobody sets; what is
 /// shown is the time of day.
@@ -19,7 +20,8 @@ impl Moment {
     /// The present.
     pub fn now() -> Self {
         Self {
-            monotonic: Instant::now(),
+            // The clock that waits are told by, also where a test makes the time.
+            monotonic: time::Instant::now().into_std(),
             time: SystemTime::now(),
         }
     }

@@ -219,9 +219,10 @@ impl Collector for Watches {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = tokio::time::Instant::now().into_std();
         for (resource, at) in &*heard {
             let age = self.age.with_label_values(&[*resource]);
-            age.set(at.elapsed().as_secs_f64());
+            age.set(now.saturating_duration_since(*at).as_secs_f64());
         }
         self.age.collect()
     }

@@ -140,6 +140,12 @@ impl Table {
         chains.filter(|chain: &&Chain| !chain.dead)
     }
 
+    /// The names of the chains that a chain's rules lead to, in the rules' order.
+    pub fn led_to<'t>(&'t self, chain: &'t Chain) -> impl Iterator<Item = &'t str> {
+        let jumps = chain.rules().flat_map(|rule| &rule.jumps);
+        jumps.filter_map(|handle| Some(self.chains.get(handle)?.name()))
+    }
+
     /// The chain of this name.
     pub fn chain(&self, name: &str) -> Option<&Chain> {
         let handle = self.names.get(name)?;

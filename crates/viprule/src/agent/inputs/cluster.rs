@@ -1,11 +1,13 @@
 //! An API server.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 
 use anyhow::Context as _;
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use viprule_service::model::{Event, Node};
 use viprule_source::addresses::{self, Addresses};
 use viprule_source::kube::{ApiServer, Batch, Regarding, Severity, Source};
@@ -15,20 +17,30 @@ use crate::agent::news::{Happened, News};
 use crate::agent::telemetry::Telemetry;
 use crate::agent::watches;
 
-/// Follows an API server. Ends only with an error, and none of those is the server's: what it
-/// told before stays in force while it is away.
+/// Follows an API server and this machine's addresses. Ends only with an error, and none of those
+/// is the server's: what it told before stays in force while it is away.
 pub(in super::super) async fn cluster(
     server: &ApiServer,
     telemetry: &Telemetry,
     cx: Context<'_>,
 ) -> anyhow::Result<()> {
-    let mut source = Source::start(server, cx.node);
-    let watches = watches::tell(source.statuses(), telemetry.clone());
-    tokio::pin!(watches);
-    let mut addresses = Addresses::follow().context("following interface addresses")?;
+    let addresses = Addresses::follow().context("following interface addresses")?;
     let now = addresses::local_addresses()
         .await
         .context("reading interface addresses")?;
+    let addresses = pin!(addresses.into_stream());
+    follow(server, telemetry, (now, addresses), cx).await
+}
+
+/// The same with addresses as given, now and as they change.
+pub(in super::super) async fn follow(
+    server: &ApiServer,
+    telemetry: &Telemetry,
+    (now, mut addresses): (Vec<IpAddr>, impl Stream<Item = Vec<IpAddr>> + Unpin),
+    cx: Context<'_>,
+) -> anyhow::Result<()> {
+    let mut source = Source::start(server, cx.node);
+    let mut watches = pin!(watches::tell(source.statuses(), telemetry.clone()));
     cx.events(vec![Event::LocalAddresses(now)]).await;
     let mut reached = server.addresses();
     reached.mark_changed();
@@ -36,6 +48,12 @@ pub(in super::super) async fn cluster(
     let mut known = KnownNode::default();
     loop {
         tokio::select! {
+            // In this order, as what comes seldom must not wait for what comes always.
+            biased;
+            () = &mut watches => {}
+            Some(now) = addresses.next() => cx.events(vec![Event::LocalAddresses(now)]).await,
+            Ok(()) = reached.changed() => tell(&mut reached, &cx).await,
+            Some(conflict) = cx.conflicts.recv() => tracing::error!("{conflict}"),
             batch = source.next() => {
                 let Some(mut batch) = batch else { return Ok(()) };
                 batch.events.iter_mut().for_each(|event| known.keep(event));
@@ -48,10 +66,6 @@ pub(in super::super) async fn cluster(
                     cx.complete().await;
                 }
             }
-            now = addresses.changed() => cx.events(vec![Event::LocalAddresses(now)]).await,
-            Ok(()) = reached.changed() => tell(&mut reached, &cx).await,
-            Some(conflict) = cx.conflicts.recv() => tracing::error!("{conflict}"),
-            () = &mut watches => {}
         }
     }
 }

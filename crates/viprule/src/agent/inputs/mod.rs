@@ -3,7 +3,7 @@
 mod cluster;
 mod manifests;
 
-pub(super) use cluster::cluster;
+pub(super) use cluster::{cluster, follow};
 pub(super) use manifests::manifests;
 
 use tokio::sync::{Notify, mpsc};

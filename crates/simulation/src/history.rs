@@ -1,0 +1,478 @@
+//! One history: a bad time, then a quiet one.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+use viprule_dataplane::State;
+use viprule_dataplane::iptables::{Key, Object};
+use viprule_testkit::api_server::{ApiServer, Snapshot, Weather};
+use viprule_testkit::chance::Chance;
+use viprule_testkit::memory::MemoryKernel;
+
+use crate::chaos::{Chaos, Storm};
+use crate::checks::{difference, observed, planned, steady_chains};
+use crate::cluster::{self, Cluster};
+use crate::node::Node;
+use crate::settings;
+use crate::storm::{self, Step};
+use crate::trace::Trace;
+
+/// When everything is right at the latest, from when nothing goes wrong any more: a watch that was
+/// left without a word is noticed at the time at which it was to end (at most 310 s), and the first
+/// attempt after that may have to wait.
+const REST: Duration = Duration::from_secs(330);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// When a change of a quiet cluster is in the kernel at the latest, beyond the least time between
+/// two syncs: what the server takes to tell, and one sync.
+const CHANGE: Duration = Duration::from_millis(100);
+/// The same for what another program changed.
+const REPAIR: Duration = Duration::from_millis(100);
+/// How much later than promised health may tell that the kernel differs.
+const HEALTH: Duration = Duration::from_secs(5);
+/// Requests to the server in a second, over the whole time, at most.
+const REQUESTS: u64 = 40;
+
+/// Of 1,000 messages, how many another program's commit comes between that commits a hundred times
+/// a second.
+const MEANWHILE: u32 = 60;
+
+/// What was wrong with a history.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Its seed.
+    pub seed: u64,
+    /// What was wrong.
+    pub what: String,
+    /// What happened until then; empty where nobody asked for it.
+    pub trace: String,
+}
+
+/// Runs the history of a seed. `traced`: the failure has a trace.
+pub fn simulate(seed: u64, traced: bool) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build();
+    let failure = |what: String, trace: String| Failure { seed, what, trace };
+    let runtime = runtime.map_err(|error| failure(error.to_string(), String::new()))?;
+    let tasks = LocalSet::new();
+    let outcome = runtime.block_on(tasks.run_until(async {
+        let trace = Trace::new(traced);
+        let _listening = trace.listen();
+        let outcome = live(seed, &trace).await;
+        outcome.map_err(|error| failure(format!("{error:#}"), trace.text()))
+    }));
+    drop(tasks);
+    outcome
+}
+
+async fn live(seed: u64, trace: &Trace) -> anyhow::Result<()> {
+    let kernel = MemoryKernel::new();
+    let _entered = kernel.enter();
+    let mut world = World::new(seed, kernel, trace)?;
+    world.node.start().await?;
+    let steps = 10 + world.chance.below(40);
+    for _ in 0..steps {
+        let pause = storm::pause(&mut world.chance);
+        world.pass(pause).await?;
+        let step = Step::any(&mut world.chance);
+        world.step(step).await?;
+    }
+    if world.chance.per_mille(250) {
+        world.be_sick().await?;
+    }
+    world.come_to_rest().await?;
+    for _ in 0..3 {
+        world.change_quietly().await?;
+        world.repair_quietly().await?;
+    }
+    world.restart_quietly().await?;
+    let waited = world.began.elapsed().as_secs();
+    let requests = world.server.requests();
+    anyhow::ensure!(
+        requests <= REQUESTS * waited,
+        "{requests} requests to the API server in {waited} s"
+    );
+    world.wrong()
+}
+
+/// Another program that commits to its own table so often, or none.
+fn rival(chance: &mut Chance) -> Option<Duration> {
+    let pause = Duration::from_millis(chance.within(10..60));
+    chance.per_mille(600).then_some(pause)
+}
+
+struct World<'t> {
+    chance: Chance,
+    cluster: Cluster,
+    server: ApiServer,
+    chaos: Chaos,
+    node: Node,
+    backup: Option<(Cluster, Snapshot)>,
+    began: Instant,
+    another_address: bool,
+    /// What should be, until that changes.
+    planned: Option<State<Key, Object>>,
+    /// Where the kernel was when somebody looked, and what was found.
+    looked: Option<(u32, Option<String>)>,
+    trace: &'t Trace,
+}
+
+impl<'t> World<'t> {
+    fn new(seed: u64, kernel: MemoryKernel, trace: &'t Trace) -> anyhow::Result<Self> {
+        let mut chance = Chance::new(seed);
+        let cluster = Cluster::new(&mut chance.fork());
+        let server = ApiServer::new(chance.fork());
+        cluster.publish(&server);
+        let chances = (chance.fork(), chance.fork());
+        let steady = steady_chains(&cluster, &settings::usual()?);
+        let chaos = Chaos::new(chances.0, &kernel, steady);
+        let node = Node::new(kernel, server.clone(), chances.1, trace.clone())?;
+        Ok(Self {
+            chance,
+            cluster,
+            server,
+            chaos,
+            node,
+            backup: None,
+            began: Instant::now(),
+            another_address: false,
+            planned: None,
+            looked: None,
+            trace,
+        })
+    }
+
+    /// What was wrong with a step of the agent.
+    fn wrong(&self) -> anyhow::Result<()> {
+        for line in self.server.take_log() {
+            self.trace.note("server", line);
+        }
+        for line in self.chaos.take_log() {
+            self.trace.note("kernel", line);
+        }
+        match self.chaos.wrong() {
+            Some(what) => Err(anyhow::anyhow!(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets time pass.
+    async fn pass(&mut self, time: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            sleep(left.min(Duration::from_secs(2))).await;
+            self.wrong()?;
+            self.node.supervise().await?;
+            if left.is_zero() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn step(&mut self, step: Step) -> anyhow::Result<()> {
+        let chance = &mut self.chance.fork();
+        self.is_another();
+        match step {
+            Step::Change => self.change(chance),
+            Step::Changes => {
+                for _ in 0..2 + chance.below(30) {
+                    self.change(chance);
+                }
+            }
+            Step::Weather => {
+                let weather = storm::weather(chance);
+                self.trace.note("server", format!("{weather:?}"));
+                self.server.set_weather(weather);
+            }
+            Step::Cut => {
+                self.trace.note("server", "ends all watches");
+                self.server.cut();
+            }
+            Step::Compact => {
+                self.trace.note("server", "forgets what was");
+                self.server.compact();
+            }
+            Step::Bookmark => self.server.bookmark(),
+            Step::Backup => {
+                self.trace.note("server", "is backed up");
+                self.backup = Some((self.cluster.clone(), self.server.snapshot()));
+            }
+            Step::Restore => {
+                if let Some((cluster, snapshot)) = self.backup.clone() {
+                    self.trace.note("server", "is restored from the backup");
+                    self.cluster = cluster;
+                    self.server.restore(&snapshot);
+                }
+            }
+            Step::Kernel => {
+                let storm = storm::kernel(chance);
+                self.trace.note("kernel", format!("{storm:?}"));
+                self.chaos.set(storm);
+            }
+            Step::Edit => {
+                self.edit();
+            }
+            Step::Elsewhere => {
+                let times = 1 + chance.below(100);
+                let pause = Duration::from_millis(chance.within(1..60));
+                self.rival(times, pause).await;
+            }
+            Step::Lose => {
+                self.trace.note("kernel", "loses notifications");
+                self.node.kernel.lose_notifications();
+            }
+            Step::Kill | Step::Stop => {
+                if step == Step::Kill {
+                    self.node.kill().await;
+                } else {
+                    self.node.stop().await;
+                }
+                if chance.per_mille(500) {
+                    self.edit();
+                }
+                let down = chance.within(0..4_000);
+                sleep(Duration::from_millis(down)).await;
+                self.node.start().await?;
+            }
+            Step::Settings => {
+                let what = settings::change(&mut self.node.effective, chance);
+                self.trace.note("operator", what);
+                self.node.configure().await;
+            }
+            Step::Addresses => {
+                self.another_address = !self.another_address;
+                let addresses = cluster::interfaces(self.another_address);
+                self.trace.note("node", format!("has {addresses:?}"));
+                self.node.addresses.send_replace(addresses);
+            }
+        }
+        self.wrong()
+    }
+
+    fn change(&mut self, chance: &mut Chance) {
+        let change = self.cluster.change(&self.server, chance);
+        self.trace.note("cluster", change.what);
+    }
+
+    /// Another program changes what is the agent's. True where it did.
+    fn edit(&mut self) -> bool {
+        let what = self.chaos.edit(&self.node.kernel);
+        if let Some(what) = &what {
+            self.trace.note("rival", what);
+        }
+        what.is_some()
+    }
+
+    async fn rival(&mut self, times: usize, pause: Duration) {
+        self.trace.note(
+            "rival",
+            format!("commits to its own table {times} times, every {pause:?}"),
+        );
+        for _ in 0..times {
+            self.chaos.elsewhere();
+            sleep(pause).await;
+        }
+    }
+
+    /// In which ways the kernel is not what it should be.
+    fn difference(&mut self) -> anyhow::Result<Option<String>> {
+        let generation = self.node.kernel.ruleset().generation();
+        if let Some((at, found)) = &self.looked
+            && *at == generation
+        {
+            return Ok(found.clone());
+        }
+        let addresses = self.node.addresses.borrow().clone();
+        let planned = self
+            .planned
+            .get_or_insert_with(|| planned(&self.cluster, &self.node.effective, &addresses));
+        let observed = observed(&self.node.kernel).context("reading the kernel")?;
+        let found = difference(planned, &observed);
+        self.looked = Some((generation, found.clone()));
+        Ok(found)
+    }
+
+    /// Other things are true from now on.
+    fn is_another(&mut self) {
+        (self.planned, self.looked) = (None, None);
+    }
+
+    fn is_healthy(&self) -> Option<bool> {
+        let agent = self.node.agent()?;
+        Some(agent.health.is_healthy(viprule::health::Moment::now()))
+    }
+
+    /// Health is true, and its body tells of nothing that is wrong.
+    fn says_all_is_well(&self) -> bool {
+        let now = viprule::health::Moment::now();
+        let health = self.node.agent().map(|agent| agent.health.health(now));
+        health.is_some_and(|health| health.healthy && health.warnings.is_empty())
+    }
+
+    /// No transaction succeeds for some time, and the server is well: health has to tell.
+    async fn be_sick(&mut self) -> anyhow::Result<()> {
+        self.quiet();
+        self.pass(REST).await?;
+        let chance = &mut self.chance.fork();
+        let storm = if chance.per_mille(500) {
+            Storm {
+                sick: true,
+                ..Storm::default()
+            }
+        } else {
+            Storm {
+                elsewhere: 1000,
+                ..Storm::default()
+            }
+        };
+        self.trace.note("kernel", format!("for long: {storm:?}"));
+        self.chaos.set(storm);
+        self.is_another();
+        let change = self.cluster.change_endpoints(&self.server, chance);
+        self.trace.note("cluster", change);
+        let limit = 2 * self.node.effective.resolve().sync.period;
+        self.pass(limit + HEALTH).await?;
+        if self.difference()?.is_some() {
+            anyhow::ensure!(
+                !self.says_all_is_well(),
+                "health is true though nothing could be written for {limit:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Nothing goes wrong from now on, and objects are as they should be.
+    fn quiet(&mut self) {
+        self.trace
+            .note("simulation", "nothing goes wrong from now on");
+        self.server.set_weather(Weather::default());
+        self.chaos.set(Storm::default());
+        self.is_another();
+        self.cluster.look_well(&self.server);
+    }
+
+    async fn come_to_rest(&mut self) -> anyhow::Result<()> {
+        self.quiet();
+        let end = Instant::now() + REST;
+        loop {
+            self.pass(LOOK).await?;
+            let difference = self.difference()?;
+            let healthy = self.is_healthy() == Some(true);
+            match difference {
+                None if healthy => {
+                    self.trace.note("simulation", "all is right");
+                    break;
+                }
+                _ if Instant::now() < end => {}
+                None => anyhow::bail!("health is not true {REST:?} after all went well"),
+                Some(difference) => anyhow::bail!(
+                    "{REST:?} after all went well the kernel {difference}; healthy: {healthy}"
+                ),
+            }
+        }
+        // Watches that are to find out may do so.
+        self.pass(REST).await?;
+        match self.difference()? {
+            None => Ok(()),
+            Some(difference) => {
+                anyhow::bail!("in quiet times the kernel came to differ: {difference}")
+            }
+        }
+    }
+
+    /// A change of a quiet cluster is in soon, also beside a rival that commits to its own table.
+    async fn change_quietly(&mut self) -> anyhow::Result<()> {
+        let pause = Duration::from_millis(self.chance.within(0..3_000));
+        self.pass(pause).await?;
+        let chance = &mut self.chance.fork();
+        self.is_another();
+        let change = self.cluster.change_endpoints(&self.server, chance);
+        self.trace.note("cluster", change);
+        let min = self.node.effective.resolve().sync.min;
+        let rival = rival(chance);
+        if chance.per_mille(300) {
+            self.chaos.lie_in_wait();
+            let what = "an edit right behind a commit is not put right";
+            self.within(min + CHANGE + REPAIR, rival, what).await?;
+            self.chaos.waits();
+            return Ok(());
+        }
+        self.within(min + CHANGE, rival, "a change is not in the kernel")
+            .await
+    }
+
+    /// What another program changed is put right soon.
+    async fn repair_quietly(&mut self) -> anyhow::Result<()> {
+        // Repairs that follow each other fast are slowed down.
+        self.pass(Duration::from_secs(2)).await?;
+        if !self.edit() {
+            return Ok(());
+        }
+        let chance = &mut self.chance.fork();
+        let rival = rival(chance);
+        self.within(REPAIR, rival, "an edit of another program is not put right")
+            .await
+    }
+
+    async fn within(
+        &mut self,
+        bound: Duration,
+        rival: Option<Duration>,
+        what: &str,
+    ) -> anyhow::Result<()> {
+        let end = Instant::now() + bound;
+        match rival {
+            Some(pause) => {
+                // It commits while the agent is at work, too.
+                self.chaos.set(Storm {
+                    elsewhere: MEANWHILE,
+                    ..Storm::default()
+                });
+                while Instant::now() + pause < end {
+                    self.chaos.elsewhere();
+                    sleep(pause).await;
+                }
+                tokio::time::sleep_until(end).await;
+                self.chaos.set(Storm::default());
+            }
+            None => sleep(bound).await,
+        }
+        self.wrong()?;
+        match self.difference()? {
+            None => Ok(()),
+            Some(difference) => {
+                let beside = match rival {
+                    Some(pause) => format!(" beside commits elsewhere every {pause:?}"),
+                    None => String::new(),
+                };
+                anyhow::bail!("{what} after {bound:?}{beside}: it {difference}")
+            }
+        }
+    }
+
+    /// An agent that starts on what is right writes nothing.
+    async fn restart_quietly(&mut self) -> anyhow::Result<()> {
+        self.pass(Duration::from_secs(2)).await?;
+        let before = self.chaos.commits();
+        self.node.start().await?;
+        self.pass(Duration::from_secs(20)).await?;
+        let commits = self.chaos.commits() - before;
+        anyhow::ensure!(
+            commits == 0,
+            "{commits} transactions of an agent that was started where all was right"
+        );
+        anyhow::ensure!(
+            self.is_healthy() == Some(true),
+            "an agent that was started where all was right is not healthy"
+        );
+        match self.difference()? {
+            None => Ok(()),
+            Some(difference) => anyhow::bail!("after a start the kernel {difference}"),
+        }
+    }
+}

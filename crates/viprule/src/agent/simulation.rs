@@ -1,0 +1,171 @@
+//! The agent's loop within another program, in the runtime and the network namespace of the calling
+//! thread: sources, sync loop, writer, telemetry. No thread of its own, no server, no signal, no
+//! setting of the machine; UDP flows are left alone.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use viprule_source::kube::{ApiServer, Events};
+use viprule_writer::iptables::Support;
+
+use super::inputs::{self, Context};
+use super::news::{NewSettings, News};
+use super::run::NEWS;
+use super::sync_thread::{KernelFacts, SyncThread};
+use super::telemetry::{EventSink, Telemetry};
+use crate::config::{Effective, ProxyMode};
+use crate::health::{ProxyHealth, ServiceCheckOptions, ServiceChecks};
+use crate::metrics::{BuildInfo, Metrics, MetricsMode, ServerOwners};
+
+/// What an agent works with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Where facts come from.
+    pub server: ApiServer,
+    /// The configuration.
+    pub effective: Effective,
+    /// What the kernel has.
+    pub support: Support,
+    /// The addresses of the node's interfaces.
+    pub addresses: watch::Receiver<Vec<IpAddr>>,
+}
+
+/// An agent that runs for as long as its future is polled.
+#[derive(Debug)]
+pub struct Agent {
+    /// What `/healthz` is about.
+    pub health: Arc<ProxyHealth>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    support: Support,
+    news: mpsc::Sender<News>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Agent {
+    /// Makes one that begins as soon as the future is polled. That ends where the agent would: when
+    /// it is told to stop, or with an error that time does not heal. Dropping it is a kill.
+    ///
+    /// To be called in a runtime of one thread.
+    pub fn start(
+        setup: Setup,
+    ) -> anyhow::Result<(Self, impl Future<Output = anyhow::Result<()>> + use<>)> {
+        let Setup {
+            server,
+            effective,
+            support,
+            addresses,
+        } = setup;
+        let resolved = effective.resolve();
+        let kernel = KernelFacts::given(&effective, support);
+        let health = Arc::new(ProxyHealth::new(2 * resolved.sync.period));
+        let (mode, owners) = match resolved.mode {
+            ProxyMode::Iptables => {
+                let nfacct = support.nfacct;
+                (MetricsMode::Iptables { nfacct }, None)
+            }
+            ProxyMode::Ipvs => (MetricsMode::Ipvs, Some(ServerOwners::default())),
+        };
+        let metrics = Arc::new(Metrics::new(mode, &BuildInfo::of_this_program())?);
+        let (failures, _) = mpsc::unbounded_channel();
+        let checks = ServiceChecks::start(ServiceCheckOptions::new(None, failures));
+        let telemetry = Telemetry {
+            families: kernel.families(),
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+            checks: Arc::new(checks),
+            events: EventSink::default(),
+        };
+        let (news, inbox) = mpsc::channel(NEWS);
+        let (conflicts, disputes) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let node = effective.node_name().to_owned();
+        let sync = SyncThread {
+            kernel,
+            effective,
+            telemetry: telemetry.clone(),
+            owners,
+            inbox,
+            conflicts,
+            stopped,
+        };
+        let inputs = follow(server, node, telemetry, addresses, news.clone(), disputes);
+        let agent = async move {
+            tokio::select! {
+                biased;
+                kept = sync.keep(None) => kept,
+                followed = inputs => followed,
+            }
+        };
+        let handles = Self {
+            health,
+            metrics,
+            support,
+            news,
+            stop: Some(stop),
+        };
+        Ok((handles, agent))
+    }
+
+    /// Goes on with other settings, as after a reload.
+    pub async fn configure(&self, effective: &Effective) {
+        let resolved = effective.resolve();
+        self.health.set_timeout(2 * resolved.sync.period);
+        let settings = NewSettings {
+            resolved: resolved.clone(),
+            support: self.support,
+        };
+        // One that has ended has no use for them.
+        let _ = self.news.send(News::Settings(Box::new(settings))).await;
+    }
+
+    /// Asks for an end, as SIGTERM does.
+    pub fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Messages that wait for the sync loop, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        let most = self.news.max_capacity();
+        (most - self.news.capacity(), most)
+    }
+
+    /// How long health stays true though something is owed.
+    pub fn health_limit(effective: &Effective) -> Duration {
+        2 * effective.resolve().sync.period
+    }
+}
+
+async fn follow(
+    server: ApiServer,
+    node: String,
+    telemetry: Telemetry,
+    mut addresses: watch::Receiver<Vec<IpAddr>>,
+    news: mpsc::Sender<News>,
+    mut conflicts: mpsc::UnboundedReceiver<viprule_service::tracker::Conflict>,
+) -> anyhow::Result<()> {
+    let (events, publisher) = Events::start(&server, &node);
+    telemetry.events.connect(events);
+    let reload = Notify::new();
+    let context = Context {
+        node: &node,
+        news: &news,
+        conflicts: &mut conflicts,
+        reload: &reload,
+    };
+    let now = addresses.borrow_and_update().clone();
+    let changes = stream::unfold(addresses, |mut addresses| async move {
+        addresses.changed().await.ok()?;
+        let now = addresses.borrow_and_update().clone();
+        Some((now, addresses))
+    });
+    let changes = Box::pin(changes);
+    let result = inputs::follow(&server, &telemetry, (now, changes), context).await;
+    publisher.abort();
+    result
+}
