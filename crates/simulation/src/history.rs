@@ -319,16 +319,9 @@ impl<'t> World<'t> {
         self.quiet();
         self.pass(REST).await?;
         let chance = &mut self.chance.fork();
-        let storm = if chance.per_mille(500) {
-            Storm {
-                sick: true,
-                ..Storm::default()
-            }
-        } else {
-            Storm {
-                elsewhere: 1000,
-                ..Storm::default()
-            }
+        let storm = Storm {
+            sick: true,
+            ..Storm::default()
         };
         self.trace.note("kernel", format!("for long: {storm:?}"));
         self.chaos.set(storm);
