@@ -98,7 +98,7 @@ pub(crate) fn difference(
     let more = all.len().saturating_sub(NAMED);
     let mut named = all[..all.len().min(NAMED)].join("; ");
     if more > 0 {
-        named.push_str(&format!("; and {more} more"));
+        named = format!("{named}; and {more} more");
     }
     Some(named)
 }

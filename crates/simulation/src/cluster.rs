@@ -52,6 +52,10 @@ struct Kept {
     odd_slices: BTreeMap<u8, odd::Looks>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a condition that the API has"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pod {
     number: u8,
@@ -97,7 +101,7 @@ impl Cluster {
             22..30 => self.change_service(server, chance),
             30..36 => self.add_slice(server, chance),
             36..42 => self.remove_slice(server, chance),
-            42..45 => self.change_node(server, chance),
+            42..45 => Some(self.change_node(server, chance)),
             45..62 => self.look_odd(server, chance),
             _ => None,
         };
@@ -266,10 +270,10 @@ impl Cluster {
         ))
     }
 
-    fn change_node(&mut self, server: &ApiServer, chance: &mut Chance) -> Option<String> {
+    fn change_node(&mut self, server: &ApiServer, chance: &mut Chance) -> String {
         self.node.zone = u8::try_from(chance.below(3)).unwrap_or_default();
         server.put(Kind::Node, self.node_object());
-        Some(format!("{NODE} is in zone {}", self.node.zone))
+        format!("{NODE} is in zone {}", self.node.zone)
     }
 
     fn look_odd(&mut self, server: &ApiServer, chance: &mut Chance) -> Option<String> {

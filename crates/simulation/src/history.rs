@@ -255,8 +255,8 @@ impl<'t> World<'t> {
     }
 
     fn change(&mut self, chance: &mut Chance) {
-        let change = self.cluster.change(&self.server, chance);
-        self.trace.note("cluster", change.what);
+        let made = self.cluster.change(&self.server, chance);
+        self.trace.note("cluster", made.what);
     }
 
     /// Another program changes what is the agent's. True where it did.
@@ -326,8 +326,8 @@ impl<'t> World<'t> {
         self.trace.note("kernel", format!("for long: {storm:?}"));
         self.chaos.set(storm);
         self.is_another();
-        let change = self.cluster.change_endpoints(&self.server, chance);
-        self.trace.note("cluster", change);
+        let what = self.cluster.change_endpoints(&self.server, chance);
+        self.trace.note("cluster", what);
         let limit = 2 * self.node.effective.resolve().sync.period;
         self.pass(limit + HEALTH).await?;
         if self.difference()?.is_some() {
@@ -384,8 +384,8 @@ impl<'t> World<'t> {
         self.pass(pause).await?;
         let chance = &mut self.chance.fork();
         self.is_another();
-        let change = self.cluster.change_endpoints(&self.server, chance);
-        self.trace.note("cluster", change);
+        let what = self.cluster.change_endpoints(&self.server, chance);
+        self.trace.note("cluster", what);
         let min = self.node.effective.resolve().sync.min;
         let rival = rival(chance);
         if chance.per_mille(300) {

@@ -1,6 +1,6 @@
 //! What happened, in order, on the clock of the simulation.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +32,8 @@ impl Trace {
         if let Some(lines) = &self.0 {
             let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
             let at = lines.began.elapsed().as_secs_f64();
-            lines.text.push_str(&format!("{at:>10.3} {who}: {what}\n"));
+            // Strings take everything.
+            let _taken = writeln!(lines.text, "{at:>10.3} {who}: {what}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Choices that follow from a seed (SplitMix64).
+/// Choices that follow from a seed (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
+/// `SplitMix64` goes on by so much.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// Numbers that nobody expects, or, from a seed, the same ones in each run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chance(Option<Arc<AtomicU64>>);
@@ -22,8 +25,6 @@ impl Chance {
             // The standard library's only source of chance.
             return RandomState::new().build_hasher().finish();
         };
-        // SplitMix64.
-        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
         let mut number = state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
         number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

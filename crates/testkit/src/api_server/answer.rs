@@ -61,12 +61,11 @@ pub(super) async fn answer(
         kind,
         parameters: parameters(head.uri.query().unwrap_or_default()),
     });
-    let published = match asked {
-        Some(_) => Value::Null,
-        None => {
-            let bytes = body.collect().await.map_err(io::Error::other)?.to_bytes();
-            serde_json::from_slice(&bytes).unwrap_or_default()
-        }
+    let published = if asked.is_some() {
+        Value::Null
+    } else {
+        let bytes = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        serde_json::from_slice(&bytes).unwrap_or_default()
     };
     let (reply, took) = {
         let mut state = server.state();

@@ -129,8 +129,7 @@ impl SyncThread {
                 let settings = resolved.iptables_on(*support);
                 let dataplane = Iptables::new(settings, tracker.facts());
                 let syncer = Syncer::new(tracker, dataplane, writer);
-                self.keep_in(IptablesMode::new(takeover), syncer, cleaner)
-                    .await
+                Box::pin(self.keep_in(IptablesMode::new(takeover), syncer, cleaner)).await
             }
             ProxyMode::Ipvs => {
                 let mut writer = IpvsWriter::open(choice.backend, families)?;
@@ -146,8 +145,7 @@ impl SyncThread {
                     syncer = syncer.with_listener(Box::new(tell));
                 }
                 let ipvs = resolved.ipvs.clone();
-                self.keep_in(IpvsMode::new(takeover, ipvs), syncer, cleaner)
-                    .await
+                Box::pin(self.keep_in(IpvsMode::new(takeover, ipvs), syncer, cleaner)).await
             }
         }
     }
