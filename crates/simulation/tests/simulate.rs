@@ -8,7 +8,7 @@ use viprule_simulation::simulate;
 /// Histories that went wrong once, and why.
 const NAMED: &[(u64, &str)] = &[];
 /// How many are run where nobody says.
-const USUAL: u64 = 2_000;
+const USUAL: u64 = 300;
 
 #[expect(clippy::print_stdout, reason = "it is a program for people")]
 fn main() -> ExitCode {
