@@ -3,7 +3,6 @@
 use crate::support::busy::{Busy, CHANGING, ENDPOINTS, ready};
 use crate::support::{LIMIT, Watched, alone, at, flawless, rate};
 use std::time::{Duration, Instant};
-use viprule_testkit::Mode;
 use viprule_testkit::client::{Failure, Load};
 use viprule_testkit::server::Server;
 
@@ -146,7 +145,7 @@ fn a_service_that_comes_answers_from_its_first_connection() {
 }
 
 #[test]
-fn a_service_that_goes_takes_only_its_own_connections_along() {
+fn a_service_that_goes_cuts_no_open_connection() {
     /// Who is not answered within it isn't.
     const UNANSWERED: Duration = Duration::from_millis(1500);
     flawless(|| {
@@ -180,11 +179,7 @@ fn a_service_that_goes_takes_only_its_own_connections_along() {
         );
         assert_eq!(answered(), last);
         let still = keep_alive.ask().result.map(|answer| answer.backend);
-        match Mode::of_this_run() {
-            Mode::Iptables => assert_eq!(still.unwrap(), backend, "open connections live on"),
-            // A virtual server takes its connections along (contract 3.7).
-            Mode::Ipvs => assert!(still.is_err(), "{still:?}"),
-        }
+        assert_eq!(still.unwrap(), backend, "open connections live on");
         loaded
     });
 }
