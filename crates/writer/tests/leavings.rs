@@ -65,9 +65,16 @@ fn tables_of_nftables_mode_go_and_others_stay() {
 #[test]
 fn sets_of_ipvs_mode_go_and_others_stay() {
     let namespace = namespace();
-    let foreign = "create KUBE-CLUSTER-IPS hash:ip,port\ncreate KUBE-IPVS-IPS hash:net\ncreate peers hash:ip\nadd peers 192.0.2.1\n";
+    let foreign =
+        "create KUBE-CLUSTER-IPS hash:ip,port\ncreate peers hash:ip\nadd peers 192.0.2.1\n";
     feed(&namespace, &["ipset", "restore"], foreign);
     let before = text(&namespace, "ipset save");
+    // One of ours by its name, whatever its type.
+    feed(
+        &namespace,
+        &["ipset", "restore"],
+        "create KUBE-IPVS-IPS hash:net\n",
+    );
     let others = SETS
         .lines()
         .filter(|line| line.split(' ').nth(1) != Some("KUBE-IPVS-IPS"));
@@ -77,7 +84,7 @@ fn sets_of_ipvs_mode_go_and_others_stay() {
         &(others.collect::<Vec<_>>().join("\n") + "\n"),
     );
     let leavings = found(&namespace);
-    assert_eq!(leavings.len(), 33);
+    assert_eq!(leavings.len(), 34);
     assert_eq!(removal(&namespace).removed, leavings);
     assert_eq!(text(&namespace, "ipset save"), before);
     assert_eq!(found(&namespace), []);
