@@ -51,5 +51,5 @@ pub use events::{Events, Regarding, Severity};
 pub use problem::Problem;
 pub use resource::Resource;
 pub use server::ApiServer;
-pub use source::{Batch, Listing, Source, Trigger, list_once};
+pub use source::{Batch, Listing, Source, Trigger, count_objects, list_once};
 pub use status::{Phase, Statuses, WatchStatus};

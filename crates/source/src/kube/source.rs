@@ -6,7 +6,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use viprule_service::model::{Event, Family, ServiceId};
 
-use super::error::ServerError;
+use super::error::{ServerError, Step};
+use super::kind::Asked;
+use super::page::Page;
 use super::present::is_content;
 use super::problem::Teller;
 use super::tell::Told;
@@ -165,4 +167,12 @@ pub async fn list_once(server: &ApiServer, node: &str) -> Result<Listing, Server
     let addresses = server.addresses().borrow().clone();
     listing.events.push(Event::ApiServer(addresses));
     Ok(listing)
+}
+
+/// Reads a page of a list as [`Source`] does, and tells how many objects it has. For benchmarks: a
+/// source lets go of each page before the next.
+pub fn count_objects(resource: Resource, node: &str, page: &str) -> Result<usize, ServerError> {
+    let page = Page::read(Asked { resource, node }, page);
+    let page = page.map_err(|cause| ServerError::new(Step::List, resource, cause))?;
+    Ok(page.items.len())
 }
