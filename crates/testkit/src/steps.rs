@@ -3,7 +3,23 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::{TestCaseError, prop_assert, prop_assert_eq};
-use viprule_dataplane::{Content, ObjectKey, State, diff};
+use viprule_dataplane::{Content, ObjectKey, State, diff, ipvs};
+
+/// How many steps a commit of IPVS mode has.
+pub const OF_IPVS: usize = 7;
+
+/// The step of IPVS mode's commit in which an object is written, from 0.
+pub const fn of_ipvs(key: &ipvs::Key) -> usize {
+    match key {
+        ipvs::Key::Link => 0,
+        ipvs::Key::Set(_) => 1,
+        ipvs::Key::Entry { .. } => 2,
+        ipvs::Key::Server(_) => 3,
+        ipvs::Key::Destination { .. } => 4,
+        ipvs::Key::Address(_) => 5,
+        ipvs::Key::Netfilter(_) => 6,
+    }
+}
 
 /// Says what has to be there before an object.
 pub type References<K, O> = fn(&K, &O) -> Vec<K>;

@@ -5,11 +5,12 @@ use crate::scene::{
 };
 use crate::support::{Stage, Turn, at, shared};
 use std::collections::BTreeSet;
-use viprule_dataplane::ipvs::{Desired, Key};
+use viprule_dataplane::ipvs::Desired;
 use viprule_dataplane::{Diff, Fingerprint, ObjectKey as _, Scope, State, diff, iptables};
 use viprule_testkit::Mode::{self, Iptables, Ipvs};
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::dump::Tables;
+use viprule_testkit::steps::{OF_IPVS, of_ipvs as step};
 use viprule_testkit::topology::Syns;
 use viprule_writer::backend::{Backend, HostWriter};
 use viprule_writer::ipvs::host::IpvsSettings;
@@ -65,19 +66,6 @@ fn serves(stage: &Stage, syns: &Syns<'_>, when: &str) {
     assert_eq!(syns.missing().unwrap(), 0, "{when}");
 }
 
-/// The steps in which the writer does it; chains of one mode go with those of the other.
-fn step(key: &Key) -> usize {
-    match key {
-        Key::Link => 0,
-        Key::Set(_) => 1,
-        Key::Entry { .. } => 2,
-        Key::Server(_) => 3,
-        Key::Destination { .. } => 4,
-        Key::Address(_) => 5,
-        Key::Netfilter(_) => 6,
-    }
-}
-
 #[test]
 fn who_connects_while_ipvs_mode_takes_over_is_answered() {
     let wanted = observe(&applied(shared(), Ipvs)).1;
@@ -92,12 +80,16 @@ fn who_connects_while_ipvs_mode_takes_over_is_answered() {
     serves(&stage, &syns, "before");
     let (mut writer, held) = observe(&stage);
     let held = held.fingerprints();
-    for now in 0..=6 {
+    for now in 0..OF_IPVS {
         let mut part = diff(&held, &wanted);
         part.writes.retain(|it| step(it.key) == now);
         part.deletes
             .retain(|(key, _)| step(key) == now && key.is_removable());
-        assert!(now == 6 || part.deletes.is_empty(), "{:?}", part.deletes);
+        assert!(
+            now + 1 == OF_IPVS || part.deletes.is_empty(),
+            "{:?}",
+            part.deletes
+        );
         let written = node.run(|| {
             writer.stage(Tag(0), &part).unwrap();
             writer.commit()

@@ -1,8 +1,9 @@
 //! Syncs that were cut short: whatever was written, the next start puts it right.
 
-use viprule_dataplane::ipvs::{Desired, Key};
+use viprule_dataplane::ipvs::Desired;
 use viprule_dataplane::{Diff, State, diff};
 use viprule_testkit::Namespace;
+use viprule_testkit::steps::{OF_IPVS as STEPS, of_ipvs as step};
 
 use crate::common::{Node, Service, desired, require_ipvs};
 
@@ -19,21 +20,6 @@ fn after() -> Desired {
         Service::tcp("10.1.0.22:80", &["10.244.0.5:8082"]),
     ])
 }
-
-/// The steps of a commit.
-fn step(key: &Key) -> usize {
-    match key {
-        Key::Link => 0,
-        Key::Set(_) => 1,
-        Key::Entry { .. } => 2,
-        Key::Server(_) => 3,
-        Key::Destination { .. } => 4,
-        Key::Address(_) => 5,
-        Key::Netfilter(_) => 6,
-    }
-}
-
-const STEPS: usize = 7;
 
 /// Writes the first steps only: all writes up to one, or all writes and the deletes down to one.
 fn write_until(node: &mut Node<'_>, to: &Desired, writes: usize, deletes: usize) {
