@@ -35,6 +35,12 @@ fn a_moved_generation_is_told_and_changes_nothing() {
         assert_eq!((refusals[0].errno, after), (Errno::NOENT, Some(before + 1)));
         assert_eq!(uses(socket, Ipv4).len(), 2);
         assert_eq!(generation(socket).unwrap(), before + 1);
+        // Unpinned it goes in whatever the generation is.
+        transaction.begin(Some(before));
+        transaction.new_chain(nat(Ipv4, "B"));
+        transaction.unpin();
+        assert_eq!(transaction.commit(socket).unwrap().generation, None);
+        assert_eq!(uses(socket, Ipv4).len(), 3);
     });
 }
 

@@ -91,9 +91,6 @@ pub enum ApplyError<P> {
     /// Somebody else changed these pieces since they were read.
     #[error("somebody else changed our objects in the meantime")]
     Foreign(Scope<P>),
-    /// Others commit without a pause. They touched nothing of ours, and nothing was written.
-    #[error("other programs commit faster than we do")]
-    Overtaken,
     /// The kernel refused it.
     #[error("the kernel refused: {}", refusals.first().map_or("no reason given", |r| &r.reason))]
     Refused {

@@ -69,6 +69,13 @@ impl<T> Transaction<T> {
             .overwrite(GENERATION_AT, &generation.to_be_bytes());
     }
 
+    /// Lets the transaction be applied to whatever is there.
+    pub fn unpin(&mut self) {
+        self.open();
+        self.pinned = None;
+        self.batch.overwrite(GENERATION_AT, &[0; 4]);
+    }
+
     /// Sets the tag that the following changes belong to.
     pub fn tag(&mut self, tag: T) {
         self.open();

@@ -50,8 +50,6 @@ pub(super) struct Keeper<M: Mode> {
     pub(super) owes: bool,
     pub(super) pending: Pending,
     pub(super) foreign: Foreign,
-    /// Why what others were faster than is to be written.
-    pub(super) overtaken: Option<Cause>,
     /// Where the API server was when the way there was cleared.
     pub(super) way: Vec<SocketAddr>,
 }
@@ -94,10 +92,7 @@ where
                 biased;
                 _ = &mut stopped => return Ok(()),
                 () = retry, if retry_at.is_some() => self.look(&Cause::Retry)?,
-                () = time::sleep_until(not_before), if owes => {
-                    let cause = self.overtaken.take().unwrap_or(Cause::Change);
-                    self.sync(&cause)?;
-                }
+                () = time::sleep_until(not_before), if owes => self.sync(&Cause::Change)?,
                 // Also while nothing can be written: it may be what helps, and nobody is kept
                 // waiting.
                 news = self.inbox.recv() => {
@@ -306,13 +301,6 @@ where
         let report = match outcome {
             Ok(report) => report,
             Err(SyncError::Write(error)) if is_final(&error) => return Err(error.into()),
-            Err(error @ SyncError::Overtaken) => {
-                tracing::debug!("{}: {error}", cause.as_str());
-                self.owes = true;
-                self.overtaken = Some(cause.clone());
-                self.timing.overtaken();
-                return Ok(false);
-            }
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 tracing::error!("{} failed, trying again: {error:#}", cause.as_str());

@@ -188,7 +188,6 @@ impl SyncThread {
             owes: false,
             pending: Pending::default(),
             foreign: Foreign::default(),
-            overtaken: None,
             way: Vec::new(),
         };
         keeper.keep(self.stopped).await

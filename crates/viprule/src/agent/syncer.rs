@@ -42,10 +42,6 @@ pub enum SyncError {
         /// What the kernel said.
         reason: String,
     },
-    /// Other programs commit without a pause, elsewhere. Nothing was written; the next
-    /// [`Syncer::sync`] goes on.
-    #[error("other programs commit without a pause; going on after them")]
-    Overtaken,
     /// Somebody else keeps changing our objects.
     #[error(
         "gave up after {ATTEMPTS} attempts: another program keeps changing our objects; look for a second service proxy on this node"

@@ -81,7 +81,6 @@ where
         match self.attempt(pieces) {
             Ok(report) => Ok(report),
             Err(ApplyError::Failed(error)) => Err(error.into()),
-            Err(ApplyError::Overtaken) => Err(SyncError::Overtaken),
             Err(ApplyError::Foreign(scope)) => self.look_again(&scope, attempts),
             Err(ApplyError::Unknown(reason)) => {
                 tracing::warn!(%reason, "looking at the kernel again");

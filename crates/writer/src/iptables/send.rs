@@ -21,8 +21,9 @@ const LINKED_PART: usize = 16 << 20;
 /// Largest transaction that we listen during, bytes: the kernel puts each of its messages into words
 /// then, and keeps them until all are done.
 const LISTENED_TO: usize = 32 << 10;
-/// How often a transaction is sent before others have their turn.
-const TRIES: usize = 100;
+/// How often a transaction is sent pinned. Beside somebody who commits without a pause no pinned
+/// one may ever be in time.
+const PINNED_TRIES: usize = 16;
 
 impl IptablesWriter {
     /// The largest part to send.
@@ -46,34 +47,55 @@ impl IptablesWriter {
 
     /// Sends what is staged so far as one transaction. What others commit meanwhile elsewhere costs
     /// no more than another try.
+    ///
+    /// Where they never pause, it is sent to be applied to whatever is there: it makes, flushes and
+    /// deletes by name or handle, so nothing but what is ours can be hit. What others did to that
+    /// just before is heard afterwards, or counts as unknown, and is put right then.
     pub(super) fn send(&mut self) -> Result<(), ApplyError<Part>> {
         if self.transaction.is_empty() {
             return Ok(());
         }
-        for _ in 0..TRIES {
+        for tried in 0.. {
             self.watch.absorb(&mut self.socket)?;
             if !self.watch.touched().is_empty() {
                 return Err(self.foreign());
             }
+            let pinned = tried < PINNED_TRIES;
             let bytes = self.transaction.len();
-            match self.try_to_send()? {
+            match self.try_to_send(pinned)? {
                 Ok(handles) => {
                     self.staged.written.transactions += 1;
                     self.staged.written.bytes += bytes;
                     self.settle(handles);
-                    return self.check_sets();
+                    break;
                 }
-                Err(CommitError::GenerationMoved) => {}
-                Err(error) => return Err(self.refused(error)),
+                Err(CommitError::GenerationMoved) if pinned => {}
+                Err(error) => {
+                    if !pinned {
+                        // It may be refused for what others did just before.
+                        self.watch.absorb(&mut self.socket)?;
+                        if !self.watch.touched().is_empty() {
+                            return Err(self.foreign());
+                        }
+                    }
+                    return Err(self.refused(error));
+                }
             }
         }
-        Err(self.overtaken())
+        self.check_sets()
     }
 
     /// Returns the handles that the kernel told, or what it says against the transaction.
-    fn try_to_send(&mut self) -> Result<Result<Vec<u64>, CommitError<Tag>>, WriteError> {
+    fn try_to_send(
+        &mut self,
+        pinned: bool,
+    ) -> Result<Result<Vec<u64>, CommitError<Tag>>, WriteError> {
         let before = self.watch.generation();
-        self.transaction.pin(before);
+        if pinned {
+            self.transaction.pin(before);
+        } else {
+            self.transaction.unpin();
+        }
         let mut listens = None;
         let quiet = self.transaction.len() > LISTENED_TO;
         if quiet {
@@ -92,6 +114,8 @@ impl IptablesWriter {
             Err(CommitError::TooLarge { .. } | CommitError::NotSent(_)) => Some(before),
             Err(CommitError::GenerationMoved | CommitError::Unknown) => None,
         };
+        // Unpinned, others may have been in between, whom nobody heard.
+        let made = made.filter(|_| pinned || !quiet);
         let result = result.map(|committed| {
             let echoes: Vec<u64> = committed.echoes.iter().map(|echo| echo.handle).collect();
             if committed.echoes_lost {
@@ -117,21 +141,13 @@ impl IptablesWriter {
         }
     }
 
-    /// Others, who touched nothing of ours, commit faster than we do.
-    fn overtaken(&self) -> ApplyError<Part> {
-        if self.staged.written.transactions > 0 {
-            ApplyError::Unknown("others commit without a pause between two parts".to_owned())
-        } else {
-            ApplyError::Overtaken
-        }
-    }
-
     fn refused(&self, error: CommitError<Tag>) -> ApplyError<Part> {
         let partly = self.staged.written.transactions > 0;
         let refused = |refusals| ApplyError::Refused { refusals, partly };
         match error {
-            CommitError::GenerationMoved => self.overtaken(),
-            CommitError::Unknown => ApplyError::Unknown(error.to_string()),
+            CommitError::GenerationMoved | CommitError::Unknown => {
+                ApplyError::Unknown(error.to_string())
+            }
             CommitError::Refused { refusals, .. } => refused(
                 refusals
                     .into_iter()

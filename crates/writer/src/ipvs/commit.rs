@@ -192,7 +192,6 @@ fn settled(result: Result<(), ApplyError<Part>>) -> Result<bool, WriteError> {
 fn in_netfilter(error: ApplyError<iptables::Part>) -> ApplyError<Part> {
     match error {
         ApplyError::Foreign(scope) => ApplyError::Foreign(netfilter(scope)),
-        ApplyError::Overtaken => ApplyError::Overtaken,
         ApplyError::Refused { refusals, .. } => ApplyError::Refused {
             refusals,
             partly: true,

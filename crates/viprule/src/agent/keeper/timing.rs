@@ -15,9 +15,6 @@ use crate::agent::rival::Rival;
 /// How long to wait before trying again after an error, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
-/// How long others have their turn who commit without a pause.
-const BREATH: Duration = Duration::from_millis(1);
-
 /// When to do what next.
 #[derive(Debug)]
 pub(in crate::agent) struct Timing {
@@ -55,11 +52,6 @@ impl Timing {
     pub(super) fn failed(&mut self) {
         self.retry_at = Some(Instant::now() + self.backoff);
         self.backoff = (self.backoff * 2).min(BACKOFF.1);
-    }
-
-    /// Others were faster: news come first, then it goes on.
-    pub(super) fn overtaken(&mut self) {
-        self.not_before = Instant::now() + BREATH;
     }
 
     /// What the writer goes on with failed.

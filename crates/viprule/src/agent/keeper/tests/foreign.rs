@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use viprule_testkit::fake::Kernel;
 
+use super::SECOND;
 use super::world::{Kept, NAT, World, run, service};
-use super::{MS, SECOND};
 use crate::health::Moment;
 
 const FLUSH: fn(&mut Kernel) = |kernel| kernel.foreign_flush(NAT, "KUBE-SERVICES");
@@ -41,43 +41,6 @@ fn what_others_do_right_behind_our_commit_is_put_right_at_once() {
         }
         assert!(world.causes.borrow().contains(&"repair"));
         assert_eq!(world.looks.get(), 1, "only what was touched is read");
-        kept.stop().await;
-    });
-}
-
-/// They touch nothing of ours: no look, and no wait that grows.
-#[test]
-fn others_who_commit_without_a_pause_elsewhere_delay_a_change_by_milliseconds() {
-    run(async {
-        let world = told();
-        let kept = Kept::synced(&world, &["a"]).await;
-        world.overtaken.set(20);
-        kept.tell(service("b")).await;
-        kept.tell(service("c")).await;
-        sleep(50 * MS).await;
-        assert!(world.has("b") && world.has("c"));
-        assert_eq!(world.looks.get(), 1);
-        assert!(!world.causes.borrow().contains(&"retry"));
-        // News are taken meanwhile.
-        world.overtaken.set(usize::MAX);
-        for _ in 0..200 {
-            kept.tell(service("d")).await;
-        }
-        // Health tells what waits, and since when, and gives up on it in the end.
-        let subjects = |kept: &Kept, at: Moment| {
-            let warnings = kept.health.health(at).warnings;
-            warnings
-                .into_iter()
-                .map(|it| it.subject)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(subjects(&kept, Moment::now()), ["sync"]);
-        assert!(!kept.health.is_healthy(Moment::now() + 61 * SECOND));
-        world.overtaken.set(0);
-        sleep(50 * MS).await;
-        assert!(world.has("d"));
-        assert!(subjects(&kept, Moment::now()).is_empty());
-        assert!(kept.health.is_healthy(Moment::now() + 61 * SECOND));
         kept.stop().await;
     });
 }

@@ -49,8 +49,6 @@ pub(super) struct World {
     pub(super) tells: Cell<bool>,
     /// What another program does behind the next commits, one after each.
     pub(super) behind: RefCell<VecDeque<fn(&mut Kernel)>>,
-    /// So many commits come too late.
-    pub(super) overtaken: Cell<usize>,
     /// What nobody tells of.
     pub(super) unwatched: RefCell<Option<Part>>,
     pub(super) tended: Cell<usize>,
@@ -105,11 +103,6 @@ impl Writer for Memory {
 
     fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
         let mut kernel = self.world.kernel.borrow_mut();
-        if let Some(left) = self.world.overtaken.get().checked_sub(1) {
-            self.world.overtaken.set(left);
-            kernel.discard();
-            return Err(ApplyError::Overtaken);
-        }
         let result = kernel.commit();
         if let Some(act) = self.world.behind.borrow_mut().pop_front() {
             act(&mut kernel);
@@ -200,7 +193,6 @@ impl Kept {
             owes: false,
             pending: Pending::default(),
             foreign: Foreign::default(),
-            overtaken: None,
             way: Vec::new(),
         };
         Self {
