@@ -100,6 +100,18 @@ pub trait Dataplane {
         None
     }
 
+    /// The pieces that show which Services are served; see [`Self::served`].
+    fn frontends() -> BTreeSet<<Self::Key as ObjectKey>::Part> {
+        BTreeSet::new()
+    }
+
+    /// How many Services with a cluster IP and endpoints there are at least, by what the kernel has
+    /// in the pieces of [`Self::frontends`]. What an earlier run left there is evidence against
+    /// whoever tells of far fewer.
+    fn served(_frontends: &State<Self::Key, Self::Object>) -> usize {
+        0
+    }
+
     /// How many rules an object consists of, for metrics; nothing where the kernel facility has
     /// none.
     fn rules(key: &Self::Key, object: &Self::Object) -> RuleCounts;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use nfnetlink::Family;
-use viprule::agent::desired;
+use viprule::agent::{count_served, desired};
 use viprule::config::Effective;
 use viprule_dataplane::iptables::{Iptables, Key, Object};
 use viprule_dataplane::{Dataplane as _, ObjectKey as _, Scope, State};
@@ -49,6 +49,13 @@ pub(crate) fn observed(kernel: &MemoryKernel) -> anyhow::Result<State<Key, Objec
     let _entered = kernel.program("observer", 7).enter();
     let mut writer = IptablesWriter::open(&[Family::Ipv4, Family::Ipv6])?;
     Ok(writer.observe(&Scope::Everything)?)
+}
+
+/// How many Services with endpoints it serves.
+pub(crate) fn served(kernel: &MemoryKernel) -> anyhow::Result<usize> {
+    let _entered = kernel.program("observer", 7).enter();
+    let mut writer = IptablesWriter::open(&[Family::Ipv4, Family::Ipv6])?;
+    Ok(count_served::<Iptables, _>(&mut writer)?)
 }
 
 /// The chains that lead to the endpoints of Services which are there all the time.

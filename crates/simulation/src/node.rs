@@ -12,12 +12,14 @@ use viprule_testkit::api_server::ApiServer;
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::MemoryKernel;
 
-use crate::cluster;
 use crate::settings::{self, SUPPORT};
 use crate::trace::Trace;
+use crate::{checks, cluster};
 
 /// How long it takes until an agent that ended is started again.
 const RESTART: Duration = Duration::from_secs(2);
+/// From so many Services in the kernel on a first list that has far fewer is doubted.
+const DOUBTED: usize = 10;
 
 /// What is on the node.
 pub(crate) struct Node {
@@ -62,7 +64,10 @@ impl Node {
     /// Starts the agent; the one before is killed.
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
         self.kill().await;
-        let at = crate::checks::API_SERVER.into();
+        if checks::served(&self.kernel)? < DOUBTED {
+            self.server.forget();
+        }
+        let at = checks::API_SERVER.into();
         let server = Access::over(self.server.client(), &[at], self.chance.number());
         let setup = Setup {
             server,

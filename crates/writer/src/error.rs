@@ -34,6 +34,11 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// True for what time does not heal.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Permission { .. } | Self::Missing { .. })
+    }
+
     /// An error of the netlink socket while doing `operation` on `nf_tables`.
     pub(crate) fn netlink(operation: &str, error: &netlink_batch::Error) -> Self {
         Self::of(operation, error, "nf_tables (CONFIG_NF_TABLES)")

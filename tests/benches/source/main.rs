@@ -102,7 +102,7 @@ fn measure<T>(
 fn watch(kubeconfig: &Path) -> anyhow::Result<usize> {
     alone(async {
         let server = ApiServer::new(access(kubeconfig)).await?;
-        let mut source = Source::start(&server, NODE);
+        let mut source = Source::start(&server, NODE, 0);
         let mut heard = 0;
         loop {
             let batch = source.next().await.context("the watches ended")?;
@@ -118,7 +118,7 @@ fn watch(kubeconfig: &Path) -> anyhow::Result<usize> {
 fn list(kubeconfig: &Path) -> anyhow::Result<usize> {
     alone(async {
         let server = ApiServer::new(access(kubeconfig)).await?;
-        Ok(list_once(&server, NODE).await?.events.len())
+        Ok(list_once(&server, NODE, 0).await?.events.len())
     })
 }
 

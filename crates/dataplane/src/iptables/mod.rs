@@ -7,6 +7,7 @@ mod observe;
 mod options;
 pub(crate) mod render;
 mod save;
+mod served;
 mod settings;
 mod udp;
 

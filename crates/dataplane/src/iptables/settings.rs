@@ -1,13 +1,16 @@
 //! What an operator sets, and what follows from it on this node.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use nfnetlink::Family;
 use nfnetlink::xtables::Interface;
 use viprule_service::model;
 use viprule_service::plan::{NodeFacts, NodePortAddresses, ServicePlan};
 
-use super::key::{Key, Kind, Object, Table};
+use super::key::{Key, Kind, Object, Part, Table};
 use super::options::{Detector, Options, index};
+use super::served;
 use crate::ownership::Layout;
 use crate::{Dataplane, NodeEffect, RuleCounts, State};
 
@@ -172,6 +175,14 @@ impl Dataplane for Iptables {
             }
             _ => None,
         }
+    }
+
+    fn frontends() -> BTreeSet<Part> {
+        served::frontends()
+    }
+
+    fn served(frontends: &State<Key, Object>) -> usize {
+        served::served(frontends)
     }
 
     /// kube-proxy counts no jumps from built-in chains.

@@ -9,7 +9,7 @@ use viprule_service::plan::{NodeFacts, PortPlan, ServicePlan, UdpDestination};
 use super::balancing::balancing;
 use super::occupancy::Occupancy;
 use super::settings::{Options, Settings};
-use super::{Key, Object, render};
+use super::{Key, Object, Part, render, served};
 use crate::iptables::{self, rule_counts};
 use crate::ownership::Layout;
 use crate::ownership::leavings::IPVS_LINK;
@@ -177,6 +177,14 @@ impl Dataplane for Ipvs {
             .chain(unserved)
             .chain(balancing.objection)
             .collect()
+    }
+
+    fn frontends() -> BTreeSet<Part> {
+        served::frontends()
+    }
+
+    fn served(frontends: &State<Key, Object>) -> usize {
+        served::served(frontends)
     }
 
     fn udp_frontend(key: &Key) -> Option<UdpDestination> {

@@ -9,6 +9,7 @@ mod occupancy;
 mod ownership;
 mod render;
 mod save;
+mod served;
 mod settings;
 
 pub use dataplane::Ipvs;

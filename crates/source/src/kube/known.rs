@@ -17,6 +17,8 @@ pub(super) struct Known {
     told: HashSet<u64>,
     /// A list was believed.
     listed: bool,
+    /// So many Services with endpoints are served already.
+    served: usize,
 }
 
 /// Why a list is not believed before another one says the same.
@@ -31,6 +33,13 @@ pub(super) enum Doubt {
     },
     /// The first list has nothing at all.
     Nothing,
+    /// The first list has far less than is served already.
+    Fewer {
+        /// So many Services, or slices of so many.
+        listed: usize,
+        /// So many are served.
+        served: usize,
+    },
 }
 
 impl std::fmt::Display for Doubt {
@@ -40,11 +49,23 @@ impl std::fmt::Display for Doubt {
                 write!(f, "the list lacks {missing} of {known} that were there")
             }
             Self::Nothing => f.write_str("the list is empty"),
+            Self::Fewer { listed, served } => write!(
+                f,
+                "the first list has {listed} Services, and the kernel serves {served}"
+            ),
         }
     }
 }
 
 impl Known {
+    /// Nothing, where so many Services with endpoints are served already.
+    pub(super) fn nothing(served: usize) -> Self {
+        Self {
+            served,
+            ..Self::default()
+        }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.told.len()
@@ -102,7 +123,15 @@ impl Known {
                 known: before,
             });
         }
-        (nothing && !self.listed && !again).then_some(Doubt::Nothing)
+        if self.listed || again {
+            return None;
+        }
+        let (listed, served) = (present.services(), self.served);
+        if nothing {
+            Some(Doubt::Nothing)
+        } else {
+            (served >= FEW && 2 * listed < served).then_some(Doubt::Fewer { listed, served })
+        }
     }
 
     /// A list was believed.
@@ -185,6 +214,42 @@ mod tests {
         assert_eq!(told.doubt(&nothing, 0, false), None);
         let node = Present::none(Resource::Node);
         assert_eq!(Known::default().doubt(&node, 0, false), None);
+    }
+
+    #[test]
+    fn far_less_at_the_start_than_is_served_is_doubted_once() {
+        for (served, listed, doubted) in [
+            (9, 1, false),
+            (10, 5, false),
+            (10, 4, true),
+            (11, 5, true),
+            (11, 6, false),
+            (0, 3, false),
+        ] {
+            let mut told = Known::nothing(served);
+            let mut present = Present::none(Resource::Service);
+            for name in 0..listed {
+                present.note(Some(Id::Service(id(name))), true);
+            }
+            let doubt = doubted.then_some(Doubt::Fewer { listed, served });
+            assert_eq!(
+                told.doubt(&present, 0, false),
+                doubt,
+                "{listed} of {served}"
+            );
+            assert_eq!(told.doubt(&present, 0, true), None);
+            told.listed();
+            assert_eq!(told.doubt(&present, 0, false), None);
+        }
+        // Many slices of few Services.
+        let mut slices = Present::none(Resource::EndpointSlice);
+        for name in 0..40 {
+            let slice = SliceId::new(id(name % 4), &format!("s{name}")).unwrap();
+            slices.note(Some(Id::Slice(slice)), true);
+        }
+        let doubt = Known::nothing(10).doubt(&slices, 0, false);
+        let (listed, served) = (4, 10);
+        assert_eq!(doubt, Some(Doubt::Fewer { listed, served }));
     }
 
     #[test]

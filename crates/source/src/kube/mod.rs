@@ -9,7 +9,8 @@
 //! An answer is taken for what was asked for only where it says so: its kind and version, a
 //! resource version, and a chain of pages with an end; a watch or list that brings anything else is
 //! an error. A list that lacks more than half of at least ten Services or slices that were there,
-//! or has none at all, is asked for again, and what both answers lack is gone.
+//! or has none at all, is asked for again, and what both answers lack is gone. So is a first list
+//! that has far less than this node serves already.
 //!
 //! Lists are streamed (KEP-3157) where the server can, and read page by page where it refuses or
 //! begins and says nothing; then the next ten minutes' lists are read by pages at once.

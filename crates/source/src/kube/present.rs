@@ -88,6 +88,18 @@ impl Present {
         }
     }
 
+    /// How many Services it names, or the Services of how many slices.
+    pub(super) fn services(&self) -> usize {
+        match self {
+            Self::Node(_) => 0,
+            Self::Services(ids) => ids.len(),
+            Self::Slices(ids) => {
+                let services: BTreeSet<&ServiceId> = ids.iter().map(|id| &id.service).collect();
+                services.len()
+            }
+        }
+    }
+
     /// True where it names nothing.
     pub(super) fn is_empty(&self) -> bool {
         match self {

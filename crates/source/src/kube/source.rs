@@ -62,13 +62,17 @@ pub struct Source {
 
 impl Source {
     /// Starts to watch, as the node of this name (contract 1.2). Needs a Tokio runtime.
-    pub fn start(server: &ApiServer, node: &str) -> Self {
+    ///
+    /// `in_kernel`: how many Services with endpoints this node serves already. First lists of less
+    /// than half as many, where those are at least ten, are asked for again before they are believed.
+    pub fn start(server: &ApiServer, node: &str, in_kernel: usize) -> Self {
         let (out, told) = mpsc::channel(IN_FLIGHT);
         let statuses = Statuses::new();
         let mut watches = JoinSet::new();
         for resource in Resource::ALL {
             let cell = statuses.cell(resource);
-            let watch = Watch::new(server.clone(), resource, node.to_owned(), out.clone(), cell);
+            let node = node.to_owned();
+            let watch = Watch::new(server.clone(), resource, node, out.clone(), cell, in_kernel);
             watches.spawn(watch.run());
         }
         Self {
@@ -138,15 +142,20 @@ pub struct Listing {
     pub problems: Vec<Problem>,
 }
 
-/// Lists everything once, as the node of this name. The first error ends it.
-pub async fn list_once(server: &ApiServer, node: &str) -> Result<Listing, ServerError> {
+/// Lists everything once, as the node of this name. The first error ends it. `in_kernel` as for
+/// [`Source::start`].
+pub async fn list_once(
+    server: &ApiServer,
+    node: &str,
+    in_kernel: usize,
+) -> Result<Listing, ServerError> {
     let (out, mut told) = mpsc::channel(IN_FLIGHT);
     let list = async move {
         let statuses = Statuses::new();
         for resource in Resource::ALL {
             let cell = statuses.cell(resource);
-            let server = server.clone();
-            let mut watch = Watch::new(server, resource, node.to_owned(), out.clone(), cell);
+            let (server, node) = (server.clone(), node.to_owned());
+            let mut watch = Watch::new(server, resource, node, out.clone(), cell, in_kernel);
             watch.list_pages().await?;
         }
         Ok(())

@@ -86,6 +86,7 @@ impl Watch {
         node: String,
         out: mpsc::Sender<Told>,
         status: Cell,
+        in_kernel: usize,
     ) -> Self {
         Self {
             server,
@@ -96,7 +97,7 @@ impl Watch {
             version: None,
             doubtful: false,
             pages_until: None,
-            known: Known::default(),
+            known: Known::nothing(in_kernel),
             known_before: None,
             doubted: None,
         }

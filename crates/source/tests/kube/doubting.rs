@@ -167,6 +167,31 @@ async fn a_first_list_of_nothing_is_asked_for_once_more() {
         .await;
 }
 
+/// As from a cache that begins to fill, while this node serves what an earlier agent wrote.
+#[tokio::test]
+async fn a_first_list_of_far_less_than_is_served_is_asked_for_once_more() {
+    let mut server = FakeServer::start().await;
+    let api = api(&server).await;
+    let mut ear = Ear::of_serving(&api, 12);
+    let _first = server.list(SERVICES, &services(0..5), 20).await;
+    let again = asked_again(&mut server).await;
+    assert!(!ear.status(Resource::Service).listed);
+    again.answer(200, &page(&services(0..12), 22, "")).await;
+    ear.hear(&Event::ServicesRelisted(ids(0..12))).await;
+    // Slices of few Services.
+    let few: Vec<Value> = (0..20)
+        .map(|n| slice(&format!("x{n}"), &name(n % 5), 6))
+        .collect();
+    let _first = server.list(SLICES, &few, 20).await;
+    let again = server.next(SLICES).await;
+    assert!(again.has("limit=500"), "{}", again.target);
+    // It is true.
+    let answer = page_of("EndpointSlice", &few, 22, "");
+    again.answer(200, &answer).await;
+    ear.until_status(Resource::EndpointSlice, |s| s.listed)
+        .await;
+}
+
 #[tokio::test]
 async fn slices_are_as_dear() {
     let mut server = FakeServer::start().await;
@@ -191,7 +216,7 @@ async fn slices_are_as_dear() {
 async fn a_list_once_asks_twice_for_nothing() {
     let mut server = FakeServer::start().await;
     let api = api(&server).await;
-    let list = tokio::spawn(async move { list_once(&api, NODE).await });
+    let list = tokio::spawn(async move { list_once(&api, NODE, 0).await });
     server
         .next(NODES)
         .await

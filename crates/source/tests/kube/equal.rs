@@ -101,7 +101,7 @@ impl World {
         let server = &mut *self.server.borrow_mut();
         let work = async {
             let api = self.api.clone();
-            let list = tokio::spawn(async move { list_once(&api, NODE).await });
+            let list = tokio::spawn(async move { list_once(&api, NODE, 0).await });
             for (path, kind, version) in KINDS {
                 let items: Vec<Value> = of_kind(objects, kind).into_iter().map(item).collect();
                 let page = json!({

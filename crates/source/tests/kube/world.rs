@@ -103,8 +103,17 @@ impl Ear {
     }
 
     pub(crate) fn of_node(api: &ApiServer, node: &str) -> Self {
+        Self::with(Source::start(api, node, 0))
+    }
+
+    /// On a node that serves so many Services already.
+    pub(crate) fn of_serving(api: &ApiServer, served: usize) -> Self {
+        Self::with(Source::start(api, NODE, served))
+    }
+
+    fn with(source: Source) -> Self {
         Self {
-            source: Source::start(api, node),
+            source,
             heard: Batch::default(),
         }
     }

@@ -71,11 +71,15 @@ impl ApiServer {
         })))
     }
 
-    /// A client whose requests come here. It is taken to know nothing yet.
+    /// Whoever asks from now on knows nothing yet, and can't tell that most is missing.
+    pub fn forget(&self) {
+        self.state().lies.anew();
+    }
+
+    /// A client whose requests come here.
     ///
     /// To be called in a runtime.
     pub fn client(&self) -> Client {
-        self.state().lies.anew();
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let server = server.clone();

@@ -11,6 +11,7 @@ use viprule_writer::iptables::{Support, probe};
 use super::host_settings::{self, Strictness};
 use super::inputs::{self, Context};
 use super::news::{NewSettings, News};
+use super::served::Served;
 use super::servers::Servers;
 use super::telemetry::Telemetry;
 use crate::config::{Changes, Effective, InputSource, ProxyMode, Reloader};
@@ -52,6 +53,7 @@ pub(super) struct Front<'l> {
     pub(super) another_input: bool,
     /// What this kernel had when somebody last looked.
     pub(super) support: Support,
+    pub(super) served: Served,
 }
 
 /// What comes after an input.
@@ -72,6 +74,7 @@ impl Front<'_> {
             news: &self.news,
             conflicts: &mut self.disputes,
             reload: &reload,
+            served: &self.served,
         };
         let follow = follow(input, &self.telemetry, context);
         tokio::pin!(follow);

@@ -13,7 +13,7 @@ use tokio::time::{self, Instant};
 use viprule_dataplane::{Fingerprint, Scope};
 use viprule_service::model::{Refused, ServiceId};
 use viprule_service::tracker::Conflict;
-use viprule_writer::{WriteError, Writer as _};
+use viprule_writer::Writer as _;
 
 use super::glimpse::Glimpse;
 use super::mode::{Mode, ObjectOf, SyncerOf};
@@ -248,7 +248,7 @@ where
     fn tend(&mut self) -> Result<(), SyncError> {
         match self.syncer.writer().tend() {
             Ok(next) => self.timing.tend_at = after(next),
-            Err(error) if is_final(&error) => return Err(error.into()),
+            Err(error) if error.is_final() => return Err(error.into()),
             Err(error) => {
                 tracing::error!("waiting for connections to end failed, trying again: {error}");
                 self.timing.tend_later();
@@ -300,7 +300,7 @@ where
         self.timing.not_before = Instant::now() + self.resolved.sync.min;
         let report = match outcome {
             Ok(report) => report,
-            Err(SyncError::Write(error)) if is_final(&error) => return Err(error.into()),
+            Err(SyncError::Write(error)) if error.is_final() => return Err(error.into()),
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 tracing::error!("{} failed, trying again: {error:#}", cause.as_str());
@@ -319,14 +319,6 @@ where
         }
         Ok(!report.is_empty())
     }
-}
-
-/// True for what time does not heal.
-const fn is_final(error: &WriteError) -> bool {
-    matches!(
-        error,
-        WriteError::Permission { .. } | WriteError::Missing { .. }
-    )
 }
 
 fn log(what: &str, report: &Report) {

@@ -17,6 +17,7 @@ mod patience;
 mod report;
 mod rival;
 mod run;
+mod served;
 mod servers;
 #[doc(hidden)]
 pub mod simulation;
@@ -34,5 +35,6 @@ pub use glimpse::Glimpse;
 pub use ledger::{Ledger, NoLocal, Totals};
 pub use report::{Report, Touched};
 pub use run::{prepare_host, run};
+pub use served::count_served;
 pub use syncer::{SyncError, Syncer};
 pub use takeover::{remove_all, remove_chains};

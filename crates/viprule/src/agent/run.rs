@@ -62,6 +62,7 @@ async fn agent(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {
     let (failures, listen_failures) = mpsc::unbounded_channel();
     let health = Arc::new(ProxyHealth::new(2 * resolved.sync.period));
     let support = kernel.support;
+    let served = kernel.served(resolved.mode);
     let mode = match resolved.mode {
         ProxyMode::Iptables => MetricsMode::Iptables {
             nfacct: support.nfacct,
@@ -108,6 +109,7 @@ async fn agent(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {
         end,
         another_input: false,
         support,
+        served,
     };
     let outcome = loop {
         match front.follow(input).await {

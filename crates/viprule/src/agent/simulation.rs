@@ -14,6 +14,7 @@ use viprule_writer::iptables::Support;
 use super::inputs::{self, Context};
 use super::news::{NewSettings, News};
 use super::run::NEWS;
+use super::served::Served;
 use super::sync_thread::{KernelFacts, SyncThread};
 use super::telemetry::{EventSink, Telemetry};
 use crate::config::{Effective, ProxyMode};
@@ -61,6 +62,7 @@ impl Agent {
         } = setup;
         let resolved = effective.resolve();
         let kernel = KernelFacts::given(&effective, support);
+        let served = kernel.served(resolved.mode);
         let health = Arc::new(ProxyHealth::new(2 * resolved.sync.period));
         let (mode, owners) = match resolved.mode {
             ProxyMode::Iptables => {
@@ -92,7 +94,13 @@ impl Agent {
             conflicts,
             stopped,
         };
-        let inputs = follow(server, node, telemetry, addresses, news.clone(), disputes);
+        let followed = Followed {
+            server,
+            node,
+            served,
+            addresses,
+        };
+        let inputs = follow(followed, telemetry, news.clone(), disputes);
         let agent = async move {
             tokio::select! {
                 biased;
@@ -141,14 +149,26 @@ impl Agent {
     }
 }
 
-async fn follow(
+/// What tells the agent of facts, and how much the kernel knows of them.
+struct Followed {
     server: ApiServer,
     node: String,
+    served: Served,
+    addresses: watch::Receiver<Vec<IpAddr>>,
+}
+
+async fn follow(
+    followed: Followed,
     telemetry: Telemetry,
-    mut addresses: watch::Receiver<Vec<IpAddr>>,
     news: mpsc::Sender<News>,
     mut conflicts: mpsc::UnboundedReceiver<viprule_service::tracker::Conflict>,
 ) -> anyhow::Result<()> {
+    let Followed {
+        server,
+        node,
+        served,
+        mut addresses,
+    } = followed;
     let (events, publisher) = Events::start(&server, &node);
     telemetry.events.connect(events);
     let reload = Notify::new();
@@ -157,6 +177,7 @@ async fn follow(
         news: &news,
         conflicts: &mut conflicts,
         reload: &reload,
+        served: &served,
     };
     let now = addresses.borrow_and_update().clone();
     let changes = stream::unfold(addresses, |mut addresses| async move {

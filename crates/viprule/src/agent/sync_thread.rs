@@ -21,6 +21,7 @@ use super::keeper::{Foreign, Keeper, Timing};
 use super::mode::{IptablesMode, IpvsMode, Mode, ObjectOf, SyncerOf};
 use super::news::News;
 use super::patience::Patience;
+use super::served::Served;
 use super::surroundings::Surroundings;
 use super::takeover::Takeover;
 use super::telemetry::{Pending, Telemetry};
@@ -70,6 +71,15 @@ impl KernelFacts {
                 leftovers: false,
             },
             families: effective.resolve().families_on(support),
+        }
+    }
+
+    /// How to count what this kernel serves already in this mode.
+    pub(super) fn served(&self, mode: ProxyMode) -> Served {
+        Served {
+            mode,
+            backend: self.choice.backend,
+            families: self.families.clone(),
         }
     }
 

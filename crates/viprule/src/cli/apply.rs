@@ -9,8 +9,8 @@ use super::facility::{Facility, ObjectOf, OfIptables, OfIpvs};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::agent::{Glimpse, Report, Syncer, Touched};
-use crate::config::{Effective, EmptyArgs, Output, ProxyMode};
+use crate::agent::{Glimpse, Report, Syncer, Touched, count_served};
+use crate::config::{Effective, EmptyArgs, InputSource, Output, ProxyMode};
 
 /// Make the kernel right once, and print what was changed
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,8 @@ where
     Fingerprint: From<ObjectOf<F>>,
     Glimpse: From<ObjectOf<F>>,
 {
-    let tracker = input::load(effective, Place::Here)?;
+    let served = served::<F>(effective)?;
+    let tracker = input::load(effective, Place::Here { served })?;
     // Such as a command in front of a pipe that failed, or a folder that is not mounted.
     anyhow::ensure!(
         allow_empty || !tracker.services().is_empty(),
@@ -70,6 +71,17 @@ where
     } else {
         exit::ERROR
     })
+}
+
+/// How many Services the kernel serves, where a cluster is to tell which there are.
+fn served<F: Facility>(effective: &Effective) -> anyhow::Result<usize> {
+    if !matches!(effective.input, InputSource::Cluster { .. }) {
+        return Ok(0);
+    }
+    let resolved = effective.resolve();
+    let settings = F::settings_here(resolved, false)?;
+    let mut writer = F::open(resolved, &settings)?;
+    Ok(count_served::<F::Dataplane, _>(&mut writer)?)
 }
 
 /// A report for people.

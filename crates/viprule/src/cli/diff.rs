@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use viprule_dataplane::{Dataplane as _, Scope, diff};
+use viprule_dataplane::{Dataplane, Scope, diff};
 use viprule_writer::Writer as _;
 
 use super::facility::{Facility, OfIptables, OfIpvs, Saved};
@@ -51,7 +51,8 @@ fn compare<F: Facility>(
             settings,
             shows: Box::new(|_| true),
         };
-        (saved, "kernel".to_owned(), Place::Here)
+        let served = F::Dataplane::served(&saved.state);
+        (saved, "kernel".to_owned(), Place::Here { served })
     } else {
         let saved = F::saved(against, resolved)?;
         let names = against.iter().map(|path| path.display().to_string());

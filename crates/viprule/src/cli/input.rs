@@ -15,7 +15,10 @@ use crate::config::{Effective, InputSource};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// This machine's: the node is this one.
-    Here,
+    Here {
+        /// How many Services with endpoints its kernel serves.
+        served: usize,
+    },
     /// The Node object's, if there is one.
     Anywhere,
 }
@@ -65,9 +68,13 @@ fn of_cluster(effective: &Effective, access: Access, place: Place) -> anyhow::Re
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let (is_here, in_kernel) = match place {
+        Place::Here { served } => (true, served),
+        Place::Anywhere => (false, 0),
+    };
     let listing = runtime.block_on(async {
         let server = ApiServer::new(access).await?;
-        anyhow::Ok(list_once(&server, &plan.node_name).await?)
+        anyhow::Ok(list_once(&server, &plan.node_name, in_kernel).await?)
     })?;
     for problem in &listing.problems {
         print::note(&format!("warning: {problem}"));
@@ -76,7 +83,7 @@ fn of_cluster(effective: &Effective, access: Access, place: Place) -> anyhow::Re
     for event in listing.events {
         tracker.apply(event);
     }
-    if place == Place::Here || tracker.node().is_none() {
+    if is_here || tracker.node().is_none() {
         tracker.apply(Event::LocalAddresses(node::addresses()?));
     }
     for conflict in tracker.conflicts() {

@@ -11,6 +11,7 @@ use viprule_service::model::Event;
 use viprule_service::tracker::Conflict;
 
 use super::news::{Happened, News};
+use super::served::Served;
 
 /// What every input works with.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Context<'a> {
     pub(super) conflicts: &'a mut mpsc::UnboundedReceiver<Conflict>,
     /// Somebody wants everything to be read again.
     pub(super) reload: &'a Notify,
+    pub(super) served: &'a Served,
 }
 
 impl Context<'_> {

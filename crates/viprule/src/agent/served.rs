@@ -1,0 +1,66 @@
+//! How many Services the kernel serves, before anybody has told which there are.
+
+use std::time::Duration;
+
+use nfnetlink::Family;
+use tokio::time;
+use viprule_dataplane::iptables::Iptables;
+use viprule_dataplane::ipvs::Ipvs;
+use viprule_dataplane::{Dataplane, Scope};
+use viprule_writer::backend::{Backend, HostWriter};
+use viprule_writer::ipvs::IpvsWriter;
+use viprule_writer::{WriteError, Writer};
+
+use crate::config::ProxyMode;
+
+/// How long it takes until a kernel that can't be read is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Asks this kernel.
+#[derive(Debug, Clone)]
+pub(super) struct Served {
+    pub(super) mode: ProxyMode,
+    pub(super) backend: Backend,
+    pub(super) families: Vec<Family>,
+}
+
+impl Served {
+    /// How many Services with endpoints it serves. Asks until there is an answer: a kernel that
+    /// can't be read isn't written either.
+    pub(super) async fn count(&self) -> Result<usize, WriteError> {
+        loop {
+            let error = match self.try_to_count() {
+                Ok(count) => return Ok(count),
+                Err(error) if error.is_final() => return Err(error),
+                Err(error) => error,
+            };
+            tracing::warn!(
+                "how many Services are served already is not known, asking again: {error}"
+            );
+            time::sleep(AGAIN).await;
+        }
+    }
+
+    fn try_to_count(&self) -> Result<usize, WriteError> {
+        match self.mode {
+            ProxyMode::Iptables => {
+                let mut writer = HostWriter::open(self.backend, &self.families)?;
+                count_served::<Iptables, _>(&mut writer)
+            }
+            ProxyMode::Ipvs => {
+                let mut writer = IpvsWriter::open(self.backend, &self.families)?;
+                count_served::<Ipvs, _>(&mut writer)
+            }
+        }
+    }
+}
+
+/// Counts the Services with endpoints that the kernel serves, by its frontends alone.
+pub fn count_served<D, W>(writer: &mut W) -> Result<usize, WriteError>
+where
+    D: Dataplane,
+    W: Writer<Key = D::Key, Object = D::Object>,
+{
+    let frontends = writer.observe(&Scope::Parts(D::frontends()))?;
+    Ok(D::served(&frontends))
+}
