@@ -36,8 +36,8 @@ const HEALTH: Duration = Duration::from_secs(5);
 const REQUESTS: u64 = 40;
 
 /// Of 1,000 messages, how many another program's commit comes between that commits a hundred times
-/// a second.
-const MEANWHILE: u32 = 60;
+/// a second, and one that never pauses.
+const MEANWHILE: [u32; 2] = [60, 1000];
 
 /// What was wrong with a history.
 #[derive(Debug, Clone)]
@@ -114,6 +114,8 @@ struct World<'t> {
     backup: Option<(Cluster, Snapshot)>,
     began: Instant,
     another_address: bool,
+    /// Of 1,000 messages, how many a commit elsewhere comes between in quiet times.
+    meanwhile: u32,
     /// What should be, until that changes.
     planned: Option<State<Key, Object>>,
     /// Where the kernel was when somebody looked, and what was found.
@@ -140,6 +142,7 @@ impl<'t> World<'t> {
             backup: None,
             began: Instant::now(),
             another_address: false,
+            meanwhile: MEANWHILE[usize::from(seed.is_multiple_of(8))],
             planned: None,
             looked: None,
             trace,
@@ -423,7 +426,7 @@ impl<'t> World<'t> {
             Some(pause) => {
                 // It commits while the agent is at work, too.
                 self.chaos.set(Storm {
-                    elsewhere: MEANWHILE,
+                    elsewhere: self.meanwhile,
                     ..Storm::default()
                 });
                 while Instant::now() + pause < end {

@@ -48,19 +48,20 @@ impl IptablesWriter {
     /// Sends what is staged so far as one transaction. What others commit meanwhile elsewhere costs
     /// no more than another try.
     ///
-    /// Where they never pause, it is sent to be applied to whatever is there: it makes, flushes and
-    /// deletes by name or handle, so nothing but what is ours can be hit. What others did to that
-    /// just before is heard afterwards, or counts as unknown, and is put right then.
+    /// Where they never pause, or were in between while nobody listened, it is sent to be applied to
+    /// whatever is there: it makes, flushes and deletes by name or handle, so nothing but what is
+    /// ours can be hit. What others did to that just before is heard afterwards, or counts as
+    /// unknown, and is put right then.
     pub(super) fn send(&mut self) -> Result<(), ApplyError<Part>> {
         if self.transaction.is_empty() {
             return Ok(());
         }
         for tried in 0.. {
             self.watch.absorb(&mut self.socket)?;
-            if !self.watch.touched().is_empty() {
+            if !(self.staged.unheard || self.watch.touched().is_empty()) {
                 return Err(self.foreign());
             }
-            let pinned = tried < PINNED_TRIES;
+            let pinned = tried < PINNED_TRIES && !self.staged.unheard;
             let bytes = self.transaction.len();
             match self.try_to_send(pinned)? {
                 Ok(handles) => {
@@ -69,7 +70,9 @@ impl IptablesWriter {
                     self.settle(handles);
                     break;
                 }
-                Err(CommitError::GenerationMoved) if pinned => {}
+                Err(CommitError::GenerationMoved) if pinned => {
+                    self.staged.unheard = bytes > LISTENED_TO;
+                }
                 Err(error) => {
                     if !pinned {
                         // It may be refused for what others did just before.

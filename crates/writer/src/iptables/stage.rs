@@ -38,6 +38,8 @@ pub(super) struct Staged {
     pub(super) last_tag: Option<Tag>,
     /// Parts sent so far.
     pub(super) written: Written,
+    /// Others committed while nobody listened to them for the sake of these parts.
+    pub(super) unheard: bool,
 }
 
 impl IptablesWriter {
