@@ -1,16 +1,14 @@
 //! What the kernel and other programs do to the agent, and whether what the agent does is right at
 //! every step.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netlink_batch::Errno;
-use nfnetlink::Family;
-use nfnetlink::nftables::{ChainId, Position};
-use nfnetlink::xtables::Rule;
 use tokio::time::Instant;
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{Fate, Hooks, MemoryKernel, Program, Ruleset, Sent};
+
+use crate::mode::{Edit, Surroundings, elsewhere};
 
 /// Datagrams that the agent may send without any time passing.
 const SENDS_AT_ONCE: u32 = 20_000;
@@ -36,15 +34,23 @@ struct State {
     chance: Chance,
     storm: Storm,
     rival: Program,
-    /// Chains of the Services that are there all the time.
-    steady: BTreeSet<String>,
-    /// It changes something behind the next commit.
-    ambush: bool,
+    surroundings: Box<dyn Surroundings>,
+    ambush: Ambush,
     wrong: Option<String>,
     log: Vec<String>,
     /// When the agent sent last, and how often then.
     busy: (Instant, u32),
+    /// What of the agent's took effect.
     commits: u64,
+}
+
+/// Another program changes something behind the next step of the agent.
+#[derive(Debug, Clone, Default)]
+enum Ambush {
+    #[default]
+    None,
+    Waits,
+    Done(Edit),
 }
 
 impl std::fmt::Debug for Chaos {
@@ -54,14 +60,18 @@ impl std::fmt::Debug for Chaos {
 }
 
 impl Chaos {
-    /// Calm at first. `steady` are the chains that must not be left without an endpoint.
-    pub(crate) fn new(chance: Chance, kernel: &MemoryKernel, steady: BTreeSet<String>) -> Self {
+    /// Calm at first.
+    pub(crate) fn new(
+        chance: Chance,
+        kernel: &MemoryKernel,
+        surroundings: Box<dyn Surroundings>,
+    ) -> Self {
         let chaos = Self(Arc::new(Mutex::new(State {
             chance,
             storm: Storm::default(),
             rival: kernel.program("rival", 4242),
-            steady,
-            ambush: false,
+            surroundings,
+            ambush: Ambush::None,
             wrong: None,
             log: Vec::new(),
             busy: (Instant::now(), 0),
@@ -76,10 +86,24 @@ impl Chaos {
     }
 
     /// Another program changes what is the agent's, or not.
-    pub(crate) fn edit(&self, kernel: &MemoryKernel) -> Option<String> {
+    pub(crate) fn edit(&self, kernel: &MemoryKernel) -> Option<Edit> {
+        self.state().edit(kernel)
+    }
+
+    /// Clients come and go.
+    pub(crate) fn clients(&self, kernel: &MemoryKernel) {
         let mut state = self.state();
-        let State { chance, rival, .. } = &mut *state;
-        edit(chance, rival, kernel)
+        let State {
+            chance,
+            surroundings,
+            ..
+        } = &mut *state;
+        surroundings.clients(chance, kernel);
+    }
+
+    /// All clients go.
+    pub(crate) fn no_clients(&self, kernel: &MemoryKernel) {
+        self.state().surroundings.no_clients(kernel);
     }
 
     /// Another program commits to a table of its own.
@@ -88,14 +112,17 @@ impl Chaos {
         elsewhere(&rival);
     }
 
-    /// Another program changes what is the agent's right behind its next commit.
+    /// Another program changes what is the agent's right behind its next step.
     pub(crate) fn lie_in_wait(&self) {
-        self.state().ambush = true;
+        self.state().ambush = Ambush::Waits;
     }
 
-    /// True where that has not come about yet.
-    pub(crate) fn waits(&self) -> bool {
-        std::mem::take(&mut self.state().ambush)
+    /// What it has changed, if that came about; from now on it does not wait.
+    pub(crate) fn ambush(&self) -> Option<Edit> {
+        match std::mem::take(&mut self.state().ambush) {
+            Ambush::Done(edit) => Some(edit),
+            Ambush::None | Ambush::Waits => None,
+        }
     }
 
     /// What was wrong first.
@@ -107,7 +134,7 @@ impl Chaos {
         std::mem::take(&mut self.state().log)
     }
 
-    /// Transactions of the agent that changed something.
+    /// Transactions of the agent that changed something, and messages that belong to none and did.
     pub(crate) fn commits(&self) -> u64 {
         self.state().commits
     }
@@ -118,14 +145,40 @@ impl Chaos {
 }
 
 impl State {
+    fn edit(&mut self, kernel: &MemoryKernel) -> Option<Edit> {
+        let Self {
+            chance,
+            rival,
+            surroundings,
+            ..
+        } = self;
+        surroundings.edit(chance, rival, kernel)
+    }
+
+    /// After a step of the agent.
+    fn stepped(&mut self, kernel: &MemoryKernel, wrong: Option<String>) {
+        self.commits += 1;
+        if let Some(what) = wrong {
+            self.fail(what);
+        }
+        self.meddle(kernel, "right behind a step");
+        if matches!(self.ambush, Ambush::Waits)
+            && let Some(edit) = self.edit(kernel)
+        {
+            self.log
+                .push(format!("rival: {} right behind a step", edit.what));
+            self.ambush = Ambush::Done(edit);
+        }
+    }
+
     fn meddle(&mut self, kernel: &MemoryKernel, when: &str) {
         if self.chance.per_mille(self.storm.elsewhere) {
             elsewhere(&self.rival);
         }
         if self.chance.per_mille(self.storm.ours)
-            && let Some(what) = edit(&mut self.chance, &self.rival, kernel)
+            && let Some(edit) = self.edit(kernel)
         {
-            self.log.push(format!("rival: {what} {when}"));
+            self.log.push(format!("rival: {} {when}", edit.what));
         }
     }
 
@@ -193,6 +246,7 @@ impl Hooks for Chaos {
             };
         }
         state.meddle(kernel, "before a message");
+        state.surroundings.before_send(kernel);
         state.fate(sent)
     }
 
@@ -202,118 +256,13 @@ impl Hooks for Chaos {
 
     fn committed(&mut self, kernel: &MemoryKernel, before: &Ruleset, after: &Ruleset) {
         let mut state = self.state();
-        state.commits += 1;
-        let served = served(before);
-        let lost: Vec<String> = {
-            let now = self::served(after);
-            let steady = state.steady.iter();
-            let lost = steady.filter(|chain| served.contains(*chain) && !now.contains(*chain));
-            lost.cloned().collect()
-        };
-        if !lost.is_empty() {
-            let what = format!(
-                "a commit of the agent took the last endpoint of {} steady chains away: {}",
-                lost.len(),
-                lost.join(", ")
-            );
-            state.fail(what);
-        }
-        state.meddle(kernel, "right behind a commit");
-        if std::mem::take(&mut state.ambush) {
-            let State { chance, rival, .. } = &mut *state;
-            if let Some(what) = edit(chance, rival, kernel) {
-                state
-                    .log
-                    .push(format!("rival: {what} right behind a commit"));
-            }
-        }
+        let wrong = state.surroundings.committed(before, after);
+        state.stepped(kernel, wrong);
     }
-}
 
-/// The chains of Services, with the family's number, that packets are led to and that lead on to an
-/// endpoint.
-pub(crate) fn served(ruleset: &Ruleset) -> BTreeSet<String> {
-    let mut served = BTreeSet::new();
-    for family in [Family::Ipv4, Family::Ipv6] {
-        let Some(table) = ruleset.table(family.number(), "nat") else {
-            continue;
-        };
-        let Some(services) = table.chain("KUBE-SERVICES") else {
-            continue;
-        };
-        for name in table.led_to(services) {
-            let Some(chain) = table.chain(name) else {
-                continue;
-            };
-            let leads_on = |name: &str| {
-                name.starts_with("KUBE-SEP-")
-                    && table
-                        .chain(name)
-                        .is_some_and(|endpoint| endpoint.rules().next().is_some())
-            };
-            if table.led_to(chain).any(leads_on) {
-                served.insert(steady_name(family, name));
-            }
-        }
+    fn took_effect(&mut self, kernel: &MemoryKernel) {
+        let mut state = self.state();
+        let wrong = state.surroundings.took_effect(kernel);
+        state.stepped(kernel, wrong);
     }
-    served
-}
-
-/// How a chain of a family is remembered.
-pub(crate) fn steady_name(family: Family, chain: &str) -> String {
-    format!("{chain} of {family}")
-}
-
-fn elsewhere(rival: &Program) {
-    let own = ChainId {
-        family: Family::Ipv4,
-        table: "rival",
-        name: "own",
-    };
-    // It keeps its own rules few.
-    let _full = rival.flush(own);
-    let _refused = rival.append_to(own);
-}
-
-/// Changes something that is the agent's. None where there is nothing.
-fn edit(chance: &mut Chance, rival: &Program, kernel: &MemoryKernel) -> Option<String> {
-    let ruleset = kernel.ruleset();
-    let mut all = Vec::new();
-    for table in ruleset.tables() {
-        let family = [Family::Ipv4, Family::Ipv6]
-            .into_iter()
-            .find(|family| family.number() == table.family())?;
-        for chain in table.chains() {
-            let rules = chain.rules().count();
-            let ours = chain.name().starts_with("KUBE-") || chain.base().is_some();
-            if table.name() != "rival" && ours {
-                all.push((family, table.name(), chain.name(), rules));
-            }
-        }
-    }
-    let (family, table, name, rules) = *chance.pick(&all)?;
-    let chain = ChainId {
-        family,
-        table,
-        name,
-    };
-    let place = chance.below(rules);
-    let done = match chance.below(10) {
-        0..3 => rival.flush(chain).map(|()| "flushed"),
-        3..7 => rival
-            .delete_rule_at(chain, place)
-            .map(|_| "took a rule from"),
-        7 => rival.delete(chain).map(|()| "deleted"),
-        8 => rival
-            .add(chain, Position::Head, &Rule::new(family))
-            .map(|()| "put a rule into"),
-        _ if chance.per_mille(100) => rival
-            .commit(|transaction| transaction.delete_table(family, table))
-            .map(|()| "deleted the table of"),
-        _ => rival
-            .add(chain, Position::End, &Rule::new(family))
-            .map(|()| "added a rule to"),
-    };
-    let done = done.ok()?;
-    Some(format!("{done} {name} in {family} {table}"))
 }

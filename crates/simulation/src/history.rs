@@ -5,15 +5,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
-use viprule_dataplane::State;
-use viprule_dataplane::iptables::{Key, Object};
 use viprule_testkit::api_server::{ApiServer, Snapshot, Weather};
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::MemoryKernel;
 
 use crate::chaos::{Chaos, Storm};
-use crate::checks::{difference, observed, planned, steady_chains};
+use crate::checks::{difference, observed, planned};
 use crate::cluster::{self, Cluster};
+use crate::mode::{Edit, IptablesMode, IpvsMode, Mode, StateOf};
 use crate::node::Node;
 use crate::settings;
 use crate::storm::{self, Step};
@@ -39,40 +38,75 @@ const REQUESTS: u64 = 40;
 /// a second, and one that never pauses.
 const MEANWHILE: [u32; 2] = [60, 1000];
 
+/// A mode of the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModeName {
+    /// iptables mode.
+    Iptables,
+    /// IPVS mode.
+    Ipvs,
+}
+
+impl ModeName {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Iptables, Self::Ipvs];
+
+    /// The word for it, as the agent's flag takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Iptables => IptablesMode::NAME,
+            Self::Ipvs => IpvsMode::NAME,
+        }
+    }
+}
+
 /// What was wrong with a history.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// Its seed.
     pub seed: u64,
+    /// Its mode.
+    pub mode: ModeName,
     /// What was wrong.
     pub what: String,
     /// What happened until then; empty where nobody asked for it.
     pub trace: String,
 }
 
-/// Runs the history of a seed. `traced`: the failure has a trace.
-pub fn simulate(seed: u64, traced: bool) -> Result<(), Failure> {
+/// Runs the history of a seed, in this mode or in the one that the seed says. `traced`: the failure
+/// has a trace.
+pub fn simulate(seed: u64, mode: Option<ModeName>, traced: bool) -> Result<(), Failure> {
+    let mode = mode.unwrap_or(ModeName::ALL[usize::from(seed.is_multiple_of(2))]);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build();
-    let failure = |what: String, trace: String| Failure { seed, what, trace };
+    let failure = |what: String, trace: String| Failure {
+        seed,
+        mode,
+        what,
+        trace,
+    };
     let runtime = runtime.map_err(|error| failure(error.to_string(), String::new()))?;
     let tasks = LocalSet::new();
     let outcome = runtime.block_on(tasks.run_until(async {
         let trace = Trace::new(traced);
         let _listening = trace.listen();
-        let outcome = live(seed, &trace).await;
+        let outcome = match mode {
+            ModeName::Iptables => live::<IptablesMode>(seed, &trace).await,
+            ModeName::Ipvs => live::<IpvsMode>(seed, &trace).await,
+        };
         outcome.map_err(|error| failure(format!("{error:#}"), trace.text()))
     }));
     drop(tasks);
     outcome
 }
 
-async fn live(seed: u64, trace: &Trace) -> anyhow::Result<()> {
+async fn live<M: Mode>(seed: u64, trace: &Trace) -> anyhow::Result<()> {
     let kernel = MemoryKernel::new();
+    kernel.set_clock(|| Instant::now().into_std());
     let _entered = kernel.enter();
-    let mut world = World::new(seed, kernel, trace)?;
+    let mut world = World::<M>::new(seed, kernel, trace)?;
     world.node.start().await?;
     let steps = 10 + world.chance.below(40);
     for _ in 0..steps {
@@ -105,33 +139,33 @@ fn rival(chance: &mut Chance) -> Option<Duration> {
     chance.per_mille(600).then_some(pause)
 }
 
-struct World<'t> {
+struct World<'t, M: Mode> {
     chance: Chance,
     cluster: Cluster,
     server: ApiServer,
     chaos: Chaos,
-    node: Node,
+    node: Node<M>,
     backup: Option<(Cluster, Snapshot)>,
     began: Instant,
     another_address: bool,
     /// Of 1,000 messages, how many a commit elsewhere comes between in quiet times.
     meanwhile: u32,
     /// What should be, until that changes.
-    planned: Option<State<Key, Object>>,
+    planned: Option<StateOf<M>>,
     /// Where the kernel was when somebody looked, and what was found.
-    looked: Option<(u32, Option<String>)>,
+    looked: Option<(u64, Option<String>)>,
     trace: &'t Trace,
 }
 
-impl<'t> World<'t> {
+impl<'t, M: Mode> World<'t, M> {
     fn new(seed: u64, kernel: MemoryKernel, trace: &'t Trace) -> anyhow::Result<Self> {
         let mut chance = Chance::new(seed);
         let cluster = Cluster::new(&mut chance.fork());
         let server = ApiServer::new(chance.fork());
         cluster.publish(&server);
         let chances = (chance.fork(), chance.fork());
-        let steady = steady_chains(&cluster, &settings::usual()?);
-        let chaos = Chaos::new(chances.0, &kernel, steady);
+        let surroundings = M::surroundings(&cluster, &settings::usual(M::NAME)?);
+        let chaos = Chaos::new(chances.0, &kernel, surroundings);
         let node = Node::new(kernel, server.clone(), chances.1, trace.clone())?;
         Ok(Self {
             chance,
@@ -142,7 +176,7 @@ impl<'t> World<'t> {
             backup: None,
             began: Instant::now(),
             another_address: false,
-            meanwhile: MEANWHILE[usize::from(seed.is_multiple_of(8))],
+            meanwhile: MEANWHILE[usize::from(seed % 16 < 2)],
             planned: None,
             looked: None,
             trace,
@@ -180,6 +214,7 @@ impl<'t> World<'t> {
     async fn step(&mut self, step: Step) -> anyhow::Result<()> {
         let chance = &mut self.chance.fork();
         self.is_another();
+        self.chaos.clients(&self.node.kernel);
         match step {
             Step::Change => self.change(chance),
             Step::Changes => {
@@ -262,13 +297,11 @@ impl<'t> World<'t> {
         self.trace.note("cluster", made.what);
     }
 
-    /// Another program changes what is the agent's. True where it did.
-    fn edit(&mut self) -> bool {
-        let what = self.chaos.edit(&self.node.kernel);
-        if let Some(what) = &what {
-            self.trace.note("rival", what);
-        }
-        what.is_some()
+    /// Another program changes what is the agent's, if it can.
+    fn edit(&mut self) -> Option<Edit> {
+        let edit = self.chaos.edit(&self.node.kernel)?;
+        self.trace.note("rival", &edit.what);
+        Some(edit)
     }
 
     async fn rival(&mut self, times: usize, pause: Duration) {
@@ -284,19 +317,20 @@ impl<'t> World<'t> {
 
     /// In which ways the kernel is not what it should be.
     fn difference(&mut self) -> anyhow::Result<Option<String>> {
-        let generation = self.node.kernel.ruleset().generation();
+        let version = self.node.kernel.version();
         if let Some((at, found)) = &self.looked
-            && *at == generation
+            && *at == version
         {
             return Ok(found.clone());
         }
         let addresses = self.node.addresses.borrow().clone();
         let planned = self
             .planned
-            .get_or_insert_with(|| planned(&self.cluster, &self.node.effective, &addresses));
-        let observed = observed(&self.node.kernel).context("reading the kernel")?;
+            .get_or_insert_with(|| planned::<M>(&self.cluster, &self.node.effective, &addresses));
+        let observed = observed::<M>(&self.node.kernel).context("reading the kernel")?;
         let found = difference(planned, &observed);
-        self.looked = Some((generation, found.clone()));
+        let found = found.or_else(|| M::left(&self.node.kernel, &observed));
+        self.looked = Some((version, found.clone()));
         Ok(found)
     }
 
@@ -348,6 +382,7 @@ impl<'t> World<'t> {
             .note("simulation", "nothing goes wrong from now on");
         self.server.set_weather(Weather::default());
         self.chaos.set(Storm::default());
+        self.chaos.no_clients(&self.node.kernel);
         self.is_another();
         self.cluster.look_well(&self.server);
     }
@@ -393,10 +428,17 @@ impl<'t> World<'t> {
         let rival = rival(chance);
         if chance.per_mille(300) {
             self.chaos.lie_in_wait();
-            let what = "an edit right behind a commit is not put right";
-            self.within(min + CHANGE + REPAIR, rival, what).await?;
-            self.chaos.waits();
-            return Ok(());
+            let what = "an edit right behind a step is not put right";
+            let mut bound = min + CHANGE + REPAIR;
+            self.beside(bound, rival).await;
+            if let Some(edit) = self.chaos.ambush()
+                && !edit.is_told
+            {
+                let until_looked = self.repair(&edit);
+                self.beside(until_looked, None).await;
+                bound += until_looked;
+            }
+            return self.ensure_right(bound, rival, what);
         }
         self.within(min + CHANGE, rival, "a change is not in the kernel")
             .await
@@ -406,13 +448,24 @@ impl<'t> World<'t> {
     async fn repair_quietly(&mut self) -> anyhow::Result<()> {
         // Repairs that follow each other fast are slowed down.
         self.pass(Duration::from_secs(2)).await?;
-        if !self.edit() {
+        let Some(edit) = self.edit() else {
             return Ok(());
-        }
+        };
         let chance = &mut self.chance.fork();
-        let rival = rival(chance);
-        self.within(REPAIR, rival, "an edit of another program is not put right")
-            .await
+        // Until the next full look that would be many commits which show nothing.
+        let rival = rival(chance).filter(|_| edit.is_told);
+        let what = "an edit of another program is not put right";
+        self.within(self.repair(&edit), rival, what).await
+    }
+
+    /// How long it takes until an edit is put right: what the kernel tells nobody of, the next full
+    /// look finds.
+    fn repair(&self, edit: &Edit) -> Duration {
+        if edit.is_told {
+            REPAIR
+        } else {
+            REPAIR + self.node.effective.resolve().sync.period
+        }
     }
 
     async fn within(
@@ -421,7 +474,13 @@ impl<'t> World<'t> {
         rival: Option<Duration>,
         what: &str,
     ) -> anyhow::Result<()> {
-        let end = Instant::now() + bound;
+        self.beside(bound, rival).await;
+        self.ensure_right(bound, rival, what)
+    }
+
+    /// Lets time pass beside another program.
+    async fn beside(&mut self, time: Duration, rival: Option<Duration>) {
+        let end = Instant::now() + time;
         match rival {
             Some(pause) => {
                 // It commits while the agent is at work, too.
@@ -436,8 +495,17 @@ impl<'t> World<'t> {
                 tokio::time::sleep_until(end).await;
                 self.chaos.set(Storm::default());
             }
-            None => sleep(bound).await,
+            None => sleep(time).await,
         }
+    }
+
+    /// The kernel is what it should be.
+    fn ensure_right(
+        &mut self,
+        bound: Duration,
+        rival: Option<Duration>,
+        what: &str,
+    ) -> anyhow::Result<()> {
         self.wrong()?;
         match self.difference()? {
             None => Ok(()),

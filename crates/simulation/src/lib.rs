@@ -8,10 +8,11 @@ mod chaos;
 mod checks;
 mod cluster;
 mod history;
+mod mode;
 mod node;
 mod odd;
 mod settings;
 mod storm;
 mod trace;
 
-pub use history::{Failure, simulate};
+pub use history::{Failure, ModeName, simulate};

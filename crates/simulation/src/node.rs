@@ -1,5 +1,6 @@
 //! This node: its kernel, and the agent that runs, ends and is started again.
 
+use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use tokio::sync::watch;
@@ -12,6 +13,7 @@ use viprule_testkit::api_server::ApiServer;
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::MemoryKernel;
 
+use crate::mode::Mode;
 use crate::settings::{self, SUPPORT};
 use crate::trace::Trace;
 use crate::{checks, cluster};
@@ -22,7 +24,7 @@ const RESTART: Duration = Duration::from_secs(2);
 const DOUBTED: usize = 10;
 
 /// What is on the node.
-pub(crate) struct Node {
+pub(crate) struct Node<M> {
     pub(crate) kernel: MemoryKernel,
     pub(crate) effective: Effective,
     pub(crate) addresses: watch::Sender<Vec<IpAddr>>,
@@ -30,6 +32,7 @@ pub(crate) struct Node {
     chance: Chance,
     agent: Option<Running>,
     trace: Trace,
+    mode: PhantomData<M>,
 }
 
 struct Running {
@@ -43,7 +46,7 @@ impl Drop for Running {
     }
 }
 
-impl Node {
+impl<M: Mode> Node<M> {
     pub(crate) fn new(
         kernel: MemoryKernel,
         server: ApiServer,
@@ -52,19 +55,20 @@ impl Node {
     ) -> anyhow::Result<Self> {
         Ok(Self {
             kernel,
-            effective: settings::usual()?,
+            effective: settings::usual(M::NAME)?,
             addresses: watch::Sender::new(cluster::interfaces(false)),
             server,
             chance,
             agent: None,
             trace,
+            mode: PhantomData,
         })
     }
 
     /// Starts the agent; the one before is killed.
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
         self.kill().await;
-        if checks::served(&self.kernel)? < DOUBTED {
+        if checks::served::<M>(&self.kernel)? < DOUBTED {
             self.server.forget();
         }
         let at = checks::API_SERVER.into();

@@ -16,10 +16,11 @@ pub(crate) const SUPPORT: Support = Support {
     be_liberal: false,
 };
 
-/// The defaults, but for settings of the machine.
-pub(crate) fn usual() -> anyhow::Result<Effective> {
+/// The defaults of a mode, but for settings of the machine.
+pub(crate) fn usual(mode: &str) -> anyhow::Result<Effective> {
     let words = [
         &format!("--hostname-override={NODE}") as &str,
+        &format!("--proxy-mode={mode}"),
         "--iptables-localhost-nodeports=false",
     ];
     let command = Command::new("run");

@@ -1,12 +1,14 @@
 //! Other programs.
 
-use netlink_batch::Socket;
+use std::net::IpAddr;
+
 use netlink_batch::memory::Entered;
-use netlink_batch::socket::NETFILTER;
+use netlink_batch::socket::{NETFILTER, ROUTE};
+use netlink_batch::{Batch, Error, Socket};
 use nfnetlink::nftables::{ChainId, CommitError, Position, Transaction};
 use nfnetlink::xtables::Rule;
 
-use super::{Identity, MemoryKernel};
+use super::{Identity, MemoryKernel, route};
 
 /// A program beside the agent, which the kernel tells by name and process.
 #[derive(Debug, Clone)]
@@ -88,5 +90,44 @@ impl Program {
                 Rule::new(chain.family).encode(attrs);
             });
         })
+    }
+
+    /// Makes the chain, with its table, if it is not there, and leaves one rule in it, a new one,
+    /// that does nothing.
+    pub fn renew(&self, chain: ChainId<'_>) -> Result<(), CommitError<()>> {
+        self.commit(|transaction| {
+            transaction.new_table(chain.family, chain.table);
+            transaction.ensure_chain(chain);
+            transaction.flush_chain(chain);
+            transaction.new_rule(chain, Position::End, false, |attrs| {
+                Rule::new(chain.family).encode(attrs);
+            });
+        })
+    }
+
+    /// Takes an address from the link of this name. False where it is not there.
+    pub fn delete_address(&self, link: &str, address: IpAddr) -> Result<bool, Error> {
+        let Some(index) = self.kernel.state().links.index_of(link) else {
+            return Ok(false);
+        };
+        self.tell_links(|batch| route::delete_address(batch, index, address))
+    }
+
+    /// Deletes the link of this name with its addresses. False where there is none.
+    pub fn delete_link(&self, link: &str) -> Result<bool, Error> {
+        let Some(index) = self.kernel.state().links.index_of(link) else {
+            return Ok(false);
+        };
+        self.tell_links(|batch| route::delete_link(batch, index))
+    }
+
+    /// False where the kernel refuses.
+    fn tell_links(&self, fill: impl FnOnce(&mut Batch<()>)) -> Result<bool, Error> {
+        let _entered = self.enter();
+        let mut socket = Socket::open(ROUTE)?;
+        let mut batch = Batch::new();
+        fill(&mut batch);
+        let answers = socket.send(&batch, |_, _| {})?;
+        Ok(answers.refusals.is_empty())
     }
 }

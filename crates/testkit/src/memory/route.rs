@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netlink_batch::message::flags::{CREATE, DUMP, EXCL, MULTI};
+use netlink_batch::message::flags::{ACK, CREATE, DUMP, EXCL, MULTI};
 use netlink_batch::socket::ROUTE;
-use netlink_batch::{AttrWriter, Errno};
+use netlink_batch::{AttrWriter, Batch, Errno};
 
 use super::Sender;
 use super::answer::{Answered, Delivery, Refused, To, reply};
@@ -93,6 +93,12 @@ impl Links {
         Some(of.map(|(_, address, prefix)| (*address, *prefix)))
     }
 
+    /// The number of the link of this name.
+    pub(super) fn index_of(&self, name: &str) -> Option<u32> {
+        let mut links = self.all.iter();
+        links.find(|(_, it)| it.name == name).map(|it| *it.0)
+    }
+
     /// Answers a message that is no listing.
     pub(super) fn request(
         &mut self,
@@ -147,11 +153,7 @@ impl Links {
         let index = index(request.payload);
         let name = request.fields_behind(LINK_HEADER)?.get(NAME);
         let found = match (index, name) {
-            (0, Some(name)) => {
-                let name = name.text()?;
-                let mut links = self.all.iter();
-                links.find(|(_, it)| it.name == name).map(|it| *it.0)
-            }
+            (0, Some(name)) => self.index_of(name.text()?),
             (0, None) => return Err(Refused::errno(Errno::INVAL)),
             (index, _) => self.all.contains_key(&index).then_some(index),
         };
@@ -269,6 +271,24 @@ impl Links {
             }
         })
     }
+}
+
+/// Asks for an address without others beside it to go.
+pub(super) fn delete_address(batch: &mut Batch<()>, link: u32, address: IpAddr) {
+    let [a, b, c, d] = link.to_ne_bytes();
+    let prefix = if address.is_ipv4() { 32 } else { 128 };
+    let header = [family_of(address), prefix, 0, 0, a, b, c, d];
+    batch.message(DEL_ADDRESS, ACK, &header, |attrs| match address {
+        IpAddr::V4(address) => attrs.bytes(LOCAL, &address.octets()),
+        IpAddr::V6(address) => attrs.bytes(ADDRESS, &address.octets()),
+    });
+}
+
+/// Asks for a link to go.
+pub(super) fn delete_link(batch: &mut Batch<()>, link: u32) {
+    let mut header = [0; LINK_HEADER];
+    header[4..8].copy_from_slice(&link.to_ne_bytes());
+    batch.message(DEL_LINK, ACK, &header, |_| {});
 }
 
 fn address(port: u32, seq: u32, kind: u16, flags: u16, it: Assigned) -> Vec<u8> {

@@ -14,6 +14,38 @@ impl MemoryKernel {
         self.state().ipvs.view()
     }
 
+    /// True where packets to a virtual server's address get to one of its destinations: the address
+    /// is on the dummy link of this name, and a destination has a weight.
+    pub fn leads_on(&self, server: &ServerId, link: &str) -> bool {
+        let state = self.state();
+        let is_there = |address| {
+            let mut addresses = state
+                .links
+                .addresses_of(link, "dummy")
+                .into_iter()
+                .flatten();
+            addresses.any(|(it, _)| it == address)
+        };
+        state.ipvs.leads_on(server) && server.address().is_none_or(is_there)
+    }
+
+    /// True where there is this virtual server.
+    pub fn has_server(&self, server: &ServerId) -> bool {
+        self.state().ipvs.has_server(server)
+    }
+
+    /// The weight of a destination; `None` where it is not there.
+    pub fn weight(&self, server: &ServerId, destination: &DestinationId) -> Option<u32> {
+        self.state().ipvs.weight(server, destination)
+    }
+
+    /// A number that is another one where rules, virtual servers, IP sets, links or addresses have
+    /// changed.
+    pub fn version(&self) -> u64 {
+        let state = self.state();
+        state.version() + u64::from(state.nft.ruleset().generation())
+    }
+
     /// Says how many connections a destination has, whether it is there or not. Connections stay
     /// until this says otherwise.
     pub fn set_connections(

@@ -24,6 +24,29 @@ impl IpVs {
         servers.collect()
     }
 
+    /// True for a virtual server that has a destination with a weight.
+    pub(in crate::memory) fn leads_on(&self, server: &ServerId) -> bool {
+        let server = self.servers.get(&key(server));
+        server.is_some_and(|it| it.destinations.iter().any(|(_, it)| it.weight > 0))
+    }
+
+    /// True where there is this virtual server.
+    pub(in crate::memory) fn has_server(&self, server: &ServerId) -> bool {
+        self.servers.contains_key(&key(server))
+    }
+
+    /// The weight of a destination.
+    pub(in crate::memory) fn weight(
+        &self,
+        server: &ServerId,
+        destination: &DestinationId,
+    ) -> Option<u32> {
+        let server = self.servers.get(&key(server))?;
+        let mut destinations = server.destinations.iter();
+        let found = destinations.find(|(id, _)| *id == destination_key(destination));
+        found.map(|(_, it)| it.weight)
+    }
+
     pub(in crate::memory) fn set_connections(
         &mut self,
         server: &ServerId,
@@ -31,11 +54,15 @@ impl IpVs {
         active: u32,
         inactive: u32,
     ) {
-        let (af, address) = octets(destination.address);
-        let id: DestinationKey = (af, address, destination.port.to_be_bytes());
+        let id = destination_key(destination);
         let connections = Connections { active, inactive };
         self.connections.insert((key(server), id), connections);
     }
+}
+
+fn destination_key(id: &DestinationId) -> DestinationKey {
+    let (af, address) = octets(id.address);
+    (af, address, id.port.to_be_bytes())
 }
 
 fn id(key: ServerKey) -> Option<ServerId> {

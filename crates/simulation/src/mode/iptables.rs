@@ -1,0 +1,113 @@
+//! iptables mode.
+
+use std::collections::BTreeSet;
+
+use nfnetlink::Family;
+use viprule::config::Effective;
+use viprule_dataplane::Dataplane as _;
+use viprule_dataplane::iptables::{Iptables, Key};
+use viprule_service::plan::NodeFacts;
+use viprule_testkit::chance::Chance;
+use viprule_testkit::memory::{MemoryKernel, Program, Ruleset};
+use viprule_writer::WriteError;
+use viprule_writer::iptables::IptablesWriter;
+
+use super::{Edit, Mode, Surroundings, netfilter};
+use crate::checks::tracker;
+use crate::cluster::Cluster;
+use crate::settings::SUPPORT;
+
+/// iptables mode, over `nf_tables`.
+pub(crate) struct IptablesMode;
+
+impl Mode for IptablesMode {
+    type Dataplane = Iptables;
+    type Writer = IptablesWriter;
+
+    const NAME: &str = "iptables";
+
+    fn dataplane(effective: &Effective, facts: &NodeFacts) -> Iptables {
+        Iptables::new(effective.resolve().iptables_on(SUPPORT), facts)
+    }
+
+    fn open() -> Result<IptablesWriter, WriteError> {
+        IptablesWriter::open(&[Family::Ipv4, Family::Ipv6])
+    }
+
+    fn surroundings(cluster: &Cluster, effective: &Effective) -> Box<dyn Surroundings> {
+        let tracker = tracker(cluster, effective, &[]);
+        let dataplane = Self::dataplane(effective, tracker.facts());
+        let mut steady = BTreeSet::new();
+        for plan in Cluster::steady().filter_map(|id| tracker.plan(&id)) {
+            for (key, _) in &dataplane.service(&plan) {
+                let name = key.chain_name();
+                if matches!(key, Key::Chain { .. }) && name.starts_with("KUBE-SVC-") {
+                    steady.insert(chain_of(key.table().family, &name));
+                }
+            }
+        }
+        Box::new(Chains { steady })
+    }
+}
+
+/// Watches the chains of the steady Services.
+struct Chains {
+    steady: BTreeSet<String>,
+}
+
+impl Surroundings for Chains {
+    fn committed(&mut self, before: &Ruleset, after: &Ruleset) -> Option<String> {
+        let (before, after) = (leading_on(before), leading_on(after));
+        let steady = self.steady.iter();
+        let lost = steady.filter(|it| before.contains(*it) && !after.contains(*it));
+        let lost: Vec<&str> = lost.map(String::as_str).collect();
+        (!lost.is_empty()).then(|| {
+            format!(
+                "a commit of the agent took the last endpoint of {} steady chains away: {}",
+                lost.len(),
+                lost.join(", ")
+            )
+        })
+    }
+
+    fn edit(
+        &mut self,
+        chance: &mut Chance,
+        rival: &Program,
+        kernel: &MemoryKernel,
+    ) -> Option<Edit> {
+        netfilter::edit(chance, rival, kernel)
+    }
+}
+
+/// The chains of Services that packets are led to and that lead on to an endpoint.
+fn leading_on(ruleset: &Ruleset) -> BTreeSet<String> {
+    let mut leading_on = BTreeSet::new();
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let Some(table) = ruleset.table(family.number(), "nat") else {
+            continue;
+        };
+        let Some(services) = table.chain("KUBE-SERVICES") else {
+            continue;
+        };
+        for name in table.led_to(services) {
+            let Some(chain) = table.chain(name) else {
+                continue;
+            };
+            let has_endpoint = |name: &str| {
+                name.starts_with("KUBE-SEP-")
+                    && table
+                        .chain(name)
+                        .is_some_and(|endpoint| endpoint.rules().next().is_some())
+            };
+            if table.led_to(chain).any(has_endpoint) {
+                leading_on.insert(chain_of(family, name));
+            }
+        }
+    }
+    leading_on
+}
+
+fn chain_of(family: Family, chain: &str) -> String {
+    format!("{chain} of {family}")
+}

@@ -1,0 +1,175 @@
+//! IPVS mode.
+
+mod rival;
+
+use std::collections::BTreeSet;
+
+use ipvs_netlink::{DestinationId, ServerId};
+use nfnetlink::Family;
+use viprule::config::Effective;
+use viprule_dataplane::Dataplane as _;
+use viprule_dataplane::ipvs::{Ipvs, Key};
+use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_service::plan::NodeFacts;
+use viprule_testkit::chance::Chance;
+use viprule_testkit::memory::{MemoryKernel, Program};
+use viprule_writer::WriteError;
+use viprule_writer::backend::Backend;
+use viprule_writer::ipvs::IpvsWriter;
+
+use super::{Edit, Mode, StateOf, Surroundings};
+use crate::checks::tracker;
+use crate::cluster::{self, Cluster};
+use crate::settings::SUPPORT;
+use rival::Doings;
+
+/// Connections that are there at once, at most.
+const CONNECTIONS: usize = 12;
+
+/// IPVS mode, with chains over `nf_tables`.
+pub(crate) struct IpvsMode;
+
+impl Mode for IpvsMode {
+    type Dataplane = Ipvs;
+    type Writer = IpvsWriter;
+
+    const NAME: &str = "ipvs";
+
+    fn dataplane(effective: &Effective, facts: &NodeFacts) -> Ipvs {
+        let resolved = effective.resolve();
+        Ipvs::new(resolved.ipvs_for(resolved.families_on(SUPPORT)), facts)
+    }
+
+    fn open() -> Result<IpvsWriter, WriteError> {
+        IpvsWriter::open(Backend::Nft, &[Family::Ipv4, Family::Ipv6])
+    }
+
+    fn surroundings(cluster: &Cluster, effective: &Effective) -> Box<dyn Surroundings> {
+        let tracker = tracker(cluster, effective, &cluster::interfaces(false));
+        let dataplane = Self::dataplane(effective, tracker.facts());
+        let mut steady = BTreeSet::new();
+        for plan in Cluster::steady().filter_map(|id| tracker.plan(&id)) {
+            let cluster_ips: Vec<_> = plan.ports.iter().map(|port| port.cluster_ip).collect();
+            for (key, _) in &dataplane.service(&plan) {
+                if let Key::Server(server) = key
+                    && server.address().is_some_and(|it| cluster_ips.contains(&it))
+                {
+                    steady.insert(*server);
+                }
+            }
+        }
+        Box::new(Servers {
+            steady,
+            leading_on: BTreeSet::new(),
+            version: 0,
+            doings: Doings::default(),
+            busy: Vec::new(),
+        })
+    }
+
+    /// Destinations that wait for connections to end.
+    fn left(kernel: &MemoryKernel, observed: &StateOf<Self>) -> Option<String> {
+        let servers = kernel.virtual_servers();
+        let mut ours = servers
+            .iter()
+            .filter(|(server, _)| observed.get(&Key::Server(**server)).is_some());
+        ours.find_map(|(server, destinations)| {
+            let (id, _) = destinations.iter().find(|(_, weight)| **weight == 0)?;
+            Some(format!("still has draining destination {id} of {server}"))
+        })
+    }
+}
+
+/// Watches the virtual servers of the steady Services and those that are another program's.
+struct Servers {
+    steady: BTreeSet<ServerId>,
+    /// The steady ones that lead to a destination now.
+    leading_on: BTreeSet<ServerId>,
+    /// Of the kernel, when that was so.
+    version: u64,
+    doings: Doings,
+    /// Who has connections.
+    busy: Vec<(ServerId, DestinationId)>,
+}
+
+impl Servers {
+    fn look(&self, kernel: &MemoryKernel) -> BTreeSet<ServerId> {
+        let steady = self.steady.iter();
+        let leading_on = steady.filter(|server| kernel.leads_on(server, IPVS_LINK));
+        leading_on.copied().collect()
+    }
+}
+
+impl Surroundings for Servers {
+    fn before_send(&mut self, kernel: &MemoryKernel) {
+        // Between the agent's messages others may have done something.
+        if self.version != kernel.version() {
+            self.leading_on = self.look(kernel);
+            self.version = kernel.version();
+        }
+    }
+
+    fn took_effect(&mut self, kernel: &MemoryKernel) -> Option<String> {
+        let now = self.look(kernel);
+        let before = std::mem::replace(&mut self.leading_on, now);
+        self.version = kernel.version();
+        let Doings { foreign, disturbed } = &mut self.doings;
+        disturbed.retain(|(server, it)| kernel.weight(server, it).is_none_or(|it| it == 0));
+        // What the agent believes to be there may be all that a Service still has.
+        let is_disturbed = |server: &ServerId| disturbed.iter().any(|(it, _)| it == server);
+        let mut lost = before.difference(&self.leading_on);
+        if let Some(lost) = lost.find(|it| !is_disturbed(it)) {
+            return Some(format!(
+                "a step of the agent took the last destination of {lost} away, or its address"
+            ));
+        }
+        let gone = foreign.iter().find(|it| !kernel.has_server(it))?;
+        Some(format!(
+            "a step of the agent took {gone} away, which is another program's"
+        ))
+    }
+
+    fn edit(
+        &mut self,
+        chance: &mut Chance,
+        rival: &Program,
+        kernel: &MemoryKernel,
+    ) -> Option<Edit> {
+        let edit = rival::edit(chance, rival, kernel, &mut self.doings);
+        // What the rival takes away is not the agent's doing.
+        self.leading_on = self.look(kernel);
+        self.version = kernel.version();
+        edit
+    }
+
+    fn clients(&mut self, chance: &mut Chance, kernel: &MemoryKernel) {
+        for _ in 0..chance.below(4) {
+            if self.busy.len() < CONNECTIONS && chance.per_mille(600) {
+                let servers = kernel.virtual_servers();
+                let all: Vec<_> = servers
+                    .iter()
+                    .flat_map(|(server, destinations)| {
+                        let open = destinations.iter().filter(|(_, weight)| **weight > 0);
+                        open.map(|(destination, _)| (*server, *destination))
+                    })
+                    .collect();
+                if let Some((server, destination)) = chance.pick(&all) {
+                    let active = 1 + chance.below(3);
+                    let active = u32::try_from(active).unwrap_or(1);
+                    kernel.set_connections(server, destination, active, 0);
+                    self.busy.push((*server, *destination));
+                }
+            } else if !self.busy.is_empty() {
+                let at = chance.below(self.busy.len());
+                let (server, destination) = self.busy.swap_remove(at);
+                kernel.set_connections(&server, &destination, 0, 0);
+            }
+        }
+    }
+
+    fn no_clients(&mut self, kernel: &MemoryKernel) {
+        for (server, destination) in self.busy.drain(..) {
+            kernel.set_connections(&server, &destination, 0, 0);
+        }
+    }
+}
