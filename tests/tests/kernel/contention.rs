@@ -1,6 +1,7 @@
 //! Somebody who always writes back.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ use crate::support::{LIMIT, Place};
 
 /// What the agent says before a pause.
 const REPORT: &str = "look for a second service proxy";
+/// The first pause of a fight.
+const FIRST: &str = "pause=250ms";
+/// Repairs before it.
+const PATIENCE: usize = 10;
 
 /// Empties `KUBE-SERVICES` in one commit, and puts a rule of its own there.
 fn rewrite(socket: &mut Socket) {
@@ -37,36 +42,51 @@ fn a_second_proxy_is_reported_and_not_fought_in_a_busy_loop() {
         .run(|| Socket::open(NETFILTER))
         .unwrap()
         .unwrap();
-    let (stop, writes) = (AtomicBool::new(false), AtomicU32::new(0));
+    let (stop, writes) = (AtomicBool::new(false), Mutex::new(0));
+    // Commits so far, and those of the rival among them.
+    let commits = || {
+        let writes = writes.lock().unwrap();
+        (place.generation(), *writes)
+    };
     let generation = place.generation();
     let (ours, reports, lines) = thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
+                let mut writes = writes.lock().unwrap();
                 rewrite(&mut socket);
-                writes.fetch_add(1, Ordering::Relaxed);
+                *writes += 1;
+                drop(writes);
                 thread::sleep(Duration::from_millis(2));
             }
         });
         let mut told = agent.wait_for_line_after(0, REPORT, LIMIT);
-        let before = (place.generation(), writes.load(Ordering::Relaxed));
+        let before = commits();
         // Each tells of a pause twice as long as the one before.
         for _ in 0..3 {
             told =
                 told.and_then(|(number, _)| agent.wait_for_line_after(number + 1, REPORT, LIMIT));
         }
+        let after = commits();
+        let ours = (after.0 - before.0) - (after.1 - before.1);
+        // Later, so that they tell of all but the last of those.
         let lines = agent.lines();
-        let theirs = writes.load(Ordering::Relaxed) - before.1;
-        let ours = (place.generation() - before.0).saturating_sub(theirs);
         stop.store(true, Ordering::Relaxed);
         told.unwrap();
-        let reports = lines.iter().filter(|line| line.contains(REPORT)).count();
+        let reports: Vec<String> = lines
+            .iter()
+            .filter(|line| line.contains(REPORT))
+            .cloned()
+            .collect();
         (ours, reports, lines.len())
     });
     assert!(place.generation() - generation > 20, "nobody fought");
-    // One for each pause, however long all of it took, and what came between two questions.
+    // One for each pause, however long all of it took, and what came between two questions. A
+    // machine that needs more than a second for a repair begins another fight.
     let ours = usize::try_from(ours).unwrap();
-    assert!(ours <= reports + 2, "{ours} transactions, {reports} pauses");
-    assert!(lines < 300, "{lines} lines of log");
+    let fights = reports.iter().filter(|line| line.contains(FIRST)).count();
+    let allowed = reports.len() + 2 + PATIENCE * (fights - 1);
+    assert!(ours <= allowed, "{ours} transactions, {reports:#?}");
+    assert!(lines < 300 * fights, "{lines} lines of log, {reports:#?}");
 
     // Once the other one is gone, everything gets right.
     place.wait_for_sync();
