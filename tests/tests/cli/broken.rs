@@ -1,7 +1,8 @@
 //! Manifests of all sorts of brokenness.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+
+use viprule_testkit::LIMIT;
 
 use crate::support::{Place, good};
 
@@ -155,7 +156,6 @@ fn two_services_with_one_cluster_ip_are_an_error() {
 
 #[test]
 fn the_agent_programs_what_is_right_and_tells_the_rest() {
-    const PATIENCE: Duration = Duration::from_secs(30);
     let place = Place::new();
     place.write("good.yaml", &good("fine", "10.1.0.10"));
     place.write("crowd.yaml", &crowd());
@@ -166,20 +166,18 @@ fn the_agent_programs_what_is_right_and_tells_the_rest() {
         place.write(file, &text);
     }
     let mut agent = place.run();
-    agent.wait_for_line("first sync", PATIENCE).unwrap();
+    agent.wait_for_line("first sync", LIMIT).unwrap();
     for (file, _, said) in broken() {
-        let line = agent.wait_for_line(file, PATIENCE).unwrap();
+        let line = agent.wait_for_line(file, LIMIT).unwrap();
         assert!(
             line.contains("ERROR") && said.iter().all(|it| line.contains(it)),
             "{line}"
         );
     }
-    let line = agent
-        .wait_for_line("belongs to shop/one", PATIENCE)
-        .unwrap();
+    let line = agent.wait_for_line("belongs to shop/one", LIMIT).unwrap();
     assert!(line.contains("ERROR") && line.contains("2.yaml"), "{line}");
     agent
-        .wait_for_line("Service shop/lonely is not among", PATIENCE)
+        .wait_for_line("Service shop/lonely is not among", LIMIT)
         .unwrap();
 
     let nat = place.program("iptables-nft-save", "-t nat").out;
@@ -192,7 +190,7 @@ fn the_agent_programs_what_is_right_and_tells_the_rest() {
         .lines()
         .filter(|line| line.contains("DNAT --to-destination 10.200."));
     assert_eq!(endpoints.count(), 5000);
-    assert!(agent.terminate(PATIENCE).unwrap().success());
+    assert!(agent.terminate(LIMIT).unwrap().success());
 }
 
 #[test]

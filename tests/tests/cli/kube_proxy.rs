@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
+use viprule_testkit::LIMIT;
 use viprule_testkit::agent::{Agent, viprule_binary};
 
 use crate::support::{Place, golden, good};
@@ -106,9 +106,7 @@ fn a_program_called_kube_proxy_is_the_agent() {
     let mut agent =
         Agent::start_program(&place.namespace, Path::new(&program), args.split(' ')).unwrap();
     agent
-        .wait_until("rules", Duration::from_secs(30), || {
-            place.ruleset().contains("KUBE-SVC-")
-        })
+        .wait_until("rules", LIMIT, || place.ruleset().contains("KUBE-SVC-"))
         .unwrap();
     drop(agent);
     let answer = place.program(&program, "--cleanup --config=/nonexistent");

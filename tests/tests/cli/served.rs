@@ -1,23 +1,20 @@
 //! What the agent serves over HTTP when its input is manifests.
 
-use std::time::Duration;
-
 use serde_json::Value;
+use viprule_testkit::LIMIT;
 use viprule_testkit::cluster::{HEALTH_PORT, METRICS_PORT, http_get};
 
 use crate::support::{Place, good};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn health_and_metrics_are_served_with_manifests() {
     let place = Place::new();
     place.write("good.yaml", &good("fine", "10.1.0.10"));
     let mut agent = place.run();
-    agent.wait_for_line("first sync", PATIENCE).unwrap();
+    agent.wait_for_line("first sync", LIMIT).unwrap();
     let get = |port, path| http_get(&place.namespace, port, path).unwrap();
     agent
-        .wait_until("health", PATIENCE, || get(HEALTH_PORT, "/healthz").0 == 200)
+        .wait_until("health", LIMIT, || get(HEALTH_PORT, "/healthz").0 == 200)
         .unwrap();
 
     let (_, body) = get(HEALTH_PORT, "/healthz");
