@@ -1,4 +1,4 @@
-//! How long things take; prints, and judges only by generous bounds. Run with
+//! How long things take; prints and does not judge. Run with
 //! `cargo test --release -p nfnetlink --test speed -- --ignored --nocapture --test-threads=1`.
 
 #![allow(
@@ -52,7 +52,6 @@ fn encodes_a_rule_in_about_a_microsecond() {
             transaction.len() >> 20,
             took.as_nanos() / u128::from(RULES)
         );
-        assert!(took < Duration::from_secs(5));
     }
 }
 
@@ -119,18 +118,14 @@ fn a_failed_validation_does_not_slow_the_next_commit() {
             }
         };
         write(&mut transaction, 0, false);
-        let ((), good) = timed("good", || transaction.commit(socket).map(|_| ()).unwrap());
+        timed("good", || transaction.commit(socket).map(|_| ()).unwrap());
         write(&mut transaction, 1, true);
         let (error, _) = timed("looped", || transaction.commit(socket).unwrap_err());
         assert!(matches!(error, CommitError::Refused { .. }));
         write(&mut transaction, 2, false);
-        let ((), after) = timed("good again", || {
+        timed("good again", || {
             transaction.commit(socket).map(|_| ()).unwrap();
         });
-        assert!(
-            after < good * 5 + Duration::from_millis(50),
-            "{after:?} after {good:?}"
-        );
     });
 }
 
