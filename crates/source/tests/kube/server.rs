@@ -2,7 +2,6 @@
 //! process, one request for each connection.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,15 +9,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+/// A test that waits so long has failed.
+pub(crate) use viprule_testkit::LIMIT as PATIENCE;
 
 use crate::world::api_version;
 
 pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 pub(crate) const NODES: &str = "/api/v1/nodes";
-
-/// A test that waits so long has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct FakeServer {
     address: SocketAddr,

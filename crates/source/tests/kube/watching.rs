@@ -7,7 +7,7 @@ use viprule_service::model::{Event, Family};
 use viprule_source::kube::{Phase, Resource, Trigger};
 
 use crate::server::{Answer, FakeServer, Request, SERVICES};
-use crate::world::{Ear, id, node, page, pass, service, slice};
+use crate::world::{Ear, at_once, id, node, page, pass, service, slice};
 
 #[tokio::test]
 async fn changes_become_events_and_triggers() {
@@ -116,7 +116,13 @@ async fn a_watch_that_ends_as_it_begins_is_an_error() {
     let mut server = FakeServer::start().await;
     let (mut ear, check, _others) = closed_early(&mut server).await;
     check.answer(200, &page(&[], 20, "")).await;
-    server.next(SERVICES).await.stream().await.end().await;
+    // A second later it would be none.
+    let status = at_once(async {
+        server.next(SERVICES).await.stream().await.end().await;
+        ear.until_status(Resource::Service, |s| s.failures > 0 || s.relists > 0)
+            .await
+    });
+    assert_eq!(status.await.failures, 1);
     let _watch = server.list(SERVICES, &[service("c", 24)], 26).await;
     ear.hear(&Event::ServicesRelisted([id("c")].into())).await;
     assert_eq!(ear.status(Resource::Service).failures, 1);
