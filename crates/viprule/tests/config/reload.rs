@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use viprule::config::{Changes, Reloader};
 use viprule_source::manifest::WatchOptions;
+use viprule_testkit::LIMIT;
 
 use crate::support::{HEAD, Place};
-
-/// For what never comes in a test that passes.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(place: &Place, more: &str) -> Reloader {
     let options = WatchOptions {
@@ -24,7 +22,7 @@ fn start(place: &Place, more: &str) -> Reloader {
 /// Waits until a change is told that leads to this oom score.
 async fn until(reloader: &mut Reloader, score: i32) -> Changes {
     loop {
-        tokio::time::timeout(PATIENCE, reloader.changed())
+        tokio::time::timeout(LIMIT, reloader.changed())
             .await
             .unwrap_or_else(|_| panic!("no change to {score} was told"));
         let changes = reloader.reload();
@@ -49,7 +47,7 @@ async fn every_way_to_change_a_file_is_noticed() {
     fs::rename(place.path("other"), &path).unwrap();
     until(&mut reloader, 3).await;
     fs::remove_file(&path).unwrap();
-    tokio::time::timeout(PATIENCE, reloader.changed())
+    tokio::time::timeout(LIMIT, reloader.changed())
         .await
         .unwrap();
     assert!(reloader.reload().is_empty(), "a lost file changes nothing");

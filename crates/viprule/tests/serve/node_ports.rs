@@ -197,8 +197,9 @@ fn listeners_follow_addresses() {
 fn a_failure_is_told_once_and_tried_again() {
     in_namespace(|| async {
         let mut world = World::new();
-        let taken = TcpListener::bind("127.0.0.2:32000").unwrap();
-        world.set_ipv4(&["127.0.0.1", "127.0.0.2"]);
+        let taken = ["127.0.0.2:32000", "127.0.0.3:32000"];
+        let [taken, freed] = taken.map(|at| TcpListener::bind(at).unwrap());
+        world.set_ipv4(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
         let change = (edge(), Some(check(32_000, Some(1), None)));
         world.checks.apply(vec![change]);
         let failure = world.failures.recv().await.unwrap();
@@ -209,10 +210,16 @@ fn a_failure_is_told_once_and_tried_again() {
         );
         // What can be served is.
         assert_eq!(get(address(V4), "/").await.status, 200);
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        drop(freed);
+        eventually("another try", || async {
+            let at = address("127.0.0.3:32000");
+            !is_closed(at).await && get(at, "/").await.status == 200
+        })
+        .await;
+        // That try has failed at the other address again.
         assert!(world.failures.try_recv().is_err(), "it was told already");
         drop(taken);
-        eventually("another try", || async {
+        eventually("the last try", || async {
             let at = address("127.0.0.2:32000");
             !is_closed(at).await && get(at, "/").await.status == 200
         })
@@ -230,7 +237,9 @@ fn an_address_that_is_not_there_yet_is_tried_again() {
         let failure = world.failures.recv().await.unwrap();
         assert!(failure.problem.contains("192.0.2.1:32000"), "{failure:?}");
         world.set_ipv4(&["127.0.0.1"]);
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        // What comes later has its turn later.
+        world.set_ipv4(&["127.0.0.1", "127.0.0.2"]);
+        opens("127.0.0.2:32000").await;
         assert!(world.failures.try_recv().is_err(), "there is nothing wrong");
         assert_eq!(get(address(V4), "/").await.status, 200);
     });

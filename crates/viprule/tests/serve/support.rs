@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use viprule::metrics::{BuildInfo, Metrics, MetricsMode};
-use viprule_testkit::Namespace;
+use viprule_testkit::{LIMIT, Namespace};
 
 /// Runs a test in a namespace with a loopback interface, on a runtime like the agent's.
 pub(super) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
@@ -20,8 +20,8 @@ pub(super) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Se
                 .enable_all()
                 .build()
                 .unwrap();
-            // No test waits for long but for what never comes.
-            let limit = Duration::from_secs(60);
+            // No test waits for long but for what never comes, which [`eventually`] names earlier.
+            let limit = 2 * LIMIT;
             runtime.block_on(async { tokio::time::timeout(limit, test()).await.unwrap() });
         })
         .unwrap();
@@ -89,15 +89,13 @@ pub(super) async fn request(
     Ok(answer)
 }
 
-/// Waits for what a task of ours brings about soon.
+/// Waits for what a task of ours brings about.
 pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
-    for _ in 0..3000 {
-        if check().await {
-            return;
-        }
+    let start = Instant::now();
+    while !check().await {
+        assert!(start.elapsed() < LIMIT, "{what} did not come about");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{what} did not come about");
 }
 
 /// True where nobody listens.

@@ -124,6 +124,8 @@ mod tests {
     use std::io::Write as _;
     use std::os::unix::net::UnixStream;
 
+    use viprule_testkit::LIMIT;
+
     use super::*;
 
     #[tokio::test]
@@ -136,11 +138,11 @@ mod tests {
             ends.push(end);
         }
         let notifications = Notifications(sockets);
-        let within = |wait| time::timeout(Duration::from_millis(wait), notifications.arrive());
-        assert!(within(20).await.is_err());
+        let within = |wait| time::timeout(wait, notifications.arrive());
+        assert!(within(Duration::from_millis(20)).await.is_err());
         for end in &mut ends {
             end.write_all(b"!").unwrap();
-            within(10_000).await.unwrap().unwrap();
+            within(LIMIT).await.unwrap().unwrap();
         }
         assert!(
             time::timeout(
