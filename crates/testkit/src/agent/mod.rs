@@ -7,6 +7,7 @@ mod memory;
 pub use binary::viprule_binary;
 pub use memory::Memory;
 
+use crate::LIMIT;
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
 use lines::Lines;
@@ -136,7 +137,7 @@ impl Agent {
         self.child
             .kill()
             .map_err(Error::io(format!("killing process {}", self.pid())))?;
-        self.wait(Duration::from_secs(10))
+        self.wait(LIMIT)
     }
 
     /// Waits for the program to end by itself, its last lines included.
@@ -148,7 +149,7 @@ impl Agent {
                 .try_wait()
                 .map_err(Error::io("asking for an exit status"))?;
             if let Some(status) = status {
-                self.lines.complete(Duration::from_secs(1));
+                self.lines.complete(LIMIT);
                 return Ok(status);
             }
             if start.elapsed() >= patience {

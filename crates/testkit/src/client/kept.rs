@@ -2,6 +2,7 @@
 
 use super::load::{exchange, open};
 use super::outcome::Failure;
+use crate::LIMIT;
 use crate::background::Background;
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
@@ -48,7 +49,7 @@ pub struct KeptReport {
 
 impl KeptLoad {
     /// `connections` connections to `targets` in turn; each is asked, then pauses for `pause`.
-    /// 3 s patience for each answer.
+    /// [`LIMIT`] for each answer.
     pub fn new(
         connections: usize,
         pause: Duration,
@@ -58,7 +59,7 @@ impl KeptLoad {
             connections,
             pause,
             targets: targets.into_iter().collect(),
-            timeout: Duration::from_secs(3),
+            timeout: LIMIT,
         }
     }
 

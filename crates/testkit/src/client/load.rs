@@ -93,14 +93,14 @@ pub struct LoadSample {
 }
 
 impl Load {
-    /// `rate` connections a second, to `targets` in turn, 3 s patience each.
+    /// `rate` connections a second, to `targets` in turn, [`LIMIT`] for each.
     pub fn new(rate: u32, targets: impl IntoIterator<Item = SocketAddr>) -> Self {
         let targets = targets.into_iter().collect();
         Self {
             rate,
             targets,
             source: None,
-            timeout: Duration::from_secs(3),
+            timeout: LIMIT,
             at_most: usize::MAX,
         }
     }

@@ -16,7 +16,8 @@ pub use spread::{Spread, assert_uniform, assert_uniform_within};
 pub use tcp::KeepAlive;
 pub use udp::UdpFlow;
 
-use crate::error::Result;
+use crate::LIMIT;
+use crate::error::{Error, Result};
 use crate::netns::Namespace;
 use crate::wire::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -31,13 +32,13 @@ pub struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// A client in `namespace` that waits 3 s for each answer (the first SYN is repeated after
-    /// 1 s) and lets the kernel choose its source address.
+    /// A client in `namespace` that waits [`LIMIT`] for each answer and lets the kernel choose its
+    /// source address. Who expects no answer says with [`Self::timeout`] how long to wait.
     pub fn new(namespace: &'a Namespace) -> Self {
         Self {
             namespace,
             source: None,
-            timeout: Duration::from_secs(3),
+            timeout: LIMIT,
         }
     }
 
@@ -107,6 +108,29 @@ impl<'a> Client<'a> {
     pub fn udp_flow(&self, target: SocketAddr) -> Result<std::result::Result<UdpFlow, Failure>> {
         self.namespace
             .run(|| UdpFlow::open(target, self.source, self.timeout))
+    }
+
+    /// How many SYNs the kernel has repeated in this namespace, as nobody had answered the first one
+    /// within a second or its refusal was not noticed.
+    pub fn repeated_syns(&self) -> Result<u64> {
+        let read = || std::fs::read_to_string("/proc/thread-self/net/netstat");
+        let text = self.namespace.run(read)?;
+        let text = text.map_err(Error::io("reading the counters of TCP"))?;
+        let mut rows = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("TcpExt: "));
+        let (names, values) = (rows.next(), rows.next());
+        let mut all = names
+            .iter()
+            .flat_map(|it| it.split(' '))
+            .zip(values.iter().flat_map(|it| it.split(' ')));
+        let found = all.find(|(name, _)| *name == "TCPSynRetrans");
+        found
+            .and_then(|(_, value)| value.parse().ok())
+            .ok_or_else(|| Error::Malformed {
+                what: "the counters of TCP".to_owned(),
+                why: text.clone(),
+            })
     }
 
     /// One attempt on the calling thread, which is inside the namespace.

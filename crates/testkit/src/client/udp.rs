@@ -4,6 +4,7 @@ use super::outcome::{Attempt, Failure};
 use super::socket;
 use crate::wire::Answer;
 use socket2::Type;
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -35,13 +36,31 @@ impl UdpFlow {
 
     /// Sends one datagram from the same port and waits for one.
     pub fn ask(&mut self) -> Attempt {
-        Attempt::measure(|| self.exchange())
+        self.ask_within(self.timeout)
+    }
+
+    /// The same with this patience, as for an answer that must not come.
+    pub fn ask_within(&mut self, patience: Duration) -> Attempt {
+        Attempt::measure(|| self.exchange_within(patience))
     }
 
     pub(super) fn exchange(&mut self) -> Result<Answer, Failure> {
-        let deadline = Instant::now() + self.timeout;
-        socket::send(|| self.socket.send(b"who"))?;
+        self.exchange_within(self.timeout)
+    }
+
+    fn exchange_within(&mut self, patience: Duration) -> Result<Answer, Failure> {
+        // What comes late is no answer to this question.
+        self.socket.set_nonblocking(true)?;
         let mut buffer = [0; 2048];
+        loop {
+            match self.socket.recv(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                _ => {}
+            }
+        }
+        self.socket.set_nonblocking(false)?;
+        let deadline = Instant::now() + patience;
+        socket::send(|| self.socket.send(b"who"))?;
         self.socket
             .set_read_timeout(Some(socket::time_left(deadline)?))?;
         let length = self.socket.recv(&mut buffer)?;

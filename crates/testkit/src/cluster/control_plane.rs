@@ -3,6 +3,7 @@
 use super::api::Api;
 use super::components::Components;
 use super::users::{self, User};
+use crate::LIMIT;
 use crate::agent::Agent;
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
@@ -12,7 +13,6 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// Ranges of cluster IPs.
@@ -21,8 +21,6 @@ pub const SERVICE_RANGES: &str = "10.1.0.0/16,fd00:10:1::/112";
 pub const API_PORT: u16 = 6443;
 
 const ETCD: &str = "http://127.0.0.1:2379";
-/// A component is there within a few seconds; machines that run other tests take longer.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Controllers that the scenarios need. Others would only cost time.
 pub const CONTROLLERS: [&str; 4] = [
@@ -155,7 +153,7 @@ impl ControlPlane {
         );
         let mut process = Agent::start_program(&self.namespace, &program, args)?;
         let authority = self.authority();
-        process.wait_until("kube-apiserver's certificate", PATIENCE, || {
+        process.wait_until("kube-apiserver's certificate", LIMIT, || {
             fs::read_to_string(&authority).is_ok_and(|pem| pem.matches("END CERT").count() > 1)
         })?;
         if self.api.is_none() {
@@ -163,7 +161,7 @@ impl ControlPlane {
             self.api = Some(api);
         }
         let api = self.api()?;
-        process.wait_until("kube-apiserver to be ready", PATIENCE, || {
+        process.wait_until("kube-apiserver to be ready", LIMIT, || {
             // Its own Service is there once cluster IPs can be given out.
             api.is_ready() && matches!(api.get::<Service>("default/kubernetes"), Ok(Some(_)))
         })?;
@@ -240,7 +238,7 @@ impl ControlPlane {
             "--quota-backend-bytes=4294967296".to_owned(),
         ];
         let mut process = Agent::start_program(&self.namespace, &program, args)?;
-        process.wait_for_line("ready to serve client requests", PATIENCE)?;
+        process.wait_for_line("ready to serve client requests", LIMIT)?;
         self.etcd = Some(process);
         Ok(())
     }
@@ -248,7 +246,7 @@ impl ControlPlane {
     fn stop_etcd(&mut self) -> Result<Option<ExitStatus>> {
         self.etcd
             .take()
-            .map(|mut process| process.terminate(PATIENCE))
+            .map(|mut process| process.terminate(LIMIT))
             .transpose()
     }
 

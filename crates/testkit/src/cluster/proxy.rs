@@ -1,6 +1,7 @@
 //! A node's Service proxy: viprule or real kube-proxy, on the same configuration.
 
 use super::components::Components;
+use crate::LIMIT;
 use crate::agent::{Agent, viprule_binary};
 use crate::error::{Error, Result};
 use crate::manifests::to_yaml;
@@ -12,7 +13,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Where /healthz and /livez are (contract 6).
 pub const HEALTH_PORT: u16 = 10_256;
@@ -122,10 +122,9 @@ impl fmt::Display for Proxy {
 pub fn http_get(node: &Namespace, port: u16, path: &str) -> Result<(u16, String)> {
     let what = || format!("GET http://127.0.0.1:{port}{path} on {}", node.name());
     let ask = || -> std::io::Result<String> {
-        const PATIENCE: Duration = Duration::from_secs(10);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+        stream.set_read_timeout(Some(LIMIT))?;
         // HTTP/1.0: an answer without chunks that ends with the connection.
         write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
         let mut answer = Vec::new();

@@ -7,6 +7,7 @@ mod udp;
 
 pub(crate) use sctp::strip_ipv4_header;
 
+use crate::LIMIT;
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
 use crate::wire::Protocol;
@@ -110,11 +111,10 @@ impl Server {
         self.wait(|server| server.shared.closed.load(Ordering::Acquire));
     }
 
-    /// Waits until `done` or the end of the server's task, but not forever.
+    /// Waits until `done` or the end of the server's task, but not for ever.
     fn wait(&self, done: impl Fn(&Self) -> bool) {
-        const PATIENCE: Duration = Duration::from_secs(5);
         let start = Instant::now();
-        while !done(self) && !self.task.is_finished() && start.elapsed() < PATIENCE {
+        while !done(self) && !self.task.is_finished() && start.elapsed() < LIMIT {
             std::thread::sleep(Duration::from_micros(50));
         }
     }

@@ -2,6 +2,7 @@
 
 use super::machine::{link_up, new_machine};
 use super::{host, host_route};
+use crate::LIMIT;
 use crate::client::{Client, Failure};
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
@@ -96,16 +97,15 @@ impl PodLink {
 pub(crate) fn wait_reachable(node: &Namespace, addresses: &[IpAddr]) -> Result<()> {
     /// Discard (RFC 863). Nothing listens in a new namespace: its refusal proves both ways.
     const PORT: u16 = 9;
-    const PATIENCE: Duration = Duration::from_secs(10);
     let probe = Client::new(node).timeout(Duration::from_millis(20));
     for ip in addresses {
         let start = Instant::now();
         while probe.udp(SocketAddr::new(*ip, PORT))?.failure() != Some(&Failure::Refused) {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > LIMIT {
                 let what = format!("{ip} to be reachable from {}", node.name());
                 return Err(Error::Deadline {
                     what,
-                    waited: PATIENCE,
+                    waited: LIMIT,
                     context: String::new(),
                 });
             }

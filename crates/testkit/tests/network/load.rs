@@ -81,12 +81,14 @@ fn failures_are_counted_and_dated() {
     let load = Load::new(500, [at(VIP, 80)])
         .from_address("192.168.77.100".parse().unwrap())
         .timeout(Duration::from_secs(2))
+        .at_most(200)
         .start(world.client())
         .unwrap();
     load.outlast(200).unwrap();
     drop(server);
     load.outlast(100).unwrap();
-    program(&world, Family::V4, VIP, &["10.244.0.77"], "");
+    let dropped = format!("-A FORWARD -d {} -j DROP\n", BACKENDS[0]);
+    program(&world, Family::V4, VIP, &BACKENDS[..1], &dropped);
     load.outlast(20).unwrap();
     let report = load.stop().unwrap();
     assert!(report.answered() > 0, "{report:?}");
@@ -95,7 +97,6 @@ fn failures_are_counted_and_dated() {
         "{:?}",
         report.failures
     );
-    // No such pod: the node finds no route beyond the fabric.
     assert!(
         report.failures[&Failure::TimedOut] > 0,
         "{:?}",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::time::{Duration, Instant};
+use viprule_testkit::LIMIT;
 use viprule_testkit::netns::{Namespace, require_privileges};
 
 #[test]
@@ -117,10 +118,7 @@ fn a_namespace_is_gone_after_drop() {
         .text()
         .is_ok()
     {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "the namespace is still there"
-        );
+        assert!(start.elapsed() < LIMIT, "the namespace is still there");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

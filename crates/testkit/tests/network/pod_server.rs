@@ -52,36 +52,42 @@ fn it_says_its_name_and_version() {
 
 #[test]
 fn termination_refuses_newcomers_and_finishes_what_is_under_way() {
-    let (namespace, address, mut server, _) = served();
+    let (namespace, address, mut server, switches) = served();
     let mut idle = Client::new(&namespace)
         .keep_alive(address)
         .unwrap()
         .unwrap();
     idle.ask().result.unwrap();
-    let slow = namespace.command("curl");
-    let url = format!("http://{address}/slow?ms=700");
-    let slow = slow.args(["--silent", "--fail", &url]).spawn().unwrap();
-    sleep(Duration::from_millis(200));
-    server.terminate();
+    switches.set_holding(true);
+    let held = namespace.command("curl");
+    let url = format!("http://{address}/held");
+    let mut held = held.args(["--silent", "--fail", &url]).spawn().unwrap();
     let start = Instant::now();
+    let in_time = || start.elapsed() < LIMIT;
+    while switches.held() < 1 {
+        assert!(in_time(), "nobody asks");
+        sleep(Duration::from_millis(10));
+    }
+    server.terminate();
     let refused = || {
         let attempt = Client::new(&namespace).tcp(address).unwrap();
         attempt.failure() == Some(&Failure::Refused)
     };
     while !refused() {
-        assert!(
-            start.elapsed() < Duration::from_millis(400),
-            "it still accepts"
-        );
+        assert!(in_time(), "it still accepts");
     }
-    assert!(idle.ask().result.is_err(), "an idle connection stays open");
-    let output = slow.wait_with_output().unwrap();
+    while idle.ask().is_answered() {
+        assert!(in_time(), "an idle connection stays open");
+    }
+    assert_eq!(held.try_wait().unwrap(), None, "it is not answered yet");
+    switches.set_holding(false);
+    let output = held.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     runtime.unwrap().block_on(async {
-        let finished = tokio::time::timeout(Duration::from_secs(5), server.finished());
+        let finished = tokio::time::timeout(LIMIT, server.finished());
         finished.await.expect("it never ends");
     });
 }

@@ -7,10 +7,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use viprule_testkit::Namespace;
 use viprule_testkit::kubelet::probe::{Handler, Probe, ProbeResult, Subject};
 use viprule_testkit::kubelet::{Identity, PodServer, Switches};
 use viprule_testkit::netns::require_privileges;
+use viprule_testkit::{LIMIT, Namespace};
 
 const PORT: u16 = 8080;
 
@@ -42,8 +42,13 @@ impl Pod {
         }
     }
 
+    /// Asks with more time than a probe has by default, if the probe doesn't say how much.
     fn ask(&self, probe: &Value) -> ProbeResult {
-        let probe = read(probe).unwrap();
+        let mut probe = probe.clone();
+        if probe["timeoutSeconds"].is_null() {
+            probe["timeoutSeconds"] = LIMIT.as_secs().into();
+        }
+        let probe = read(&probe).unwrap();
         let asked = self.subject.namespace.run(|| {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().unwrap();
@@ -143,7 +148,8 @@ fn who_does_not_answer_in_time_fails() {
         &json!({ "httpGet": { "port": PORT, "path": "/live" }, "timeoutSeconds": 1 }),
         "within 1s",
     );
-    pod.fails(&json!({ "grpc": { "port": PORT } }), "within 1s");
+    let probe = json!({ "grpc": { "port": PORT }, "timeoutSeconds": 1 });
+    pod.fails(&probe, "within 1s");
     pod.fails(
         &json!({ "exec": { "command": ["sh", "-c", "sleep 60; true"] }, "timeoutSeconds": 1 }),
         "after 1s",

@@ -108,6 +108,7 @@ pub(crate) fn cleanup(
     let attempt = stage
         .world
         .outside()
+        .timeout(PATIENCE)
         .tcp(stage.node_port)
         .context("trying the node port")?;
     screen.claim(

@@ -136,7 +136,9 @@ pub(crate) fn endpoint_leaves(
         "10.244.1.3 becomes not ready. From here on the client opens {rate} connections a second in the\n\
          background: none may fail. First the manifest to come, and what it would change:",
     ));
-    let load = Load::new(rate, [stage.cluster_ip, stage.node_port]).start(stage.world.client())?;
+    let load = Load::new(rate, [stage.cluster_ip, stage.node_port])
+        .timeout(PATIENCE)
+        .start(stage.world.client())?;
     let edit = "sed '/10.244.1.3/s/ready: true/ready: false/' manifests/my-nginx.yaml > next.yaml";
     stage.run(screen, edit)?.succeeded()?;
     let diff = stage.run(screen, "viprule diff --manifests next.yaml $flags")?;
@@ -199,6 +201,7 @@ pub(crate) fn spread(stage: &Stage, target: SocketAddr) -> anyhow::Result<Spread
     Ok(stage
         .world
         .outside()
+        .timeout(PATIENCE)
         .spread(Protocol::Tcp, target, CONNECTIONS)?)
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/` | who answers, as JSON: `backend` and `peer` as [`crate::Answer`] has them, `pod`, `version` |
 //! | `/ready`, `/live` | 200, or 503 while the switch is off |
-//! | `/slow?ms=N` | as `/`, N milliseconds later |
+//! | `/held` | as `/`, once it is let go; see [`super::Switches::set_holding`] |
 //! | gRPC `Health/Check` | services `""` and `ready`, and `live`; see [`super::Switches`] |
 //! | others | 404 |
 
@@ -16,7 +16,6 @@ use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::body::{Bytes, Incoming};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Who a pod says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +48,8 @@ pub(super) async fn answer(
         "/" => introduce(identity, peers),
         "/ready" => state(switches.is_ready()),
         "/live" => state(switches.is_live()),
-        "/slow" => {
-            let query = request.uri().query().unwrap_or_default();
-            let wait = query.strip_prefix("ms=").and_then(|ms| ms.parse().ok());
-            tokio::time::sleep(Duration::from_millis(wait.unwrap_or(1000))).await;
+        "/held" => {
+            switches.let_go().await;
             introduce(identity, peers)
         }
         health::CHECK => return check(request, switches).await,

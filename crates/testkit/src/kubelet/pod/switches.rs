@@ -1,6 +1,7 @@
 //! What a test can do to a running pod.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::watch;
 
 /// Switches of a pod's servers. New pods are ready, live and answer.
 #[derive(Debug, Default)]
@@ -8,6 +9,8 @@ pub struct Switches {
     unready: AtomicBool,
     dead: AtomicBool,
     hanging: AtomicBool,
+    holding: watch::Sender<bool>,
+    held: AtomicU64,
     answered: AtomicU64,
 }
 
@@ -27,6 +30,16 @@ impl Switches {
         self.hanging.store(hanging, Ordering::Relaxed);
     }
 
+    /// Requests for `/held` wait while this is set. A restart of a container ends it.
+    pub fn set_holding(&self, holding: bool) {
+        self.holding.send_replace(holding);
+    }
+
+    /// How many requests for `/held` have come.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// How many requests were answered, probes included.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
@@ -44,6 +57,13 @@ impl Switches {
         self.hanging.load(Ordering::Relaxed)
     }
 
+    /// Returns when requests for `/held` need not wait any more.
+    pub(super) async fn let_go(&self) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        // The sender is a field of self, so that waiting can't fail.
+        let _ = self.holding.subscribe().wait_for(|holding| !holding).await;
+    }
+
     pub(super) fn count(&self) {
         self.answered.fetch_add(1, Ordering::Relaxed);
     }
@@ -52,5 +72,6 @@ impl Switches {
     pub(super) fn restart(&self) {
         self.set_live(true);
         self.set_hanging(false);
+        self.set_holding(false);
     }
 }
