@@ -140,7 +140,7 @@ fn a_set_made_anew_with_another_number_is_the_one_that_rules_match_on() {
     apply(&mut one, &wanted, &chain(&[])).unwrap();
 
     // The numbers change hands. The kernel lets the old rule's sets go a moment later.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = std::time::Instant::now() + viprule_testkit::LIMIT;
     while namespace
         .command("ipset")
         .args(["destroy", "KUBE-LOOP-BACK"])

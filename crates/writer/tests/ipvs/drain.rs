@@ -38,7 +38,7 @@ pub(crate) fn service(endpoints: &[&str]) -> Vec<Service> {
 }
 
 pub(crate) fn open(world: &World) -> KeepAlive {
-    let client = world.on_node().timeout(Duration::from_secs(5));
+    let client = world.on_node();
     client.keep_alive(VIP.parse().unwrap()).unwrap().unwrap()
 }
 
@@ -223,7 +223,7 @@ fn a_virtual_server_stays_with_its_address_until_its_connections_end() {
     node.sync(&nothing);
     assert_eq!(left(&node), held(), "idle ones are gone");
     assert_eq!(answers(&mut kept), A, "goes on");
-    let client = world.on_node().timeout(Duration::from_secs(30));
+    let client = world.on_node();
     let refused = client.keep_alive(VIP.parse().unwrap()).unwrap();
     assert!(refused.is_err(), "nobody gets in");
     assert_eq!(node.observe(), nothing, "what drains is not there");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use viprule_testkit::{Namespace, Protocol};
+use viprule_testkit::{LIMIT, Namespace, Protocol};
 use viprule_writer::host::Outcome;
 use viprule_writer::ipvs::Counters;
 use viprule_writer::ipvs::host::{IpvsSettings, apply};
@@ -51,15 +51,16 @@ fn connections_are_counted() {
     for _ in 0..3 {
         answers(&mut open(&world));
     }
-    // The kernel sums up every two seconds.
-    let deadline = Instant::now() + Duration::from_secs(10);
+    // The kernel sums up every two seconds, and may do so between two connections.
+    let deadline = Instant::now() + LIMIT;
     let (id, stats) = loop {
         let counts = world.node().run(|| {
             let mut counters = Counters::open().unwrap();
             counters.read().unwrap().collect::<Vec<_>>()
         });
         let [one] = counts.unwrap().try_into().unwrap();
-        if one.1.connections > 0 || Instant::now() > deadline {
+        let all = one.1.connections >= 3 && one.1.packets_in >= 9 && one.1.bytes_out > 0;
+        if all || Instant::now() > deadline {
             break one;
         }
         std::thread::sleep(Duration::from_millis(100));
