@@ -82,7 +82,7 @@ fn kube_proxy_and_viprule_take_over_from_each_other() {
         agent
             .wait_until("/healthz to say 200", LIMIT, healthy)
             .unwrap();
-        let client = cluster.outside().timeout(Duration::from_millis(500));
+        let client = cluster.outside().timeout(Duration::from_secs(3));
         for target in TARGETS {
             // kube-proxy writes its chains last, IPv6 behind IPv4, long after it says that it is
             // healthy: without them nothing is masqueraded.
