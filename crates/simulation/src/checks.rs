@@ -58,14 +58,14 @@ pub(crate) fn difference<K: ObjectKey, O: PartialEq>(
     observed: &State<K, O>,
 ) -> Option<String> {
     let mut all = Vec::new();
-    for (key, object) in planned.iter() {
+    for (key, object) in planned {
         match observed.get(key) {
             None => all.push(format!("lacks {key}")),
             Some(found) if found != object => all.push(format!("has another {key}")),
             Some(_) => {}
         }
     }
-    for (key, _) in observed.iter() {
+    for (key, _) in observed {
         // What is shared with other programs may hold more.
         if key.is_removable() && planned.get(key).is_none() {
             all.push(format!("still has {key}"));
