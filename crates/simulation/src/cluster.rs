@@ -142,21 +142,22 @@ impl Cluster {
         what
     }
 
-    /// Takes away whatever is odd of any object.
+    /// Takes away what makes objects be refused; what nobody needs stays as odd as it is.
     pub(crate) fn look_well(&mut self, server: &ApiServer) {
         for number in self.services.keys().copied().collect::<Vec<_>>() {
             let Some(kept) = self.services.get_mut(&number) else {
                 continue;
             };
-            let service = std::mem::take(&mut kept.odd) != odd::Looks::Well;
-            let slices = std::mem::take(&mut kept.odd_slices);
+            let service = kept.odd.get_well();
+            let slices = kept.odd_slices.iter_mut();
+            let slices: Vec<u8> = slices
+                .filter_map(|(slice, odd)| odd.get_well().then_some(*slice))
+                .collect();
             if service {
                 self.put_service(server, number);
             }
-            for (slice, odd) in slices {
-                if odd != odd::Looks::Well {
-                    self.put_slice(server, number, slice);
-                }
+            for slice in slices {
+                self.put_slice(server, number, slice);
             }
         }
     }

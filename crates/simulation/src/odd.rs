@@ -36,6 +36,15 @@ impl Looks {
         chance.pick(&all).copied().unwrap_or_default()
     }
 
+    /// Looks well from now on where it would be refused. True where that is another look.
+    pub(crate) fn get_well(&mut self) -> bool {
+        let refused = matches!(self, Self::WrongType | Self::WrongPort);
+        if refused {
+            *self = Self::Well;
+        }
+        refused
+    }
+
     /// Makes a Service look so.
     pub(crate) fn service(self, object: &mut Value) {
         match self {

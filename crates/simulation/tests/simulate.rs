@@ -7,10 +7,47 @@ use std::time::Instant;
 
 use viprule_simulation::{ModeName, simulate};
 
-/// Histories that went wrong once, and why.
-const NAMED: &[(u64, ModeName, &str)] = &[];
+/// Histories that went wrong once, or do where what they are about is taken away.
+const NAMED: &[(u64, ModeName, &str)] = &[
+    (
+        7,
+        ModeName::Iptables,
+        "an answer that is no list empties nothing",
+    ),
+    (
+        32,
+        ModeName::Ipvs,
+        "a first list of few Services is doubted",
+    ),
+    (
+        29,
+        ModeName::Iptables,
+        "most Services go only when two lists agree",
+    ),
+    (
+        5,
+        ModeName::Iptables,
+        "repairs do not wait for commits to other tables",
+    ),
+    (
+        10,
+        ModeName::Ipvs,
+        "changes do not wait for commits to other tables",
+    ),
+    (
+        99,
+        ModeName::Iptables,
+        "a field that nobody needs may be null",
+    ),
+    (164, ModeName::Ipvs, "a field that nobody needs may be null"),
+    (
+        2035,
+        ModeName::Ipvs,
+        "what another program took away in silence was not the agent's doing",
+    ),
+];
 /// How many are run where nobody says.
-const USUAL: u64 = 300;
+const USUAL: u64 = 2_000;
 
 #[expect(clippy::print_stdout, reason = "it is a program for people")]
 fn main() -> ExitCode {
