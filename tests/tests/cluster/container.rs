@@ -140,7 +140,7 @@ fn without_the_init_container_only_node_ports_on_loopback_are_missing() {
     prepare(&stage, &config);
     let mut agent = serve(&stage, &config);
     let here = stage.cluster.node(0).namespace();
-    let client = Client::new(here).timeout(Duration::from_millis(500));
+    let client = Client::new(here).timeout(Duration::from_secs(3));
     agent
         .wait_until("a node port's answer on loopback", LIMIT, || {
             client.tcp(at("127.0.0.1:30072")).unwrap().is_answered()

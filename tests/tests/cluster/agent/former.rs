@@ -17,6 +17,10 @@ use super::support::{LIMIT, LOG, endpoints, pod, viprule, web};
 
 /// Connections a second.
 const RATE: u32 = 200;
+/// Connections at a time, where a machine is too slow for a load.
+const UNDER_WAY: usize = 32;
+/// Connections before and after.
+const FURTHER: u64 = 100;
 const WHILE: Duration = Duration::from_millis(500);
 const TARGETS: [&str; 2] = ["10.1.0.10:80", "192.168.77.2:30010"];
 
@@ -90,11 +94,11 @@ impl Stage<'_> {
                 .map(|it: &mut KeepAlive| it.ask().result.unwrap())
         };
         let answers = ask();
-        let load = Load::new(RATE, targets);
+        let load = Load::new(RATE, targets).at_most(UNDER_WAY);
         let load = load.start(self.cluster.network().client()).unwrap();
-        sleep(WHILE);
+        load.outlast(FURTHER).unwrap();
         work();
-        sleep(WHILE);
+        load.outlast(FURTHER).unwrap();
         let report = load.stop().unwrap();
         eprintln!(
             "{what}: {} connections, {} failed",

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use viprule_testkit::Namespace;
-use viprule_testkit::client::{Client, UdpFlow};
+use viprule_testkit::client::{Client, Failure, UdpFlow};
 use viprule_testkit::cluster::{Cluster, ProxyConfig};
 use viprule_testkit::flows;
 use viprule_testkit::k8s_openapi::api::core::v1::Service;
@@ -53,6 +53,12 @@ struct Test<'c> {
     two: Pod,
 }
 
+/// Who answers soon. A datagram that meets no endpoint is lost, and the next one tries again.
+fn who_now(flow: &mut UdpFlow) -> Result<SocketAddr, Failure> {
+    let attempt = flow.ask_within(Duration::from_millis(300));
+    attempt.result.map(|answer| answer.backend)
+}
+
 /// Clients of both ways in, each with a port of its own.
 struct Clients {
     flows: Vec<UdpFlow>,
@@ -60,8 +66,6 @@ struct Clients {
 
 fn clients(cluster: &Cluster) -> Clients {
     let outside = cluster.outside();
-    // A datagram that meets no endpoint is lost; the next one tries again.
-    let outside = outside.timeout(Duration::from_millis(300));
     let open =
         |client: Client<'_>, to: &str| client.udp_flow(to.parse().unwrap()).unwrap().unwrap();
     Clients {
@@ -76,7 +80,7 @@ impl Clients {
         for flow in &mut self.flows {
             let wanted = of_family(wanted, flow);
             let what = format!("an answer of {wanted}");
-            running.wait_until(&what, || who(flow) == Ok(wanted));
+            running.wait_until(&what, || who_now(flow) == Ok(wanted));
         }
     }
 
@@ -175,7 +179,7 @@ impl Test<'_> {
         self.set_endpoints(&[]);
         clients.wait_for_end(running, &self.two);
         for flow in &mut clients.flows {
-            assert!(who(flow).is_err(), "nobody is there");
+            assert!(who_now(flow).is_err(), "nobody is there");
         }
         // Whoever went on asking finds the next one.
         self.set_endpoints(&[&self.one]);
@@ -188,7 +192,7 @@ impl Test<'_> {
         let api = self.cluster.api().unwrap();
         api.delete::<Service>("default/web").unwrap();
         clients.wait_for_end(running, &self.one);
-        assert!(clients.flows.iter_mut().all(|flow| who(flow).is_err()));
+        assert!(clients.flows.iter_mut().all(|flow| who_now(flow).is_err()));
         api.apply(dual().json()).unwrap();
         clients.wait_for(running, &self.one);
     }
@@ -212,7 +216,7 @@ impl Test<'_> {
         api.delete::<Service>("default/web").unwrap();
         let mut running = run(self.cluster, 0, config);
         clients.wait_for_end(&mut running, &self.two);
-        assert!(clients.flows.iter_mut().all(|flow| who(flow).is_err()));
+        assert!(clients.flows.iter_mut().all(|flow| who_now(flow).is_err()));
         running.terminate();
     }
 }

@@ -77,6 +77,12 @@ impl<'s> App<'s> {
             });
     }
 
+    /// Waits until so many pods, and no others, are in use on every node.
+    #[track_caller]
+    pub(crate) fn in_use(&self, count: usize) {
+        self.stage.wait_in_use(&self.name, count);
+    }
+
     /// The names of a track's pods.
     pub(crate) fn pods(&self, track: &str) -> Vec<String> {
         let selector = format!("app={},track={track}", self.name);

@@ -4,7 +4,6 @@ use super::play;
 use super::traffic::answered;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::client::Client;
@@ -41,7 +40,7 @@ fn a_load_balancer_s_address_works_from_the_moment_that_it_is_known() {
             assert_eq!(spread.failed(), 0, "{:?}", spread.failures);
             assert_eq!(spread.backends.len(), 3, "{:?}", spread.backends);
         }
-        sleep(Duration::from_secs(1));
+        traffic.outlast();
         traffic.stop()
     });
 }

@@ -2,8 +2,6 @@
 
 use super::{Stage, play};
 use serde_json::json;
-use std::thread::sleep;
-use std::time::Duration;
 use viprule_testkit::k8s_openapi::api::core::v1::Pod;
 
 #[test]
@@ -22,7 +20,7 @@ fn draining_a_node_costs_no_connection() {
         }
         assert_eq!(on_node(stage, &app.pods("")), Vec::<String>::new());
         // Nobody is there, and its node port still leads to the other node's pods.
-        sleep(Duration::from_secs(1));
+        traffic.outlast();
         let report = traffic.stop();
         stage.cordon(1, false);
         assert!(report.programmed() > 0);

@@ -1,6 +1,7 @@
 //! What the API server hears of pods: the kubelet's side of it.
 
 use super::Stage;
+use crate::support::LIMIT;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use viprule_testkit::k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
@@ -96,6 +97,7 @@ fn a_container_that_fails_its_liveness_probe_is_restarted() {
     let probe = json!({
         "httpGet": { "path": "/live", "port": 8080 },
         "periodSeconds": 1,
+        "timeoutSeconds": LIMIT.as_secs(),
         "failureThreshold": 2,
     });
     run(
@@ -120,9 +122,11 @@ fn a_container_that_fails_its_liveness_probe_is_restarted() {
 #[test]
 fn a_hanging_container_is_killed_and_comes_back() {
     let stage = Stage::enter();
+    // Time enough for one that does not hang, on a slow machine as well.
     let probe = json!({
         "httpGet": { "path": "/live", "port": 8080 },
         "periodSeconds": 1,
+        "timeoutSeconds": 10,
         "failureThreshold": 1,
     });
     run(
@@ -132,12 +136,13 @@ fn a_hanging_container_is_killed_and_comes_back() {
     );
     wait(&stage, "stuck", "ready", |it| Some(is_ready(it)));
     let pod = stage.pod("stuck");
-    let url = "http://127.0.0.1:8080/slow?ms=60000";
-    let address = pod.addresses()[0].to_string();
-    let url = url.replace("127.0.0.1", &address);
+    pod.switches().set_holding(true);
+    let url = format!("http://{}:8080/held", pod.addresses()[0]);
     let curl = pod.namespace().command("curl").args(["--silent", &url]);
     let mut curl = curl.spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    stage.wait("a request to be under way", |_| {
+        Some(pod.switches().held() == 1)
+    });
     pod.switches().set_hanging(true);
     wait(&stage, "stuck", "restarted", |it| {
         Some(main_of(it)?.restart_count == 1 && is_ready(it))
@@ -179,8 +184,19 @@ fn a_pod_is_started_and_ready_only_after_its_startup_probe() {
 #[test]
 fn a_pod_serves_through_its_pre_stop_hook_and_is_killed_when_its_time_is_over() {
     let stage = Stage::enter();
-    let hook = json!({ "preStop": { "exec": { "command": ["sleep", "1"] } } });
-    run(&stage, "polite", &json!({ "main": { "lifecycle": hook } }));
+    let folder = tempfile::tempdir().unwrap();
+    let [begun, end] = ["begun", "end"].map(|name| folder.path().join(name));
+    let script = format!(
+        "touch {}; until test -e {}; do sleep 0.1; done",
+        begun.display(),
+        end.display()
+    );
+    let hook = json!({ "preStop": { "exec": { "command": ["sh", "-c", script] } } });
+    let patient = json!({
+        "main": { "lifecycle": hook },
+        "terminationGracePeriodSeconds": LIMIT.as_secs(),
+    });
+    run(&stage, "polite", &patient);
     let forever = json!({ "preStop": { "exec": { "command": ["sleep", "600"] } } });
     run(
         &stage,
@@ -194,10 +210,11 @@ fn a_pod_serves_through_its_pre_stop_hook_and_is_killed_when_its_time_is_over() 
     let address = polite.addresses()[0];
     let url = format!("http://{address}:8080/");
     stage.api().delete::<Pod>("default/polite").unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    stage.wait("the polite pod's hook", |_| Some(begun.exists()));
     let curl = stage.node(0).command("curl");
     let answer = curl.args(["--silent", "--fail", &url]).text().unwrap();
     assert!(answer.contains("polite"), "{answer}");
+    std::fs::write(&end, "").unwrap();
     stage.wait("the polite pod to be gone", |api| {
         Some(api.get::<Pod>("default/polite").ok()?.is_none())
     });

@@ -30,7 +30,7 @@ fn pods_that_fail_their_readiness_probe_get_no_connections_until_they_recover() 
             pod.switches().set_ready(true);
             wait("the pod to be in use", || answers().contains_key(&address));
             // Readiness is reported; the other two carried the load.
-            sleep(Duration::from_millis(200));
+            traffic.outlast();
         }
         let report = traffic.stop();
         assert_eq!(report.backends().len(), 3);

@@ -2,8 +2,6 @@
 
 use super::play;
 use std::collections::BTreeSet;
-use std::thread::sleep;
-use std::time::Duration;
 
 #[test]
 fn a_rolling_update_and_its_rollback_cost_no_connection() {
@@ -15,7 +13,8 @@ fn a_rolling_update_and_its_rollback_cost_no_connection() {
         for version in ["v2", "v1"] {
             app.deploy("", 4, version);
             app.settled("");
-            sleep(Duration::from_millis(500));
+            app.in_use(4);
+            traffic.outlast();
             let running: BTreeSet<_> = app
                 .pods("")
                 .iter()

@@ -1,8 +1,6 @@
 //! More and fewer pods.
 
 use super::play;
-use std::thread::sleep;
-use std::time::Duration;
 
 #[test]
 fn scaling_from_three_to_ten_to_one_costs_no_connection() {
@@ -15,7 +13,8 @@ fn scaling_from_three_to_ten_to_one_costs_no_connection() {
             app.deploy("", replicas, "v1");
             app.settled("");
             assert_eq!(app.pods("").len(), replicas as usize);
-            sleep(Duration::from_secs(1));
+            app.in_use(replicas as usize);
+            traffic.outlast();
         }
         let report = traffic.stop();
         assert_eq!(report.backends().len(), 10, "{:?}", report.backends());

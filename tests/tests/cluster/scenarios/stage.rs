@@ -56,8 +56,7 @@ impl Deref for Turn {
 }
 
 /// Plays a scenario with an app of its own, prints what became of its connections and fails if one
-/// failed. A machine so busy that the clients themselves ran late gets another chance if nothing
-/// worse than a timeout happened.
+/// failed.
 #[track_caller]
 pub(crate) fn play(name: &str, scenario: impl Fn(&Stage, &App<'_>) -> Report) {
     let stage = Stage::enter();
@@ -225,6 +224,18 @@ impl Stage {
             sleep(Duration::from_millis(20));
         }
         true
+    }
+
+    /// Waits until so many endpoints of an app are in use, as the API says and in every kernel.
+    #[track_caller]
+    pub(super) fn wait_in_use(&self, app: &str, count: usize) {
+        let start = Instant::now();
+        let told = || in_use(app, self.endpoints.transitions());
+        while told().len() != count || !self.caught_up(app, LIMIT) {
+            let told = told();
+            assert!(start.elapsed() < LIMIT, "not {count} of {app}: {told:?}");
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// Pods and the proxies' last lines, for messages.

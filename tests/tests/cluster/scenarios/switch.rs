@@ -30,7 +30,7 @@ fn switching_the_selector_from_blue_to_green_costs_no_connection() {
                 assert!(start.elapsed() < crate::support::LIMIT, "{versions:?}");
                 sleep(Duration::from_millis(20));
             }
-            sleep(Duration::from_secs(1));
+            traffic.outlast();
         }
         let report = traffic.stop();
         assert_eq!(report.backends().len(), 6);
@@ -53,8 +53,7 @@ fn a_canary_gets_its_share() {
         app.settled("canary");
         let traffic = app.traffic();
         let client = Client::new(stage.client_pod().namespace());
-        // Every node must have heard of all ten pods.
-        sleep(Duration::from_secs(2));
+        app.in_use(10);
         let spread = client.spread(Tcp, app.cluster_ip(), ATTEMPTS).unwrap();
         let canary = by_version(stage, &spread).remove("v2").unwrap_or_default();
         let (attempts, share) = (f64::from(ATTEMPTS), 0.1);
@@ -66,6 +65,7 @@ fn a_canary_gets_its_share() {
         );
         assert_eq!(spread.failed(), 0, "{:?}", spread.failures);
         assert!(distance <= SIGMAS * deviation, "{canary} of {ATTEMPTS}");
+        traffic.outlast();
         let report = traffic.stop();
         assert_eq!(report.backends().len(), 10);
         report

@@ -16,6 +16,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// New connections at a time from each place, where a machine is too slow for them.
 const UNDER_WAY: usize = 32;
 
+/// New connections from each place that are waited for to see where they go: chance spares none of
+/// ten pods.
+const FURTHER: u64 = 150;
+
 /// What an attempt may take before there is a rule for it.
 const ONCE: Duration = Duration::from_secs(3);
 
@@ -67,6 +71,14 @@ impl<'s> Traffic<'s> {
             begun,
             new,
             kept,
+        }
+    }
+
+    /// Waits until all new connections have ended that have begun by now, and some more.
+    #[track_caller]
+    pub(crate) fn outlast(&self) {
+        for load in &self.new {
+            load.outlast(FURTHER).unwrap();
         }
     }
 
