@@ -157,6 +157,13 @@ struct World<'t, M: Mode> {
     trace: &'t Trace,
 }
 
+impl<M: Mode> Drop for World<'_, M> {
+    fn drop(&mut self) {
+        // They know the kernel, as it knows them.
+        self.node.kernel.clear_hooks();
+    }
+}
+
 impl<'t, M: Mode> World<'t, M> {
     fn new(seed: u64, kernel: MemoryKernel, trace: &'t Trace) -> anyhow::Result<Self> {
         let mut chance = Chance::new(seed);
@@ -408,12 +415,24 @@ impl<'t, M: Mode> World<'t, M> {
         }
         // Watches that are to find out may do so.
         self.pass(REST).await?;
+        self.nothing_waits()?;
         match self.difference()? {
             None => Ok(()),
             Some(difference) => {
                 anyhow::bail!("in quiet times the kernel came to differ: {difference}")
             }
         }
+    }
+
+    /// What was told is taken, by the agent and from the kernel's queues.
+    fn nothing_waits(&self) -> anyhow::Result<()> {
+        let news = self.node.agent().map_or(0, |agent| agent.waiting().0);
+        let datagrams = self.node.kernel.longest_queue();
+        anyhow::ensure!(
+            (news, datagrams) == (0, 0),
+            "at rest {news} messages wait for the sync loop, and {datagrams} datagrams in a queue"
+        );
+        Ok(())
     }
 
     /// A change of a quiet cluster is in soon, also beside a rival that commits to its own table.
