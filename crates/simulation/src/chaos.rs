@@ -42,6 +42,8 @@ struct State {
     busy: (Instant, u32),
     /// What of the agent's took effect.
     commits: u64,
+    /// How many datagrams of the agent still go through; none where all do.
+    left: Option<usize>,
 }
 
 /// Another program changes something behind the next step of the agent.
@@ -76,6 +78,7 @@ impl Chaos {
             log: Vec::new(),
             busy: (Instant::now(), 0),
             commits: 0,
+            left: None,
         })));
         kernel.set_hooks(chaos.clone());
         chaos
@@ -123,6 +126,16 @@ impl Chaos {
             Ambush::Done(edit) => Some(edit),
             Ambush::None | Ambush::Waits => None,
         }
+    }
+
+    /// So many datagrams of the agent go through from now on, and no more.
+    pub(crate) fn let_through(&self, datagrams: usize) {
+        self.state().left = Some(datagrams);
+    }
+
+    /// All datagrams of the agent go through.
+    pub(crate) fn let_everything_through(&self) {
+        self.state().left = None;
     }
 
     /// What was wrong first.
@@ -244,6 +257,12 @@ impl Hooks for Chaos {
                 errno: Errno::PERM,
                 message: 0,
             };
+        }
+        if let Some(left) = &mut state.left {
+            let Some(rest) = left.checked_sub(1) else {
+                return Fate::NotSent(Errno::PERM);
+            };
+            *left = rest;
         }
         state.meddle(kernel, "before a message");
         state.surroundings.before_send(kernel);

@@ -272,10 +272,12 @@ impl<'t, M: Mode> World<'t, M> {
                 self.node.kernel.lose_notifications();
             }
             Step::Kill | Step::Stop => {
-                if step == Step::Kill {
-                    self.node.kill().await;
-                } else {
+                if step == Step::Stop {
                     self.node.stop().await;
+                } else if chance.per_mille(500) {
+                    self.kill_at_work(chance).await;
+                } else {
+                    self.node.kill().await;
                 }
                 if chance.per_mille(500) {
                     self.edit();
@@ -297,6 +299,17 @@ impl<'t, M: Mode> World<'t, M> {
             }
         }
         self.wrong()
+    }
+
+    /// Kills the agent where it has sent a part of what it was about to send.
+    async fn kill_at_work(&mut self, chance: &mut Chance) {
+        self.chaos.let_through(chance.below(30));
+        for _ in 0..1 + chance.below(6) {
+            self.change(chance);
+        }
+        sleep(Duration::from_millis(chance.within(100..3_000))).await;
+        self.node.kill().await;
+        self.chaos.let_everything_through();
     }
 
     fn change(&mut self, chance: &mut Chance) {
