@@ -27,7 +27,7 @@ fn a_load_is_answered_and_both_sides_count_the_same() {
     program(&world, Family::V6, VIP6, &BACKENDS6, "");
     let servers = serve(&world, BACKENDS.iter().chain(&BACKENDS6));
     let syns = world.count_syns().unwrap();
-    let load = Load::new(2000, [at(VIP, 80), at(VIP6, 80)]).timeout(LIMIT);
+    let load = Load::new(2000, [at(VIP, 80), at(VIP6, 80)]).at_most(200);
     let load = load.start(world.client()).unwrap();
     load.outlast(2000).unwrap();
     let report = load.stop().unwrap();
