@@ -102,7 +102,7 @@ fn kube_proxy_and_viprule_take_over_from_each_other() {
     };
     let mut agent = start(Proxy::KubeProxy);
     let written = VirtualServers::take(node).unwrap();
-    let load = Load::new(rate(MANY), TARGETS.map(at)).timeout(LIMIT);
+    let load = Load::new(rate(MANY), TARGETS.map(at)).at_most(64);
     let load = load.start(cluster.network().client()).unwrap();
     let client = cluster.outside().timeout(LIMIT);
     let mut open = TARGETS.map(|target| client.keep_alive(at(target)).unwrap().unwrap());

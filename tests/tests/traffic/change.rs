@@ -10,6 +10,8 @@ use viprule_testkit::server::Server;
 const MANY: u32 = 2_000;
 /// Times that something comes and goes within one load.
 const CYCLES: usize = 3;
+/// Connections at a time of a load beside the watched one: a slow machine runs out of files else.
+const AT_ONCE: usize = 200;
 /// Connections that are waited for to see where new ones go: chance spares none of three endpoints.
 const FURTHER: u64 = 300;
 
@@ -128,7 +130,7 @@ fn a_service_that_comes_answers_from_its_first_connection() {
         run.changed();
         // As soon as it is in the kernel.
         let targets = CHANGING.map(at);
-        let new = Load::new(rate(MANY) / 4, targets).timeout(LIMIT);
+        let new = Load::new(rate(MANY) / 4, targets).at_most(AT_ONCE);
         let new = new.start(busy.stage.world.client()).unwrap();
         new.outlast(FURTHER).unwrap();
         let new = new.stop().unwrap();
@@ -152,7 +154,7 @@ fn a_service_that_goes_cuts_no_open_connection() {
         let (busy, servers) = complete();
         let mut run = busy.run();
         let load = busy.load(rate(MANY) - rate(MANY) / 8, &[]);
-        let own = Load::new(rate(MANY) / 8, CHANGING.map(at));
+        let own = Load::new(rate(MANY) / 8, CHANGING.map(at)).at_most(AT_ONCE);
         let client = busy.stage.world.client();
         let before = own.clone().timeout(LIMIT).start(client).unwrap();
         let outside = busy.stage.world.outside().timeout(LIMIT);
