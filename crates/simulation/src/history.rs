@@ -304,7 +304,7 @@ impl<'t, M: Mode> World<'t, M> {
     /// Kills the agent where it has sent a part of what it was about to send.
     async fn kill_at_work(&mut self, chance: &mut Chance) {
         self.chaos.let_through(chance.below(30));
-        for _ in 0..1 + chance.below(6) {
+        for _ in 0..=chance.below(6) {
             self.change(chance);
         }
         sleep(Duration::from_millis(chance.within(100..3_000))).await;
