@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Once;
 
+use netlink_batch::Errno;
 use nfnetlink::Family;
+use nfnetlink::nftables::ChainId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use viprule_dataplane::iptables::{Key, Object, parse_save};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Scope, State, diff};
-use viprule_testkit::memory::MemoryKernel;
+use viprule_testkit::memory::{Fate, Hooks, MemoryKernel, Program, Sent};
 use viprule_writer::iptables::IptablesWriter;
-use viprule_writer::{Tag, Writer};
+use viprule_writer::{ApplyError, Tag, Writer};
 
 use crate::script::{Runner, Step};
 use crate::worlds::{both, real};
@@ -133,4 +135,55 @@ fn a_ruleset_reads_as_the_writer_reads_it() {
         saved.contains("*nat\n") && saved.contains(":PREROUTING ACCEPT [0:0]\n"),
         "{saved}"
     );
+}
+
+/// Another program commits before each message, and the kernel refuses one object.
+struct Crowded(Program);
+
+impl Hooks for Crowded {
+    fn before_send(&mut self, _: &MemoryKernel, sent: &Sent<'_>) -> Fate {
+        let own = ChainId {
+            family: Family::Ipv4,
+            table: "rival",
+            name: "own",
+        };
+        self.0.renew(own).unwrap();
+        if !sent.is_batch() {
+            return Fate::Handled;
+        }
+        Fate::Refused {
+            errno: Errno::INVAL,
+            message: 5,
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_told_beside_a_program_that_never_pauses() {
+    let kernel = MemoryKernel::new();
+    let _entered = kernel.enter();
+    // Nobody listens for the time of a large transaction.
+    for count in [3, 2_000] {
+        let mut writer = IptablesWriter::open(&[Family::Ipv4]).unwrap();
+        let there = writer.observe::<Object>(&Scope::Everything).unwrap();
+        kernel.set_hooks(Crowded(kernel.program("rival", 4242)));
+        let rule = |number: usize| {
+            format!(
+                "-A KUBE-SERVICES -d 10.96.{}.{}/32 -j KUBE-MARK-MASQ\n",
+                number / 250,
+                number % 250
+            )
+        };
+        let rules: String = (0..count).map(rule).collect();
+        let text =
+            format!("*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-MARK-MASQ - [0:0]\n{rules}COMMIT\n");
+        let wanted = parse_save(Family::Ipv4, &text).unwrap();
+        writer.stage(Tag(1), &diff(&there, &wanted)).unwrap();
+        let error = writer.commit().unwrap_err();
+        assert!(
+            matches!(error, ApplyError::Refused { .. }),
+            "{count} rules: {error:?}"
+        );
+        kernel.clear_hooks();
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use netlink_batch::Errno;
 use nfnetlink::nftables::{CommitError, Position};
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::ObjectKey;
@@ -49,9 +50,10 @@ impl IptablesWriter {
     /// no more than another try.
     ///
     /// Where they never pause, or were in between while nobody listened, it is sent to be applied to
-    /// whatever is there: it makes, flushes and deletes by name or handle, so nothing but what is
-    /// ours can be hit. What others did to that just before is heard afterwards, or counts as
-    /// unknown, and is put right then.
+    /// whatever is there: it makes, flushes and deletes what has names of ours, so nothing else can be
+    /// hit. What others did to that just before is heard afterwards, or counts as unknown, and is put
+    /// right then. A rule that goes from a built-in chain is the exception: handles count anew in a
+    /// table that was made again, so its handle may be another program's rule by now.
     pub(super) fn send(&mut self) -> Result<(), ApplyError<Part>> {
         if self.transaction.is_empty() {
             return Ok(());
@@ -61,7 +63,8 @@ impl IptablesWriter {
             if !(self.staged.unheard || self.watch.touched().is_empty()) {
                 return Err(self.foreign());
             }
-            let pinned = tried < PINNED_TRIES && !self.staged.unheard;
+            let may_unpin = tried >= PINNED_TRIES || self.staged.unheard;
+            let pinned = self.staged.in_shared || !may_unpin;
             let bytes = self.transaction.len();
             match self.try_to_send(pinned)? {
                 Ok(handles) => {
@@ -72,10 +75,15 @@ impl IptablesWriter {
                 }
                 Err(CommitError::GenerationMoved) if pinned => {
                     self.staged.unheard = bytes > LISTENED_TO;
+                    if self.staged.in_shared && (self.staged.unheard || tried >= PINNED_TRIES) {
+                        let error = CommitError::<Tag>::GenerationMoved;
+                        return Err(ApplyError::Unknown(error.to_string()));
+                    }
                 }
+                Err(error) if pinned => return Err(self.refused(error)),
                 Err(error) => {
-                    if !pinned {
-                        // It may be refused for what others did just before.
+                    let error = of_itself(error);
+                    if is_of_others(&error) {
                         self.watch.absorb(&mut self.socket)?;
                         if !self.watch.touched().is_empty() {
                             return Err(self.foreign());
@@ -174,6 +182,7 @@ impl IptablesWriter {
     /// Takes over what the part that was just sent has made and removed.
     fn settle(&mut self, handles: Vec<u64>) {
         let staged = &mut self.staged;
+        staged.in_shared = false;
         self.known.tables.append(&mut staged.tables);
         self.known.bases.append(&mut staged.bases);
         for key in staged.gone.drain(..) {
@@ -253,6 +262,7 @@ impl IptablesWriter {
                     let name = key.chain_name();
                     self.fit(tag, |transaction, staged| {
                         transaction.delete_rule(chains::id(key.table(), &name), handle);
+                        staged.in_shared |= matches!(key, Key::Jump { .. });
                         staged.gone.push(key);
                     })?;
                 }
@@ -280,4 +290,38 @@ impl IptablesWriter {
         }
         Ok(())
     }
+}
+
+/// True for what the kernel may say for the sake of what others did just before: something is there
+/// already, is there no more, or is in use.
+fn is_of_others(error: &CommitError<Tag>) -> bool {
+    match error {
+        CommitError::Refused { refusals, .. } => {
+            refusals.iter().all(|it| found_otherwise(it.errno))
+        }
+        CommitError::GenerationMoved | CommitError::Unknown => true,
+        CommitError::TooLarge { .. } | CommitError::NotSent(_) => false,
+    }
+}
+
+/// Of refusals those that are about the objects themselves, where there are any: the others may
+/// follow from them, or be for the sake of what others did.
+fn of_itself(error: CommitError<Tag>) -> CommitError<Tag> {
+    match error {
+        CommitError::Refused {
+            mut refusals,
+            generation,
+        } if refusals.iter().any(|it| !found_otherwise(it.errno)) => {
+            refusals.retain(|it| !found_otherwise(it.errno));
+            CommitError::Refused {
+                refusals,
+                generation,
+            }
+        }
+        error => error,
+    }
+}
+
+fn found_otherwise(errno: Errno) -> bool {
+    [Errno::NOENT, Errno::EXIST, Errno::BUSY].contains(&errno)
 }

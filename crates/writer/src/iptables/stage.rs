@@ -40,6 +40,8 @@ pub(super) struct Staged {
     pub(super) written: Written,
     /// Others committed while nobody listened to them for the sake of these parts.
     pub(super) unheard: bool,
+    /// The messages so far delete a rule of a built-in chain, by its handle.
+    pub(super) in_shared: bool,
 }
 
 impl IptablesWriter {
