@@ -22,7 +22,7 @@ pub(crate) struct Storm {
     pub(crate) elsewhere: u32,
     /// Another program changes what is the agent's, while that is at work.
     pub(crate) ours: u32,
-    /// No transaction succeeds.
+    /// Nothing that is written succeeds.
     pub(crate) sick: bool,
 }
 
@@ -128,6 +128,16 @@ impl Chaos {
         }
     }
 
+    /// How many of the steady Services lead to an endpoint now, in the family in which more do.
+    pub(crate) fn serving(&self, kernel: &MemoryKernel) -> usize {
+        self.state().surroundings.serving(kernel)
+    }
+
+    /// The kernel is what it should be.
+    pub(crate) fn all_is_right(&self) {
+        self.state().surroundings.all_is_right();
+    }
+
     /// So many datagrams of the agent go through from now on, and no more.
     pub(crate) fn let_through(&self, datagrams: usize) {
         self.state().left = Some(datagrams);
@@ -196,6 +206,9 @@ impl State {
     }
 
     fn fate(&mut self, sent: &Sent<'_>) -> Fate {
+        if self.storm.sick && !sent.is_batch() && sent.is_change() {
+            return Fate::NotSent(Errno::NOMEM);
+        }
         if self.storm.sick && sent.is_batch() {
             let message = sent.messages().count() / 2;
             return Fate::Refused {
@@ -226,7 +239,7 @@ impl State {
         let what = if sent.is_batch() {
             "a transaction"
         } else {
-            "a question"
+            "a message"
         };
         self.log.push(format!("{what}: {fate:?}"));
         fate

@@ -27,7 +27,6 @@ const MOST: usize = 24;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cluster {
     services: BTreeMap<usize, Kept>,
-    /// How many were made so far, for names that come once.
     node: NodeObject,
 }
 
@@ -109,7 +108,7 @@ impl Cluster {
         Change { what }
     }
 
-    /// Changes an endpoint, of a Service that is there all the time.
+    /// Changes an endpoint. A Service that is there all the time keeps a ready one.
     pub(crate) fn change_endpoints(&mut self, server: &ApiServer, chance: &mut Chance) -> String {
         let numbers: Vec<usize> = self.services.keys().copied().collect();
         let number = chance.pick(&numbers).copied().unwrap_or_default();

@@ -107,7 +107,7 @@ async fn live<M: Mode>(seed: u64, trace: &Trace) -> anyhow::Result<()> {
     kernel.set_clock(|| Instant::now().into_std());
     let _entered = kernel.enter();
     let mut world = World::<M>::new(seed, kernel, trace)?;
-    world.node.start().await?;
+    world.node.start(&world.chaos).await?;
     let steps = 10 + world.chance.below(40);
     for _ in 0..steps {
         let pause = storm::pause(&mut world.chance);
@@ -159,7 +159,7 @@ struct World<'t, M: Mode> {
 
 impl<M: Mode> Drop for World<'_, M> {
     fn drop(&mut self) {
-        // They know the kernel, as it knows them.
+        // The kernel holds the hooks, and they hold the kernel.
         self.node.kernel.clear_hooks();
     }
 }
@@ -171,7 +171,7 @@ impl<'t, M: Mode> World<'t, M> {
         let server = ApiServer::new(chance.fork());
         cluster.publish(&server);
         let chances = (chance.fork(), chance.fork());
-        let surroundings = M::surroundings(&cluster, &settings::usual(M::NAME)?);
+        let surroundings = M::surroundings(&cluster, &settings::usual(M::NAME)?)?;
         let chaos = Chaos::new(chances.0, &kernel, surroundings);
         let node = Node::new(kernel, server.clone(), chances.1, trace.clone())?;
         Ok(Self {
@@ -211,7 +211,7 @@ impl<'t, M: Mode> World<'t, M> {
             let left = end.saturating_duration_since(Instant::now());
             sleep(left.min(Duration::from_secs(2))).await;
             self.wrong()?;
-            self.node.supervise().await?;
+            self.node.supervise(&self.chaos).await?;
             if left.is_zero() {
                 return Ok(());
             }
@@ -273,18 +273,18 @@ impl<'t, M: Mode> World<'t, M> {
             }
             Step::Kill | Step::Stop => {
                 if step == Step::Stop {
-                    self.node.stop().await;
+                    self.node.stop().await?;
                 } else if chance.per_mille(500) {
-                    self.kill_at_work(chance).await;
+                    self.kill_at_work(chance).await?;
                 } else {
-                    self.node.kill().await;
+                    self.node.kill().await?;
                 }
                 if chance.per_mille(500) {
                     self.edit();
                 }
                 let down = chance.within(0..4_000);
                 sleep(Duration::from_millis(down)).await;
-                self.node.start().await?;
+                self.node.start(&self.chaos).await?;
             }
             Step::Settings => {
                 let what = settings::change(&mut self.node.effective, chance);
@@ -302,14 +302,15 @@ impl<'t, M: Mode> World<'t, M> {
     }
 
     /// Kills the agent where it has sent a part of what it was about to send.
-    async fn kill_at_work(&mut self, chance: &mut Chance) {
+    async fn kill_at_work(&mut self, chance: &mut Chance) -> anyhow::Result<()> {
         self.chaos.let_through(chance.below(30));
         for _ in 0..=chance.below(6) {
             self.change(chance);
         }
         sleep(Duration::from_millis(chance.within(100..3_000))).await;
-        self.node.kill().await;
+        self.node.kill().await?;
         self.chaos.let_everything_through();
+        Ok(())
     }
 
     fn change(&mut self, chance: &mut Chance) {
@@ -350,6 +351,9 @@ impl<'t, M: Mode> World<'t, M> {
         let observed = observed::<M>(&self.node.kernel).context("reading the kernel")?;
         let found = difference(planned, &observed);
         let found = found.or_else(|| M::left(&self.node.kernel, &observed));
+        if found.is_none() {
+            self.chaos.all_is_right();
+        }
         self.looked = Some((version, found.clone()));
         Ok(found)
     }
@@ -555,7 +559,7 @@ impl<'t, M: Mode> World<'t, M> {
     async fn restart_quietly(&mut self) -> anyhow::Result<()> {
         self.pass(Duration::from_secs(2)).await?;
         let before = self.chaos.commits();
-        self.node.start().await?;
+        self.node.start(&self.chaos).await?;
         self.pass(Duration::from_secs(20)).await?;
         let commits = self.chaos.commits() - before;
         anyhow::ensure!(

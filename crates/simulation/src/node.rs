@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Duration, sleep};
 use viprule::agent::simulation::{Agent, Setup};
 use viprule::config::Effective;
@@ -13,6 +13,7 @@ use viprule_testkit::api_server::ApiServer;
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::MemoryKernel;
 
+use crate::chaos::Chaos;
 use crate::mode::Mode;
 use crate::settings::{self, SUPPORT};
 use crate::trace::Trace;
@@ -20,7 +21,8 @@ use crate::{checks, cluster};
 
 /// How long it takes until an agent that ended is started again.
 const RESTART: Duration = Duration::from_secs(2);
-/// From so many Services in the kernel on a first list that has far fewer is doubted.
+/// From so many Services in the kernel on a first list that has far fewer is doubted: `FEW` of
+/// `viprule_source::kube`.
 const DOUBTED: usize = 10;
 
 /// What is on the node.
@@ -66,9 +68,17 @@ impl<M: Mode> Node<M> {
     }
 
     /// Starts the agent; the one before is killed.
-    pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
-        self.kill().await;
-        if checks::served::<M>(&self.kernel)? < DOUBTED {
+    pub(crate) async fn start(&mut self, chaos: &Chaos) -> anyhow::Result<()> {
+        self.kill().await?;
+        let (counted, serving) = (
+            checks::served::<M>(&self.kernel)?,
+            chaos.serving(&self.kernel),
+        );
+        anyhow::ensure!(
+            counted >= serving,
+            "the agent counts {counted} Services that are served where {serving} are"
+        );
+        if serving < DOUBTED {
             self.server.forget();
         }
         let at = checks::API_SERVER.into();
@@ -87,44 +97,48 @@ impl<M: Mode> Node<M> {
     }
 
     /// Kills the agent; the kernel stays as it is.
-    pub(crate) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         let Some(mut running) = self.agent.take() else {
-            return;
+            return Ok(());
         };
         running.task.abort();
-        let _killed = (&mut running.task).await;
+        // It may have ended by itself before.
+        ended(&(&mut running.task).await)?;
         self.trace.note("node", "the agent is killed");
+        Ok(())
     }
 
     /// Tells the agent to end, and waits for that.
-    pub(crate) async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
         let Some(mut running) = self.agent.take() else {
-            return;
+            return Ok(());
         };
         running.handles.stop();
-        let _ended = (&mut running.task).await;
+        ended(&(&mut running.task).await)?;
         self.trace.note("node", "the agent has stopped");
+        Ok(())
     }
 
     /// Starts the agent again where it has ended.
-    pub(crate) async fn supervise(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn supervise(&mut self, chaos: &Chaos) -> anyhow::Result<()> {
         let Some(running) = self.agent.as_mut() else {
             return Ok(());
         };
         if !running.task.is_finished() {
             return Ok(());
         }
-        match (&mut running.task).await {
+        let result = (&mut running.task).await;
+        ended(&result)?;
+        match result {
             Ok(Ok(())) => anyhow::bail!("the agent ended by itself"),
             Ok(Err(error)) => self
                 .trace
                 .note("node", format!("the agent ended: {error:#}")),
-            Err(error) if error.is_panic() => anyhow::bail!("the agent panicked"),
             Err(_) => {}
         }
         self.agent = None;
         sleep(RESTART).await;
-        self.start().await
+        self.start(chaos).await
     }
 
     /// The agent, while there is one.
@@ -139,4 +153,11 @@ impl<M: Mode> Node<M> {
             running.handles.configure(&self.effective).await;
         }
     }
+}
+
+/// However an agent ends, it does not panic.
+fn ended(result: &Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
+    let panicked = result.as_ref().is_err_and(JoinError::is_panic);
+    anyhow::ensure!(!panicked, "the agent panicked");
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context as _;
 use nfnetlink::Family;
 use viprule::config::Effective;
 use viprule_dataplane::Dataplane as _;
@@ -14,7 +15,7 @@ use viprule_writer::iptables::IptablesWriter;
 
 use super::{Edit, Mode, Surroundings, netfilter};
 use crate::checks::tracker;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, STEADY};
 use crate::settings::SUPPORT;
 
 /// iptables mode, over `nf_tables`.
@@ -34,25 +35,34 @@ impl Mode for IptablesMode {
         IptablesWriter::open(&[Family::Ipv4, Family::Ipv6])
     }
 
-    fn surroundings(cluster: &Cluster, effective: &Effective) -> Box<dyn Surroundings> {
+    fn surroundings(
+        cluster: &Cluster,
+        effective: &Effective,
+    ) -> anyhow::Result<Box<dyn Surroundings>> {
         let tracker = tracker(cluster, effective, &[]);
         let dataplane = Self::dataplane(effective, tracker.facts());
-        let mut steady = BTreeSet::new();
-        for plan in Cluster::steady().filter_map(|id| tracker.plan(&id)) {
+        let (mut steady, mut found) = (BTreeSet::new(), BTreeSet::new());
+        for id in Cluster::steady() {
+            let plan = tracker.plan(&id).context("a steady Service has a plan")?;
             for (key, _) in &dataplane.service(&plan) {
                 let name = key.chain_name();
                 if matches!(key, Key::Chain { .. }) && name.starts_with("KUBE-SVC-") {
-                    steady.insert(chain_of(key.table().family, &name));
+                    steady.insert((key.table().family, name));
+                    found.insert(id.clone());
                 }
             }
         }
-        Box::new(Chains { steady })
+        anyhow::ensure!(found.len() == STEADY, "not each steady Service has a chain");
+        Ok(Box::new(Chains { steady }))
     }
 }
 
+/// A chain of the `nat` table.
+type ChainOf = (Family, String);
+
 /// Watches the chains of the steady Services.
 struct Chains {
-    steady: BTreeSet<String>,
+    steady: BTreeSet<ChainOf>,
 }
 
 impl Surroundings for Chains {
@@ -60,7 +70,9 @@ impl Surroundings for Chains {
         let (before, after) = (leading_on(before), leading_on(after));
         let steady = self.steady.iter();
         let lost = steady.filter(|it| before.contains(*it) && !after.contains(*it));
-        let lost: Vec<&str> = lost.map(String::as_str).collect();
+        let lost: Vec<String> = lost
+            .map(|(family, chain)| format!("{chain} of {family}"))
+            .collect();
         (!lost.is_empty()).then(|| {
             format!(
                 "a commit of the agent took the last endpoint of {} steady chains away: {}",
@@ -68,6 +80,14 @@ impl Surroundings for Chains {
                 lost.join(", ")
             )
         })
+    }
+
+    fn serving(&self, kernel: &MemoryKernel) -> usize {
+        let leading_on = leading_on(&kernel.ruleset());
+        let steady = leading_on.intersection(&self.steady);
+        let (ipv4, ipv6): (Vec<_>, Vec<_>) =
+            steady.partition(|(family, _)| *family == Family::Ipv4);
+        ipv4.len().max(ipv6.len())
     }
 
     fn edit(
@@ -81,7 +101,7 @@ impl Surroundings for Chains {
 }
 
 /// The chains of Services that packets are led to and that lead on to an endpoint.
-fn leading_on(ruleset: &Ruleset) -> BTreeSet<String> {
+fn leading_on(ruleset: &Ruleset) -> BTreeSet<ChainOf> {
     let mut leading_on = BTreeSet::new();
     for family in [Family::Ipv4, Family::Ipv6] {
         let Some(table) = ruleset.table(family.number(), "nat") else {
@@ -101,13 +121,9 @@ fn leading_on(ruleset: &Ruleset) -> BTreeSet<String> {
                         .is_some_and(|endpoint| endpoint.rules().next().is_some())
             };
             if table.led_to(chain).any(has_endpoint) {
-                leading_on.insert(chain_of(family, name));
+                leading_on.insert((family, name.to_owned()));
             }
         }
     }
     leading_on
-}
-
-fn chain_of(family: Family, chain: &str) -> String {
-    format!("{chain} of {family}")
 }

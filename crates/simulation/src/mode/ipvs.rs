@@ -3,13 +3,17 @@
 mod rival;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
+use anyhow::Context as _;
 use ipvs_netlink::{DestinationId, ServerId};
 use nfnetlink::Family;
+use nfnetlink::ipset::{Entry, IpPort};
 use viprule::config::Effective;
 use viprule_dataplane::Dataplane as _;
 use viprule_dataplane::ipvs::{Ipvs, Key};
 use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::ownership::{Set, SetName};
 use viprule_service::plan::NodeFacts;
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{MemoryKernel, Program};
@@ -19,7 +23,7 @@ use viprule_writer::ipvs::IpvsWriter;
 
 use super::{Edit, Mode, StateOf, Surroundings};
 use crate::checks::tracker;
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, STEADY};
 use crate::settings::SUPPORT;
 use rival::Doings;
 
@@ -44,27 +48,36 @@ impl Mode for IpvsMode {
         IpvsWriter::open(Backend::Nft, &[Family::Ipv4, Family::Ipv6])
     }
 
-    fn surroundings(cluster: &Cluster, effective: &Effective) -> Box<dyn Surroundings> {
+    fn surroundings(
+        cluster: &Cluster,
+        effective: &Effective,
+    ) -> anyhow::Result<Box<dyn Surroundings>> {
         let tracker = tracker(cluster, effective, &cluster::interfaces(false));
         let dataplane = Self::dataplane(effective, tracker.facts());
-        let mut steady = BTreeSet::new();
-        for plan in Cluster::steady().filter_map(|id| tracker.plan(&id)) {
+        let (mut steady, mut found) = (BTreeSet::new(), BTreeSet::new());
+        for id in Cluster::steady() {
+            let plan = tracker.plan(&id).context("a steady Service has a plan")?;
             let cluster_ips: Vec<_> = plan.ports.iter().map(|port| port.cluster_ip).collect();
             for (key, _) in &dataplane.service(&plan) {
                 if let Key::Server(server) = key
                     && server.address().is_some_and(|it| cluster_ips.contains(&it))
                 {
                     steady.insert(*server);
+                    found.insert(id.clone());
                 }
             }
         }
-        Box::new(Servers {
+        anyhow::ensure!(
+            found.len() == STEADY,
+            "not each steady Service has a virtual server"
+        );
+        Ok(Box::new(Servers {
             steady,
             leading_on: BTreeSet::new(),
             version: 0,
             doings: Doings::default(),
             busy: Vec::new(),
-        })
+        }))
     }
 
     /// Destinations that wait for connections to end.
@@ -95,7 +108,8 @@ struct Servers {
 impl Servers {
     fn look(&self, kernel: &MemoryKernel) -> BTreeSet<ServerId> {
         let steady = self.steady.iter();
-        let leading_on = steady.filter(|server| kernel.leads_on(server, IPVS_LINK));
+        let leading_on = steady
+            .filter(|server| kernel.leads_on(server, IPVS_LINK) && is_cluster_ip(kernel, server));
         leading_on.copied().collect()
     }
 }
@@ -127,6 +141,17 @@ impl Surroundings for Servers {
         Some(format!(
             "a step of the agent took {gone} away, which is another program's"
         ))
+    }
+
+    fn serving(&self, kernel: &MemoryKernel) -> usize {
+        let leading_on = self.look(kernel);
+        let ipv4 = |it: &&ServerId| it.address().is_some_and(|it| it.is_ipv4());
+        let (ipv4, ipv6): (Vec<&ServerId>, Vec<&ServerId>) = leading_on.iter().partition(ipv4);
+        ipv4.len().max(ipv6.len())
+    }
+
+    fn all_is_right(&mut self) {
+        self.doings.disturbed.clear();
     }
 
     fn edit(
@@ -172,4 +197,30 @@ impl Surroundings for Servers {
             kernel.set_connections(&server, &destination, 0, 0);
         }
     }
+}
+
+/// True where a virtual server has the element without which chains refuse packets to it
+/// (contract 3.6).
+fn is_cluster_ip(kernel: &MemoryKernel, server: &ServerId) -> bool {
+    let ServerId::Address {
+        address,
+        port,
+        protocol,
+    } = *server
+    else {
+        return false;
+    };
+    let set = Set {
+        name: SetName::ClusterIp,
+        family: match address {
+            IpAddr::V4(_) => Family::Ipv4,
+            IpAddr::V6(_) => Family::Ipv6,
+        },
+    };
+    let at = IpPort {
+        address,
+        protocol: protocol.number(),
+        port,
+    };
+    kernel.has_element(&set.to_string(), &Entry::IpPort(at))
 }

@@ -40,8 +40,11 @@ pub(crate) trait Mode {
     /// Opens the kernel for the calling thread.
     fn open() -> Result<Self::Writer, WriteError>;
 
-    /// What besides the agent is at the kernel.
-    fn surroundings(cluster: &Cluster, effective: &Effective) -> Box<dyn Surroundings>;
+    /// What besides the agent is at the kernel. An error where not all steady Services can be told.
+    fn surroundings(
+        cluster: &Cluster,
+        effective: &Effective,
+    ) -> anyhow::Result<Box<dyn Surroundings>>;
 
     /// What is still there for the sake of what was, if anything.
     fn left(_kernel: &MemoryKernel, _observed: &StateOf<Self>) -> Option<String> {
@@ -75,6 +78,13 @@ pub(crate) trait Surroundings: Send {
     fn took_effect(&mut self, _kernel: &MemoryKernel) -> Option<String> {
         None
     }
+
+    /// How many of the Services that are there all the time lead to an endpoint now, in the family in
+    /// which more do.
+    fn serving(&self, kernel: &MemoryKernel) -> usize;
+
+    /// The kernel is what it should be: what others did before has no consequences any more.
+    fn all_is_right(&mut self) {}
 
     /// Another program changes something that is the agent's. None where there is nothing.
     fn edit(&mut self, chance: &mut Chance, rival: &Program, kernel: &MemoryKernel)

@@ -46,6 +46,7 @@ pub(super) fn edit(chance: &mut Chance, rival: &Program, kernel: &MemoryKernel) 
     };
     let place = chance.below(rules);
     let done = match chance.below(10) {
+        0..7 if rules == 0 => return None,
         0..3 => rival.flush(chain).map(|()| "flushed"),
         3..7 => rival
             .delete_rule_at(chain, place)

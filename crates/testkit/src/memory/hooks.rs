@@ -1,5 +1,6 @@
 //! What happens beside the agent and to its messages.
 
+use netlink_batch::socket::{GENERIC, NETFILTER, ROUTE};
 use netlink_batch::{Errno, Message, Messages};
 
 use super::{MemoryKernel, Ruleset};
@@ -69,6 +70,19 @@ impl<'a> Sent<'a> {
     /// Its messages.
     pub fn messages(&self) -> impl Iterator<Item = Message<'a>> + use<'a> {
         Messages::new(self.datagram).map_while(Result::ok)
+    }
+
+    /// True where it is a transaction of `nf_tables`, or a message of it is to change a virtual server,
+    /// a destination, an IP set or an element, a link or an address.
+    pub fn is_change(&self) -> bool {
+        let is_change: fn(&Message<'_>) -> bool = match self.protocol {
+            NETFILTER if self.is_batch() => return true,
+            NETFILTER => super::ipset::is_change,
+            GENERIC => super::ipvs::is_change,
+            ROUTE => super::route::is_change,
+            _ => return false,
+        };
+        self.messages().any(|message| is_change(&message))
     }
 
     /// True where it is a transaction of `nf_tables`.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use netlink_batch::message::flags::{ACK, CREATE, DUMP, EXCL, MULTI};
 use netlink_batch::socket::ROUTE;
-use netlink_batch::{AttrWriter, Batch, Errno};
+use netlink_batch::{AttrWriter, Batch, Errno, Message};
 
 use super::Sender;
 use super::answer::{Answered, Delivery, Refused, To, reply};
@@ -78,6 +78,11 @@ impl Default for Links {
             version: 0,
         }
     }
+}
+
+/// True for a message that is to change a link or an address.
+pub(super) fn is_change(message: &Message<'_>) -> bool {
+    [NEW_LINK, DEL_LINK, NEW_ADDRESS, DEL_ADDRESS].contains(&message.kind)
 }
 
 impl Links {

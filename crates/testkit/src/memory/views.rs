@@ -14,8 +14,8 @@ impl MemoryKernel {
         self.state().ipvs.view()
     }
 
-    /// True where packets to a virtual server's address get to one of its destinations: the address
-    /// is on the dummy link of this name, and a destination has a weight.
+    /// True where a virtual server's address is on the dummy link of this name and a destination has a
+    /// weight. What chains do to packets is not asked.
     pub fn leads_on(&self, server: &ServerId, link: &str) -> bool {
         let state = self.state();
         let is_there = |address| {
@@ -88,6 +88,11 @@ impl MemoryKernel {
         let sets = state.sets.all();
         sets.map(|(name, elements)| (name.to_owned(), elements.clone()))
             .collect()
+    }
+
+    /// True where the set of this name has this element.
+    pub fn has_element(&self, set: &str, element: &Entry) -> bool {
+        self.state().sets.has_element(set, element)
     }
 
     /// The addresses of the link of this name, with the lengths of their prefixes; `None` where

@@ -9,6 +9,7 @@ mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use netlink_batch::Message;
 use netlink_batch::message::flags::DUMP;
 use nfnetlink::ipset::{Entry, Kind};
 
@@ -54,6 +55,21 @@ enum Size {
 /// How many rules use a set, by its number.
 pub(super) type References = BTreeMap<u16, u32>;
 
+/// True for a message that is to change a set or an element.
+pub(super) fn is_change(message: &Message<'_>) -> bool {
+    let changes = [
+        command::CREATE,
+        command::DESTROY,
+        command::FLUSH,
+        command::RENAME,
+        command::SWAP,
+        command::ADD,
+        command::DELETE,
+    ];
+    let (subsystem, command) = (message.kind & 0xff00, message.kind & 0xff);
+    subsystem == uapi::SUBSYSTEM && changes.contains(&command)
+}
+
 impl Sets {
     /// True where there is a set with this number.
     pub(super) fn has(&self, index: u16) -> bool {
@@ -69,6 +85,12 @@ impl Sets {
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &BTreeSet<Entry>)> {
         let sets = self.sets.values();
         sets.map(|set| (set.name.as_str(), &set.content.elements))
+    }
+
+    /// True where the set of this name has this element.
+    pub(super) fn has_element(&self, name: &str, element: &Entry) -> bool {
+        let set = self.find(name).and_then(|index| self.sets.get(&index));
+        set.is_some_and(|set| set.content.elements.contains(element))
     }
 
     fn find(&self, name: &str) -> Option<u16> {

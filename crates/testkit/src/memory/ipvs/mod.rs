@@ -12,8 +12,8 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netlink_batch::Errno;
 use netlink_batch::message::flags::DUMP;
+use netlink_batch::{Errno, Message};
 
 use super::Sender;
 use super::answer::{Answered, Delivery, Refused, reply};
@@ -109,6 +109,17 @@ impl Default for IpVs {
             version: 0,
         }
     }
+}
+
+/// True for a message that is to change a virtual server, a destination or the timeouts.
+pub(super) fn is_change(message: &Message<'_>) -> bool {
+    let asks = [
+        command::GET_SERVICE,
+        command::GET_DESTINATION,
+        command::GET_CONFIG,
+        command::GET_INFO,
+    ];
+    message.kind == FAMILY && message.payload.first().is_some_and(|it| !asks.contains(it))
 }
 
 impl IpVs {
