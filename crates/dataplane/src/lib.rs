@@ -101,16 +101,12 @@ pub trait Dataplane {
     }
 
     /// The pieces that show which Services are served; see [`Self::served`].
-    fn frontends() -> BTreeSet<<Self::Key as ObjectKey>::Part> {
-        BTreeSet::new()
-    }
+    fn frontends() -> BTreeSet<<Self::Key as ObjectKey>::Part>;
 
     /// How many Services with a cluster IP and endpoints there are at least, by what the kernel has
     /// in the pieces of [`Self::frontends`]. What an earlier run left there is evidence against
     /// whoever tells of far fewer.
-    fn served(_frontends: &State<Self::Key, Self::Object>) -> usize {
-        0
-    }
+    fn served(frontends: &State<Self::Key, Self::Object>) -> usize;
 
     /// How many rules an object consists of, for metrics; nothing where the kernel facility has
     /// none.

@@ -166,6 +166,14 @@ impl Dataplane for Shared {
             .is_some_and(|element| *key == Key::Element(element))
     }
 
+    fn frontends() -> BTreeSet<<Key as ObjectKey>::Part> {
+        BTreeSet::new()
+    }
+
+    fn served(_: &State<Key, Number>) -> usize {
+        0
+    }
+
     fn objections(&self, plan: &ServicePlan) -> Vec<String> {
         let many = plan.ports.iter().any(|port| port.endpoints.len() > 2);
         many.then(|| "too many endpoints".to_owned())
