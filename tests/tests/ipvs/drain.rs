@@ -164,9 +164,9 @@ fn udp_destinations_are_removed_at_once() {
     assert_eq!(destinations(&stage, Udp), [(all[1].to_owned(), 1)].into());
     // Whoever goes on sending is answered by the one that is left, from the second datagram on.
     for flow in &mut flows {
-        let patience = Duration::from_secs(3);
-        let answered = (0..5).find_map(|_| flow.ask_within(patience).result.ok());
-        assert_eq!(answered.unwrap().backend.ip().to_string(), all[1]);
+        let first = flow.ask_within(Duration::from_secs(3)).result;
+        let answered = first.or_else(|_| flow.ask().result).unwrap();
+        assert_eq!(answered.backend.ip().to_string(), all[1]);
     }
 }
 

@@ -54,8 +54,13 @@ impl UdpFlow {
         let mut buffer = [0; 2048];
         loop {
             match self.socket.recv(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                _ => {}
+                Ok(_) => {}
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    // An earlier question was refused.
+                    io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted => {}
+                    _ => return Err(error.into()),
+                },
             }
         }
         self.socket.set_nonblocking(false)?;

@@ -224,6 +224,7 @@ fn a_request_under_way_is_answered_when_the_server_stops() {
         // The server waits for a second: the answer comes within it, however slow the machine is.
         tokio::time::pause();
         server.stop().await;
+        tokio::time::resume();
         assert!(is_closed(at).await);
         let mut answer = String::new();
         busy.read_to_string(&mut answer).await.unwrap();
