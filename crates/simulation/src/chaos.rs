@@ -35,7 +35,7 @@ struct State {
     storm: Storm,
     rival: Program,
     surroundings: Box<dyn Surroundings>,
-    ambush: Ambush,
+    edit_behind: EditBehind,
     wrong: Option<String>,
     log: Vec<String>,
     /// When the agent sent last, and how often then.
@@ -48,10 +48,10 @@ struct State {
 
 /// Another program changes something behind the next step of the agent.
 #[derive(Debug, Clone, Default)]
-enum Ambush {
+enum EditBehind {
     #[default]
     None,
-    Waits,
+    Due,
     Done(Edit),
 }
 
@@ -73,7 +73,7 @@ impl Chaos {
             storm: Storm::default(),
             rival: kernel.program("rival", 4242),
             surroundings,
-            ambush: Ambush::None,
+            edit_behind: EditBehind::None,
             wrong: None,
             log: Vec::new(),
             busy: (Instant::now(), 0),
@@ -116,15 +116,15 @@ impl Chaos {
     }
 
     /// Another program changes what is the agent's right behind its next step.
-    pub(crate) fn lie_in_wait(&self) {
-        self.state().ambush = Ambush::Waits;
+    pub(crate) fn edit_behind_next_step(&self) {
+        self.state().edit_behind = EditBehind::Due;
     }
 
     /// What it has changed, if that came about; from now on it does not wait.
-    pub(crate) fn ambush(&self) -> Option<Edit> {
-        match std::mem::take(&mut self.state().ambush) {
-            Ambush::Done(edit) => Some(edit),
-            Ambush::None | Ambush::Waits => None,
+    pub(crate) fn edit_behind(&self) -> Option<Edit> {
+        match std::mem::take(&mut self.state().edit_behind) {
+            EditBehind::Done(edit) => Some(edit),
+            EditBehind::None | EditBehind::Due => None,
         }
     }
 
@@ -185,12 +185,12 @@ impl State {
             self.fail(what);
         }
         self.meddle(kernel, "right behind a step");
-        if matches!(self.ambush, Ambush::Waits)
+        if matches!(self.edit_behind, EditBehind::Due)
             && let Some(edit) = self.edit(kernel)
         {
             self.log
                 .push(format!("rival: {} right behind a step", edit.what));
-            self.ambush = Ambush::Done(edit);
+            self.edit_behind = EditBehind::Done(edit);
         }
     }
 

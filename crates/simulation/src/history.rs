@@ -463,11 +463,11 @@ impl<'t, M: Mode> World<'t, M> {
         let min = self.node.effective.resolve().sync.min;
         let rival = rival(chance);
         if chance.per_mille(300) {
-            self.chaos.lie_in_wait();
+            self.chaos.edit_behind_next_step();
             let what = "an edit right behind a step is not put right";
             let mut bound = min + CHANGE + REPAIR;
             self.beside(bound, rival).await;
-            if let Some(edit) = self.chaos.ambush()
+            if let Some(edit) = self.chaos.edit_behind()
                 && !edit.is_told
             {
                 let until_looked = self.repair(&edit);

@@ -25,7 +25,7 @@ use super::{Edit, Mode, StateOf, Surroundings};
 use crate::checks::tracker;
 use crate::cluster::{self, Cluster, STEADY};
 use crate::settings::SUPPORT;
-use rival::Doings;
+use rival::Interference;
 
 /// Connections that are there at once, at most.
 const CONNECTIONS: usize = 12;
@@ -75,7 +75,7 @@ impl Mode for IpvsMode {
             steady,
             leading_on: BTreeSet::new(),
             version: 0,
-            doings: Doings::default(),
+            interference: Interference::default(),
             busy: Vec::new(),
         }))
     }
@@ -100,7 +100,7 @@ struct Servers {
     leading_on: BTreeSet<ServerId>,
     /// Of the kernel, when that was so.
     version: u64,
-    doings: Doings,
+    interference: Interference,
     /// Who has connections.
     busy: Vec<(ServerId, DestinationId)>,
 }
@@ -127,7 +127,7 @@ impl Surroundings for Servers {
         let now = self.look(kernel);
         let before = std::mem::replace(&mut self.leading_on, now);
         self.version = kernel.version();
-        let Doings { foreign, disturbed } = &mut self.doings;
+        let Interference { foreign, disturbed } = &mut self.interference;
         disturbed.retain(|(server, it)| kernel.weight(server, it).is_none_or(|it| it == 0));
         // What the agent believes to be there may be all that a Service still has.
         let is_disturbed = |server: &ServerId| disturbed.iter().any(|(it, _)| it == server);
@@ -151,7 +151,7 @@ impl Surroundings for Servers {
     }
 
     fn all_is_right(&mut self) {
-        self.doings.disturbed.clear();
+        self.interference.disturbed.clear();
     }
 
     fn edit(
@@ -160,7 +160,7 @@ impl Surroundings for Servers {
         rival: &Program,
         kernel: &MemoryKernel,
     ) -> Option<Edit> {
-        let edit = rival::edit(chance, rival, kernel, &mut self.doings);
+        let edit = rival::edit(chance, rival, kernel, &mut self.interference);
         // What the rival takes away is not the agent's doing.
         self.leading_on = self.look(kernel);
         self.version = kernel.version();

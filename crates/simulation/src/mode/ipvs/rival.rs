@@ -21,7 +21,7 @@ const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 77));
 
 /// What another program has done.
 #[derive(Debug, Default)]
-pub(super) struct Doings {
+pub(super) struct Interference {
     /// Virtual servers of its own.
     pub(super) foreign: BTreeSet<ServerId>,
     /// The agent's destinations that it took away or gave another weight, which nobody tells of.
@@ -34,7 +34,7 @@ pub(super) fn edit(
     chance: &mut Chance,
     rival: &Program,
     kernel: &MemoryKernel,
-    doings: &mut Doings,
+    interference: &mut Interference,
 ) -> Option<Edit> {
     let what = match chance.below(12) {
         0..3 => return netfilter::edit(chance, rival, kernel),
@@ -46,10 +46,10 @@ pub(super) fn edit(
             send(rival, |requests| {
                 requests.new_server(&server, &simple(server.family())).ok()
             })?;
-            doings.foreign.insert(server);
+            interference.foreign.insert(server);
             what
         }
-        _ => in_servers(chance, rival, kernel, doings)?,
+        _ => in_servers(chance, rival, kernel, interference)?,
     };
     let is_told = false;
     Some(Edit { what, is_told })
@@ -91,18 +91,18 @@ fn in_servers(
     chance: &mut Chance,
     rival: &Program,
     kernel: &MemoryKernel,
-    doings: &mut Doings,
+    interference: &mut Interference,
 ) -> Option<String> {
     let servers = kernel.virtual_servers();
     let servers: Vec<_> = servers
         .into_iter()
-        .filter(|(it, _)| !doings.foreign.contains(it))
+        .filter(|(it, _)| !interference.foreign.contains(it))
         .collect();
     let (server, destinations) = chance.pick(&servers)?;
     let destinations: Vec<DestinationId> = destinations.keys().copied().collect();
     let destination = chance.pick(&destinations);
     let mut disturb = |destination: &DestinationId| {
-        doings.disturbed.insert((*server, *destination));
+        interference.disturbed.insert((*server, *destination));
     };
     match (chance.below(6), destination) {
         (0, _) | (_, None) => {
