@@ -19,7 +19,7 @@ pub(crate) const NODE: &str = "node-0";
 const NAMESPACE: &str = "shop";
 /// Services that are there from the beginning to the end, with an endpoint at every moment: so many
 /// that it is noticed when a list lacks most of them.
-pub(crate) const STEADY: usize = 12;
+const STEADY: usize = 12;
 /// Services at most.
 const MOST: usize = 24;
 

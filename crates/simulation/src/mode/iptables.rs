@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
 use nfnetlink::Family;
 use viprule::config::Effective;
-use viprule_dataplane::Dataplane as _;
 use viprule_dataplane::iptables::{Iptables, Key};
 use viprule_service::plan::NodeFacts;
 use viprule_testkit::chance::Chance;
@@ -13,9 +11,8 @@ use viprule_testkit::memory::{MemoryKernel, Program, Ruleset};
 use viprule_writer::WriteError;
 use viprule_writer::iptables::IptablesWriter;
 
-use super::{Edit, Mode, Surroundings, netfilter};
-use crate::checks::tracker;
-use crate::cluster::{Cluster, STEADY};
+use super::{Edit, Mode, Surroundings, netfilter, steady};
+use crate::cluster::Cluster;
 use crate::settings::SUPPORT;
 
 /// iptables mode, over `nf_tables`.
@@ -39,20 +36,11 @@ impl Mode for IptablesMode {
         cluster: &Cluster,
         effective: &Effective,
     ) -> anyhow::Result<Box<dyn Surroundings>> {
-        let tracker = tracker(cluster, effective, &[]);
-        let dataplane = Self::dataplane(effective, tracker.facts());
-        let (mut steady, mut found) = (BTreeSet::new(), BTreeSet::new());
-        for id in Cluster::steady() {
-            let plan = tracker.plan(&id).context("a steady Service has a plan")?;
-            for (key, _) in &dataplane.service(&plan) {
-                let name = key.chain_name();
-                if matches!(key, Key::Chain { .. }) && name.starts_with("KUBE-SVC-") {
-                    steady.insert((key.table().family, name));
-                    found.insert(id.clone());
-                }
-            }
-        }
-        anyhow::ensure!(found.len() == STEADY, "not each steady Service has a chain");
+        let steady = steady::<Self, _>(cluster, effective, |_, key| {
+            let name = key.chain_name();
+            let is_service = matches!(key, Key::Chain { .. }) && name.starts_with("KUBE-SVC-");
+            is_service.then(|| (key.table().family, name))
+        })?;
         Ok(Box::new(Chains { steady }))
     }
 }

@@ -5,12 +5,10 @@ mod rival;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use anyhow::Context as _;
 use ipvs_netlink::{DestinationId, ServerId};
 use nfnetlink::Family;
 use nfnetlink::ipset::{Entry, IpPort};
 use viprule::config::Effective;
-use viprule_dataplane::Dataplane as _;
 use viprule_dataplane::ipvs::{Ipvs, Key};
 use viprule_dataplane::ownership::leavings::IPVS_LINK;
 use viprule_dataplane::ownership::{Set, SetName};
@@ -21,9 +19,8 @@ use viprule_writer::WriteError;
 use viprule_writer::backend::Backend;
 use viprule_writer::ipvs::IpvsWriter;
 
-use super::{Edit, Mode, StateOf, Surroundings};
-use crate::checks::tracker;
-use crate::cluster::{self, Cluster, STEADY};
+use super::{Edit, Mode, StateOf, Surroundings, steady};
+use crate::cluster::Cluster;
 use crate::settings::SUPPORT;
 use rival::Interference;
 
@@ -52,25 +49,16 @@ impl Mode for IpvsMode {
         cluster: &Cluster,
         effective: &Effective,
     ) -> anyhow::Result<Box<dyn Surroundings>> {
-        let tracker = tracker(cluster, effective, &cluster::interfaces(false));
-        let dataplane = Self::dataplane(effective, tracker.facts());
-        let (mut steady, mut found) = (BTreeSet::new(), BTreeSet::new());
-        for id in Cluster::steady() {
-            let plan = tracker.plan(&id).context("a steady Service has a plan")?;
-            let cluster_ips: Vec<_> = plan.ports.iter().map(|port| port.cluster_ip).collect();
-            for (key, _) in &dataplane.service(&plan) {
-                if let Key::Server(server) = key
-                    && server.address().is_some_and(|it| cluster_ips.contains(&it))
-                {
-                    steady.insert(*server);
-                    found.insert(id.clone());
-                }
-            }
-        }
-        anyhow::ensure!(
-            found.len() == STEADY,
-            "not each steady Service has a virtual server"
-        );
+        let steady = steady::<Self, _>(cluster, effective, |plan, key| {
+            let Key::Server(server) = key else {
+                return None;
+            };
+            let address = server.address()?;
+            let mut ports = plan.ports.iter();
+            ports
+                .any(|port| port.cluster_ip == address)
+                .then_some(*server)
+        })?;
         Ok(Box::new(Servers {
             steady,
             leading_on: BTreeSet::new(),

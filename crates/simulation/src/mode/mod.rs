@@ -8,14 +8,18 @@ pub(crate) use iptables::IptablesMode;
 pub(crate) use ipvs::IpvsMode;
 pub(crate) use netfilter::elsewhere;
 
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
 use viprule::config::Effective;
 use viprule_dataplane::{Dataplane, State};
-use viprule_service::plan::NodeFacts;
+use viprule_service::plan::{NodeFacts, ServicePlan};
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{MemoryKernel, Program, Ruleset};
 use viprule_writer::{WriteError, Writer};
 
-use crate::cluster::Cluster;
+use crate::checks::tracker;
+use crate::cluster::{self, Cluster};
 
 /// What identifies an object of a mode.
 pub(crate) type KeyOf<M> = <<M as Mode>::Dataplane as Dataplane>::Key;
@@ -50,6 +54,26 @@ pub(crate) trait Mode {
     fn left(_kernel: &MemoryKernel, _observed: &StateOf<Self>) -> Option<String> {
         None
     }
+}
+
+/// What leads to the Services that are there all the time: of each one's objects those that `of`
+/// picks, by the plan and the key. An error where a Service has none.
+fn steady<M: Mode, T: Ord>(
+    cluster: &Cluster,
+    effective: &Effective,
+    of: impl Fn(&ServicePlan, &KeyOf<M>) -> Option<T>,
+) -> anyhow::Result<BTreeSet<T>> {
+    let tracker = tracker(cluster, effective, &cluster::interfaces(false));
+    let dataplane = M::dataplane(effective, tracker.facts());
+    let mut steady = BTreeSet::new();
+    for id in Cluster::steady() {
+        let plan = tracker.plan(&id).context("a steady Service has a plan")?;
+        let before = steady.len();
+        let objects = dataplane.service(&plan);
+        steady.extend(objects.iter().filter_map(|(key, _)| of(&plan, key)));
+        anyhow::ensure!(steady.len() > before, "nothing leads to {id}");
+    }
+    Ok(steady)
 }
 
 /// A change that another program made of what is the agent's.
