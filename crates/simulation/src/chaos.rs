@@ -3,8 +3,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
 use netlink_batch::Errno;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant, advance};
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{Fate, Hooks, MemoryKernel, Program, Ruleset, Sent};
 
@@ -22,6 +23,8 @@ pub(crate) struct Storm {
     pub(crate) elsewhere: u32,
     /// Another program changes what is the agent's, while that is at work.
     pub(crate) ours: u32,
+    /// A change takes the kernel long, and the agent waits for it.
+    pub(crate) slow: u32,
     /// Nothing that is written succeeds.
     pub(crate) sick: bool,
 }
@@ -205,6 +208,17 @@ impl State {
         }
     }
 
+    /// The time that the kernel takes for a change, as for one of tens of thousands of rules. Nothing
+    /// else runs meanwhile, as in the thread that waits for it.
+    fn take_long(&mut self, sent: &Sent<'_>) {
+        if self.storm.slow > 0 && sent.is_change() && self.chance.per_mille(self.storm.slow) {
+            let time = Duration::from_millis(self.chance.within(10..5_000));
+            self.log.push(format!("takes {time:?} for a change"));
+            // The clock is set at the first step of it already.
+            let _ = advance(time).now_or_never();
+        }
+    }
+
     fn fate(&mut self, sent: &Sent<'_>) -> Fate {
         if self.storm.sick && !sent.is_batch() && sent.is_change() {
             return Fate::NotSent(Errno::NOMEM);
@@ -279,6 +293,7 @@ impl Hooks for Chaos {
         }
         state.meddle(kernel, "before a message");
         state.surroundings.before_send(kernel);
+        state.take_long(sent);
         state.fate(sent)
     }
 

@@ -150,6 +150,8 @@ struct World<'t, M: Mode> {
     another_address: bool,
     /// Of 1,000 messages, how many a commit elsewhere comes between in quiet times.
     meanwhile: u32,
+    /// The kernel may take long.
+    slow: bool,
     /// What should be, until that changes.
     planned: Option<StateOf<M>>,
     /// Where the kernel was when somebody looked, and what was found.
@@ -184,6 +186,7 @@ impl<'t, M: Mode> World<'t, M> {
             began: Instant::now(),
             another_address: false,
             meanwhile: MEANWHILE[usize::from(seed % 16 < 2)],
+            slow: seed % 16 >= 14,
             planned: None,
             looked: None,
             trace,
@@ -255,7 +258,7 @@ impl<'t, M: Mode> World<'t, M> {
                 }
             }
             Step::Kernel => {
-                let storm = storm::kernel(chance);
+                let storm = storm::kernel(chance, self.slow);
                 self.trace.note("kernel", format!("{storm:?}"));
                 self.chaos.set(storm);
             }

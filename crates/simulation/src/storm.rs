@@ -108,12 +108,16 @@ pub(crate) fn weather(chance: &mut Chance) -> Weather {
     }
 }
 
-/// How the kernel and others do.
-pub(crate) fn kernel(chance: &mut Chance) -> Storm {
+/// How the kernel and others do; `slow`: the kernel may take long.
+pub(crate) fn kernel(chance: &mut Chance, slow: bool) -> Storm {
     Storm {
         refuse: *chance.pick(&[0, 0, 20, 100, 400]).unwrap_or(&0),
         elsewhere: *chance.pick(&[0, 0, 50, 300]).unwrap_or(&0),
         ours: *chance.pick(&[0, 0, 5, 50, 200]).unwrap_or(&0),
         sick: chance.per_mille(80),
+        slow: match slow {
+            true => *chance.pick(&[0, 50, 300, 1000]).unwrap_or(&0),
+            false => 0,
+        },
     }
 }
