@@ -55,6 +55,9 @@ struct Chains {
 
 impl Surroundings for Chains {
     fn committed(&mut self, before: &Ruleset, after: &Ruleset) -> Option<String> {
+        if let Some(lost) = netfilter::lost(before, after) {
+            return Some(lost);
+        }
         let (before, after) = (leading_on(before), leading_on(after));
         let steady = self.steady.iter();
         let lost = steady.filter(|it| before.contains(*it) && !after.contains(*it));

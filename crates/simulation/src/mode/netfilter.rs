@@ -1,15 +1,19 @@
 //! Chains and rules, which are in every mode.
 
+use std::collections::BTreeSet;
+
 use nfnetlink::Family;
 use nfnetlink::nftables::{ChainId, Position};
 use nfnetlink::xtables::Rule;
 use viprule_testkit::chance::Chance;
-use viprule_testkit::memory::{MemoryKernel, Program};
+use viprule_testkit::memory::{MemoryKernel, Program, Ruleset};
 
 use super::Edit;
 
 /// The table of another program.
 const RIVAL: &str = "rival";
+/// The chains that mark packets for masquerading, and masquerade them (contract 2.4).
+const MASQUERADING: [&str; 2] = ["KUBE-MARK-MASQ", "KUBE-POSTROUTING"];
 
 /// Another program commits to a table of its own.
 pub(crate) fn elsewhere(rival: &Program) {
@@ -20,6 +24,32 @@ pub(crate) fn elsewhere(rival: &Program) {
     };
     // It keeps its own rules few.
     let _refused = rival.renew(own);
+}
+
+/// What packets of every Service need: jumps from base chains to chains of the agent, and chains that
+/// masquerade.
+fn needed(ruleset: &Ruleset) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    for table in ruleset.tables() {
+        let (family, name) = (table.family(), table.name());
+        for chain in table.chains() {
+            if chain.base().is_some() {
+                let jumps = table.led_to(chain).filter(|it| it.starts_with("KUBE-"));
+                needed.extend(jumps.map(|it| format!("{family} {name} {} -> {it}", chain.name())));
+            } else if MASQUERADING.contains(&chain.name()) && chain.rules().next().is_some() {
+                needed.insert(format!("{family} {name} {}", chain.name()));
+            }
+        }
+    }
+    needed
+}
+
+/// What a commit of the agent took away of what packets of every Service need.
+pub(super) fn lost(before: &Ruleset, after: &Ruleset) -> Option<String> {
+    let (before, after) = (needed(before), needed(after));
+    let mut lost = before.difference(&after);
+    let first = lost.next()?;
+    Some(format!("a commit of the agent took {first} away"))
 }
 
 /// Changes a chain that is the agent's. None where there is none.
