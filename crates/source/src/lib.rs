@@ -7,5 +7,6 @@
 
 pub mod addresses;
 pub mod convert;
+mod doubt;
 pub mod kube;
 pub mod manifest;

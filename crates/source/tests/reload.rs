@@ -7,7 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use common::{Folder, events, node, problems, refused, service, slice};
-use viprule_source::manifest::Manifests;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use viprule_source::manifest::{Loss, Manifests, Share};
 
 const NOTHING: [&str; 0] = [];
 
@@ -287,6 +289,147 @@ fn projected_volumes_are_swapped_as_a_whole() {
         [],
         "the link to nowhere is about to be removed"
     );
+}
+
+#[test]
+fn a_folder_that_is_swapped_in_two_steps_keeps_what_it_held() {
+    let folder = Folder::new();
+    let data = folder.path().join("..data");
+    for version in ["..v1", "..v2"] {
+        folder.write(&format!("{version}/a.yaml"), &service("a", "10.1.0.1"));
+    }
+    folder.write("..v1/b.yaml", &service("b", "10.1.0.2"));
+    symlink("..v1", &data).unwrap();
+    for name in ["a.yaml", "b.yaml"] {
+        symlink(PathBuf::from("..data").join(name), folder.path().join(name)).unwrap();
+    }
+    let mut manifests = folder.manifests();
+    manifests.load();
+
+    folder.remove("..data");
+    let load = manifests.load();
+    assert_eq!(events(&load), NOTHING);
+    assert_eq!(
+        problems(&load, &folder),
+        [
+            "a.yaml: can't be read: no such file or directory",
+            "b.yaml: can't be read: no such file or directory"
+        ]
+    );
+    symlink("..v2", &data).unwrap();
+    assert_eq!(events(&manifests.load()), ["-default/b"]);
+    assert_eq!(manifests.problems(), []);
+}
+
+#[test]
+fn a_file_that_is_emptied_keeps_what_it_held() {
+    let folder = Folder::new();
+    folder.write("a.yaml", &service("a", "10.1.0.1"));
+    folder.write("empty.yaml", "");
+    let mut manifests = folder.manifests();
+    assert_eq!(manifests.load().problems, []);
+    folder.write("a.yaml", "");
+    let load = manifests.load();
+    assert_eq!(events(&load), NOTHING);
+    assert_eq!(
+        problems(&load, &folder),
+        ["a.yaml: is empty; delete it if nothing is to be in it"]
+    );
+    folder.write("a.yaml", &service("a", "10.1.0.2"));
+    assert_eq!(events(&manifests.load()), ["+default/a [10.1.0.2]"]);
+    folder.write("a.yaml", "# nothing\n");
+    assert_eq!(events(&manifests.load()), ["-default/a"]);
+}
+
+#[test]
+fn what_is_no_regular_file_is_told_and_others_are_read() {
+    let folder = Folder::new();
+    folder.write("b.yaml", &service("b", "10.1.0.2"));
+    mkfifo(&folder.path().join("a.yaml"), Mode::S_IRWXU).unwrap();
+    symlink("/dev/zero", folder.path().join("c.json")).unwrap();
+    symlink("/dev/zero", folder.path().join("no-manifest")).unwrap();
+    let mut manifests = folder.manifests();
+    let load = manifests.load();
+    assert_eq!(events(&load), ["+default/b [10.1.0.2]"]);
+    assert_eq!(
+        problems(&load, &folder),
+        ["a.yaml: is no regular file", "c.json: is no regular file"]
+    );
+}
+
+/// So many Services, each with a slice, in a file each.
+fn many(folder: &Folder, names: impl Iterator<Item = u8>) {
+    for name in names {
+        let ip = format!("10.1.0.{name}");
+        let both = [
+            service(&format!("s{name}"), &ip),
+            slice(&format!("s{name}-x"), &format!("s{name}"), "10.0.0.1"),
+        ];
+        folder.write(&format!("s{name}.yaml"), &both.join("---\n"));
+    }
+}
+
+#[test]
+fn what_is_not_believed_to_be_gone_is_asked_about_until_it_is() {
+    let folder = Folder::new();
+    many(&folder, 0..10);
+    let mut manifests = folder.manifests();
+    manifests.load_if(|loss| panic!("{loss:?} of nothing"));
+    for name in 0..6 {
+        folder.remove(&format!("s{name}.yaml"));
+    }
+    many(&folder, 20..21);
+    let share = Share {
+        missing: 6,
+        known: 10,
+        left: 5,
+    };
+    let loss = Loss {
+        services: share,
+        slices: share,
+    };
+    let load = manifests.load_if(|found| {
+        assert_eq!(*found, loss);
+        false
+    });
+    assert_eq!(load.withheld, Some(loss));
+    assert!(share.is_most());
+    let new = [
+        "+default/s20 [10.1.0.20]",
+        "+default/s20:s20-x [\"10.0.0.1\"]",
+    ];
+    assert_eq!(events(&load), new, "what comes is told");
+    assert_eq!(manifests.services(), 11);
+
+    // One is back, another one is another now.
+    many(&folder, 0..1);
+    folder.write("s1.yaml", &service("s1", "10.1.0.99"));
+    let load = manifests.load_if(|_| false);
+    assert_eq!(events(&load), ["+default/s1 [10.1.0.99]"]);
+    let left = load.withheld.unwrap();
+    assert_eq!((left.services.missing, left.slices.missing), (4, 5));
+
+    let load = manifests.load_if(|_| true);
+    assert_eq!(load.withheld, None);
+    let gone = events(&load);
+    assert_eq!(gone.len(), 9);
+    assert!(gone.iter().all(|event| event.starts_with("-default/s")));
+    assert_eq!(manifests.services(), 7);
+    manifests.load_if(|loss| panic!("{loss:?} again"));
+}
+
+#[test]
+fn nothing_left_of_a_few_is_most_and_all_of_a_kind_renamed_is_not() {
+    let folder = Folder::new();
+    folder.write("a.yaml", &service("a", "10.1.0.1"));
+    let mut manifests = folder.manifests();
+    manifests.load();
+    folder.write("a.yaml", &service("b", "10.1.0.1"));
+    let renamed = manifests.load_if(|_| false).withheld.unwrap();
+    assert!(!renamed.services.is_most());
+    folder.remove("a.yaml");
+    let gone = manifests.load_if(|_| false).withheld.unwrap();
+    assert!(gone.services.is_most());
 }
 
 #[test]

@@ -27,9 +27,39 @@ fn changed_removed_and_new_files_are_followed() {
         .wait_until("a to lose its endpoints", LIMIT, || !has("shop/a:http"))
         .unwrap();
     place.assert_in_sync();
-    for name in ["a", "b", "d", "e", "new"] {
-        place.folder.remove(&format!("{name}.yaml")).unwrap();
-    }
+}
+
+#[test]
+fn a_folder_without_a_service_takes_nothing_away() {
+    let place = Place::small();
+    let remove = |names: &[&str]| {
+        for name in names {
+            place.folder.remove(&format!("{name}.yaml")).unwrap();
+        }
+    };
+    let mut agent = place.run(&[]);
+    let before = place.dump();
+    remove(&["a", "b", "c", "d", "e"]);
+    agent.wait_for_line("no Service is there", LIMIT).unwrap();
+    assert_eq!(place.dump(), before);
+    place.write("a", 1, &["10.244.0.5", "10.244.1.7"]);
+    place.write("b", 2, &["10.244.0.5", "10.244.1.7"]);
+    place.write("new", 77, &["10.244.0.6"]);
+    let has = |text: &str| {
+        let rules = place.rules("nat", "KUBE-SERVICES");
+        rules.iter().any(|rule| rule.contains(text))
+    };
+    agent
+        .wait_until("new to come", LIMIT, || has("shop/new:http"))
+        .unwrap();
+    agent
+        .wait_until("others to go", LIMIT, || !has("shop/c:http"))
+        .unwrap();
+    place.assert_in_sync();
+    drop(agent);
+
+    let mut agent = place.run(&["--allow-empty"]);
+    remove(&["a", "b", "new"]);
     agent
         .wait_until("all to go", LIMIT, || {
             place.rules("nat", "KUBE-SERVICES").len() == 1

@@ -28,7 +28,7 @@ fn an_empty_folder_is_waited_for() {
     }
     let before = rules(&place);
     let mut agent = place.start(&[]);
-    let line = agent.wait_for_line("no Service in", LIMIT).unwrap();
+    let line = agent.wait_for_line("no Service is there", LIMIT).unwrap();
     assert!(line.contains("--allow-empty"), "{line}");
     place
         .folder
@@ -44,6 +44,31 @@ fn an_empty_folder_is_waited_for() {
     place.folder.remove("b.yaml").unwrap();
     let mut agent = place.run(&["--allow-empty"]);
     assert_eq!(services(&place), 0);
+    agent.kill().unwrap();
+}
+
+#[test]
+fn a_folder_that_is_filled_in_part_is_waited_for() {
+    let place = Place::small();
+    let more = ["f", "g", "h", "i", "j"];
+    for (number, name) in (6..).zip(more) {
+        place.write(name, number, &["10.244.0.5"]);
+    }
+    place.run(&[]).kill().unwrap();
+    let remove = |names: &[&str]| {
+        for name in names {
+            place.folder.remove(&format!("{name}.yaml")).unwrap();
+        }
+    };
+    remove(&more);
+    remove(&["e"]);
+    let mut agent = place.start(&[]);
+    // Only then it is believed.
+    let doubt = "4 Services, and the kernel serves 10";
+    agent.wait_for_line(doubt, LIMIT).unwrap();
+    agent.wait_for_line("first sync", LIMIT).unwrap();
+    place.wait_for_sync();
+    assert_eq!(services(&place), 4);
     agent.kill().unwrap();
 }
 

@@ -6,9 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use viprule_service::model::Event;
 
 use super::present::Present;
-
-/// Of fewer objects a list may take any number away, as long as it has some.
-const FEW: usize = 10;
+use crate::doubt::is_most;
 
 /// Services or slices that were told to exist, as a hash each.
 #[derive(Debug, Default)]
@@ -115,7 +113,7 @@ impl Known {
             return None;
         }
         let missing = self.told.len().saturating_sub(self.named(present).count());
-        let many = before >= FEW && 2 * missing > before;
+        let many = is_most(missing, before);
         let nothing = present.is_empty();
         if many || nothing && missing > 0 {
             return Some(Doubt::Missing {
@@ -130,7 +128,8 @@ impl Known {
         if nothing {
             Some(Doubt::Nothing)
         } else {
-            (served >= FEW && 2 * listed < served).then_some(Doubt::Fewer { listed, served })
+            let missing = served.saturating_sub(listed);
+            is_most(missing, served).then_some(Doubt::Fewer { listed, served })
         }
     }
 

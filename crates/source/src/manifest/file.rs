@@ -84,6 +84,8 @@ pub(super) struct Content {
     pub(super) unattributed: bool,
     pub(super) other_kinds: usize,
     pub(super) problems: Vec<Problem>,
+    /// Not a byte is in it.
+    pub(super) is_empty: bool,
 }
 
 /// Reads a file. The error is that of opening or reading it.
@@ -95,12 +97,16 @@ pub(super) fn read(
 ) -> io::Result<Content> {
     let mut input = origin.open(0)?;
     let is_json = origin.is_json(&mut *input)?;
+    let content = Content {
+        is_empty: input.fill_buf()?.is_empty(),
+        ..Content::default()
+    };
     let mut file = FileReader {
         origin,
         name,
         reader,
         before,
-        content: Content::default(),
+        content,
     };
     if is_json {
         file.read_json(input)?;

@@ -10,6 +10,7 @@ mod document;
 mod file;
 mod fingerprint;
 mod locate;
+mod loss;
 mod object;
 mod path;
 mod problem;
@@ -34,6 +35,7 @@ use object::{Key, Kind, Place, Reader};
 use scan::Scan;
 use state::{Before, File};
 
+pub use loss::{Loss, Share};
 pub use problem::{Problem, Severity};
 pub use scan::STDIN;
 pub use watch::{Watch, WatchOptions};
@@ -48,6 +50,8 @@ pub struct Load {
     pub problems: Vec<Problem>,
     /// Objects of kinds that aren't read, such as Pods and other nodes, in all files.
     pub other_kinds: usize,
+    /// What is in no file any more and was not believed to be gone.
+    pub withheld: Option<Loss>,
 }
 
 /// Manifest files and what they held when they were last read.
@@ -64,6 +68,8 @@ pub struct Manifests {
     /// What was told to be refused.
     refused: BTreeSet<Refused>,
     scanned: Scan,
+    /// Not all that is gone was told, so there is news though no file changes.
+    withholds: bool,
 }
 
 impl Manifests {
@@ -82,12 +88,19 @@ impl Manifests {
             problems: Vec::new(),
             refused: BTreeSet::new(),
             scanned: Scan::default(),
+            withholds: false,
         }
     }
 
     /// All problems as of the last load, in the files' order.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// How many Services were told and are not gone.
+    pub fn services(&self) -> usize {
+        let kinds = self.published.keys().map(|key| key.kind);
+        kinds.filter(|kind| *kind == Kind::Service).count()
     }
 
     /// Says where the Service stands that loses a conflict.
@@ -98,11 +111,18 @@ impl Manifests {
     /// Reads the files that changed and yields what changed in them; blocks on I/O.
     ///
     /// The first call yields everything. A file or path that can't be read is a problem; what it
-    /// held stays until it can be read again or is gone from its folder.
+    /// held stays until it can be read again or is gone from its folder. So does what a file held
+    /// that is empty now, as files are for a moment that are written anew.
     pub fn load(&mut self) -> Load {
+        self.load_if(|_| true)
+    }
+
+    /// As [`load`](Self::load), but what is in no file any more is told to be gone only if that is
+    /// believed. Otherwise it is asked about at each load until it is, or until it is back.
+    pub fn load_if(&mut self, believed: impl FnOnce(&Loss) -> bool) -> Load {
         let scan = scan::scan(&self.paths);
         let changed = self.adopt(&scan);
-        if changed.is_empty() && scan == self.scanned {
+        if changed.is_empty() && scan == self.scanned && !self.withholds {
             return Load {
                 other_kinds: self.other_kinds(),
                 ..Load::default()
@@ -112,7 +132,7 @@ impl Manifests {
             self.read(index, false);
         }
         let mut read_again = BTreeSet::new();
-        let resolution = loop {
+        let mut resolution = loop {
             let resolution = resolve::resolve(&self.files, &self.published);
             // Once each: a file may change while it is read.
             let dropped: Vec<_> = resolution
@@ -138,6 +158,12 @@ impl Manifests {
             of_file.sort_by_key(|problem| (problem.document, problem.line));
             problems.append(&mut of_file);
         }
+        let loss = Loss::of(&resolution, &self.files, &self.published);
+        let withheld = loss.filter(|loss| !believed(loss));
+        if withheld.is_some() {
+            resolution.gone.retain(|key| key.kind == Kind::Node);
+        }
+        self.withholds = withheld.is_some();
         let mut events = self.publish(&resolution.counts, resolution.gone);
         events.extend(self.tell_refused(!scan.unreadable.is_empty()));
         let known: BTreeSet<Problem> = std::mem::replace(&mut self.problems, problems)
@@ -154,6 +180,7 @@ impl Manifests {
                 .cloned()
                 .collect(),
             other_kinds: self.other_kinds(),
+            withheld,
         }
     }
 
@@ -240,6 +267,10 @@ impl Manifests {
             file::read(Origin::File(&file.path), &name, &mut reader, &before)
         };
         match content {
+            Ok(content) if content.is_empty && !file.objects.is_empty() => {
+                let why = "is empty; delete it if nothing is to be in it";
+                file.fail(unreadable(&file.path, why.to_owned()));
+            }
             Ok(content) => file.update(content),
             Err(error) => file.fail(unreadable(&file.path, scan::describe(&error))),
         }

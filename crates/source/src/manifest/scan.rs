@@ -75,9 +75,11 @@ impl Walk {
     fn visit(&mut self, path: &Path, depth: usize, named: bool) {
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
-            // Gone between the listing and now, or a dangling link that a tool will repair.
-            Err(error) if !named && error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => return self.unreadable(path, &error),
+            // Gone between the listing and now, or a link to what is not in its folder any more.
+            Err(error) if !named && error.kind() == io::ErrorKind::NotFound && is_gone(path) => {
+                return;
+            }
+            Err(error) => return self.unreadable(path, describe(&error)),
         };
         // Once, however many of the given paths lead here.
         let first = self.seen.insert((metadata.dev(), metadata.ino()));
@@ -85,10 +87,15 @@ impl Walk {
             if first && depth < DEPTH_LIMIT {
                 self.list(path, depth);
             }
-        } else if first && (named || is_manifest(path)) {
+        } else if !first || !(named || is_manifest(path)) {
+            // Found before, or no manifest.
+        } else if named || metadata.is_file() {
             self.scan
                 .files
                 .push((path.to_owned(), Identity::of(&metadata)));
+        } else {
+            // Whoever opens a pipe waits for its other end.
+            self.unreadable(path, "is no regular file".to_owned());
         }
     }
 
@@ -96,7 +103,7 @@ impl Walk {
         let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let entries = match entries {
             Ok(entries) => entries,
-            Err(error) => return self.unreadable(folder, &error),
+            Err(error) => return self.unreadable(folder, describe(&error)),
         };
         self.scan.folders.push(folder.to_owned());
         let mut names: Vec<_> = entries.into_iter().map(|entry| entry.file_name()).collect();
@@ -108,11 +115,24 @@ impl Walk {
         }
     }
 
-    fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        self.scan
-            .unreadable
-            .push((path.to_owned(), describe(error)));
+    fn unreadable(&mut self, path: &Path, why: String) {
+        self.scan.unreadable.push((path.to_owned(), why));
     }
+}
+
+/// False where a symbolic link leads through a folder that is not there: whoever swaps folders is
+/// about to put one in its place.
+fn is_gone(path: &Path) -> bool {
+    let mut path = path.to_owned();
+    for _ in 0..DEPTH_LIMIT {
+        let Ok(target) = fs::read_link(&path) else {
+            return path.parent().is_none_or(Path::is_dir);
+        };
+        path = path
+            .parent()
+            .map_or(target.clone(), |folder| folder.join(target));
+    }
+    false
 }
 
 fn is_manifest(path: &Path) -> bool {
