@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::LazyLock;
 
 use foldhash::quality::FixedState;
+use viprule_service::model::ServiceId;
 
 /// What identifies an object of a dataplane.
 ///
@@ -69,6 +70,11 @@ impl<P: Ord> Scope<P> {
 pub trait Content {
     /// Equal for equal meaning.
     fn fingerprint(&self) -> Fingerprint;
+
+    /// The Service that it says it is of. None where it does not say.
+    fn service(&self) -> Option<ServiceId> {
+        None
+    }
 }
 
 /// Stands for an object's content where the content itself need not be kept.

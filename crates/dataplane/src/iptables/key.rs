@@ -3,7 +3,8 @@
 use std::fmt;
 
 use nfnetlink::Family;
-use nfnetlink::xtables::Rule;
+use nfnetlink::xtables::{Match, Rule};
+use viprule_service::model::ServiceId;
 
 use crate::ownership::Chain;
 use crate::state::{Content, Fingerprint, ObjectKey};
@@ -230,6 +231,21 @@ impl Content for Object {
             Self::Shared => Fingerprint::of(&()),
             Self::Rule(rule) => Fingerprint::of(rule),
         }
+    }
+
+    /// By the comments (contract 2.5).
+    fn service(&self) -> Option<ServiceId> {
+        let matches = self.rules().iter().flat_map(|rule| &rule.matches);
+        let comments = matches.filter_map(|one| match one {
+            Match::Comment(text) => Some(text.as_str()),
+            _ => None,
+        });
+        let mut words = comments.flat_map(|text| text.split(' '));
+        words.find_map(|word| {
+            let (namespace, name) = word.split_once('/')?;
+            let (name, _port) = name.split_once(':').unwrap_or((name, ""));
+            ServiceId::new(namespace, name).ok()
+        })
     }
 }
 

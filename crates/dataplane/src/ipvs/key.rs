@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipvs_netlink::{Destination, DestinationId, Server, ServerId};
 use nfnetlink::ipset::{Entry, Spec};
+use viprule_service::model::ServiceId;
 
 use crate::iptables;
 use crate::ownership::Set;
@@ -131,6 +132,13 @@ impl Content for Object {
             Self::Server(server) => Fingerprint::of(server),
             Self::Destination(destination) => Fingerprint::of(destination),
             Self::Netfilter(object) => object.fingerprint(),
+        }
+    }
+
+    fn service(&self) -> Option<ServiceId> {
+        match self {
+            Self::Netfilter(object) => object.service(),
+            _ => None,
         }
     }
 }

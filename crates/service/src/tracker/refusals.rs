@@ -57,6 +57,18 @@ impl Tracker {
                 .any(|(name, service)| self.is_unknown(name, service.as_ref()))
     }
 
+    /// True where there may be more of the Service than is known: it was refused itself, or a slice of
+    /// it, or what was refused has no name. False for one that is known to be gone.
+    pub fn may_have_more(&self, id: &ServiceId) -> bool {
+        let Refusals {
+            services, unnamed, ..
+        } = &self.refusals;
+        match self.service(id) {
+            Some(_) => *unnamed || self.withholds(id),
+            None => *unnamed || services.contains(id),
+        }
+    }
+
     /// True where not all of the Service's slices are known: one of them was refused and never had
     /// a version that could be used.
     pub fn withholds(&self, id: &ServiceId) -> bool {

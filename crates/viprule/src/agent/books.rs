@@ -116,7 +116,12 @@ impl<K: ObjectKey> Books<K> {
         (own.chain(others).collect(), adopted)
     }
 
-    fn adopt<V>(&mut self, id: &FragmentId, wanted: &State<K, V>) -> State<K, Fingerprint> {
+    /// Lets a fragment have what is nobody's and it wants. The answer is what that was.
+    pub(super) fn adopt<V>(
+        &mut self,
+        id: &FragmentId,
+        wanted: &State<K, V>,
+    ) -> State<K, Fingerprint> {
         if self.orphans.is_empty() {
             return State::default();
         }

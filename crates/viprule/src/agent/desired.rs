@@ -1,6 +1,8 @@
 //! What the kernel should have, and what of it is not known.
 
-use viprule_dataplane::{Dataplane, ObjectKey, State};
+use std::collections::BTreeSet;
+
+use viprule_dataplane::{Content, Dataplane, ObjectKey, State};
 use viprule_service::model::ServiceId;
 use viprule_service::tracker::Tracker;
 
@@ -41,6 +43,7 @@ pub fn compared<D, V>(
 ) -> Compared<D::Key, V, D::Object>
 where
     D: Dataplane + Clone,
+    V: Content,
 {
     if observed.is_empty() || !tracker.withholds_anything() {
         let desired = desired(dataplane, tracker);
@@ -49,7 +52,18 @@ where
     let desired = desired_of(dataplane, tracker, |id, fragment| {
         !knows_less(tracker, id, fragment, |key| observed.get(key).is_some())
     });
-    let observed = observed.filter(|key| !key.is_removable() || desired.get(key).is_some());
+    let unwanted = observed
+        .iter()
+        .filter(|(key, _)| desired.get(key).is_none());
+    let stay = unwanted.filter(|(key, content)| {
+        let is_part = D::whole(key).is_some_and(|whole| desired.get(&whole).is_some());
+        let may_be_wanted = content
+            .service()
+            .is_none_or(|id| tracker.may_have_more(&id));
+        key.is_removable() && may_be_wanted && !is_part
+    });
+    let stay: BTreeSet<D::Key> = stay.map(|(key, _)| key.clone()).collect();
+    let observed = observed.filter(|key| !stay.contains(key));
     Compared { observed, desired }
 }
 

@@ -3,6 +3,7 @@
 use viprule_dataplane::iptables::{Object, udp_destination};
 use viprule_dataplane::ipvs;
 use viprule_dataplane::{Content, Fingerprint};
+use viprule_service::model::ServiceId;
 use viprule_service::plan::UdpDestination;
 
 /// An object's fingerprint, and the UDP frontend that it serves if it does. Rules of Services
@@ -37,5 +38,24 @@ impl From<Object> for Glimpse {
 impl From<ipvs::Object> for Glimpse {
     fn from(object: ipvs::Object) -> Self {
         Self::new(&object, None)
+    }
+}
+
+/// The same, and the Service that the object says it is of.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    pub(super) glimpse: Glimpse,
+    pub(super) service: Option<ServiceId>,
+}
+
+impl<O: Content> From<O> for Named
+where
+    Glimpse: From<O>,
+{
+    fn from(object: O) -> Self {
+        Self {
+            service: object.service(),
+            glimpse: object.into(),
+        }
     }
 }

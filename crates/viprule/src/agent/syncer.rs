@@ -18,7 +18,7 @@ use viprule_writer::{PartOf, WriteError, Writer};
 
 use super::books::Books;
 use super::desired::knows_less;
-use super::glimpse::Glimpse;
+use super::glimpse::{Glimpse, Named};
 use super::ledger::{Ledger, Note};
 use super::write::rules;
 use super::{FragmentId, Report};
@@ -348,11 +348,7 @@ where
             tracing::debug!("looking at everything");
         }
         let seen = if self.found.is_none() {
-            let seen = self.first_look(scope)?;
-            if self.tracker.withholds_anything() {
-                self.leftovers = seen.iter().map(|(key, _)| key.clone()).collect();
-            }
-            seen
+            self.first_look(scope)?
         } else {
             if !self.tracker.withholds_anything() {
                 self.leftovers.clear();
@@ -369,6 +365,7 @@ where
         });
         self.owed.extend(changed);
         self.owe_for(effect);
+        self.keep_refused();
         if *scope == Scope::Everything {
             self.owed
                 .extend([FragmentId::Foundation, FragmentId::Links]);
@@ -384,12 +381,35 @@ where
         Ok(())
     }
 
+    /// What the kernel has of a refused Service stays that Service's, also what was written of it
+    /// before the refusal, or by somebody else since.
+    fn keep_refused(&mut self) {
+        let refused: Vec<ServiceId> = self.quarantined.keys().cloned().collect();
+        for id in refused.into_iter().map(FragmentId::Service) {
+            let (desired, _) = self.render(&id);
+            let adopted = self.books.adopt(&id, &desired);
+            self.adopted(&adopted);
+        }
+    }
+
     /// Looks at what others left.
     fn first_look(
         &mut self,
         scope: &Scope<PartOf<W>>,
     ) -> Result<State<D::Key, Fingerprint>, WriteError> {
-        let seen = self.writer.observe::<Glimpse>(scope)?;
+        let seen: State<D::Key, Glimpse> = if self.tracker.withholds_anything() {
+            let seen = self.writer.observe::<Named>(scope)?;
+            let tracker = &self.tracker;
+            let may_be_wanted = seen.iter().filter(|(_, named)| {
+                let service = named.service.as_ref();
+                service.is_none_or(|id| tracker.may_have_more(id))
+            });
+            self.leftovers = may_be_wanted.map(|(key, _)| key.clone()).collect();
+            let glimpses = seen.into_iter().map(|(key, named)| (key, named.glimpse));
+            glimpses.collect()
+        } else {
+            self.writer.observe(scope)?
+        };
         self.found = Some(seen.len());
         let served = |(key, glimpse): &(D::Key, Glimpse)| glimpse.udp.or(D::udp_frontend(key));
         self.found_udp = seen.iter().filter_map(served).collect();
@@ -434,16 +454,19 @@ where
             .collect()
     }
 
-    /// True for what an operator wants to stay though nobody wants it. A part of what somebody wants
-    /// is not: whoever has the whole says which parts it has.
+    /// True for what an operator wants to stay though nobody wants it.
     fn is_spared(&self, key: &D::Key) -> bool {
-        self.dataplane.spares(key)
-            && D::whole(key).is_none_or(|whole| self.books.holders(&whole) == 0)
+        self.dataplane.spares(key) && !self.is_part(key)
+    }
+
+    /// True for a part of what somebody has: whoever has the whole says which parts it has.
+    fn is_part(&self, key: &D::Key) -> bool {
+        D::whole(key).is_some_and(|whole| self.books.holders(&whole) > 0)
     }
 
     /// True for what may be asked for by what can't be used.
     pub(super) fn stays(&self, key: &D::Key) -> bool {
-        !self.removing && self.leftovers.contains(key)
+        !self.removing && self.leftovers.contains(key) && !self.is_part(key)
     }
 
     /// True for a Service that is not known whole and has rules from before: those know better.

@@ -397,7 +397,7 @@ where
     }
 
     /// Nobody's objects became a fragment's.
-    fn adopted(&mut self, objects: &State<D::Key, Fingerprint>) -> NodeEffect {
+    pub(super) fn adopted(&mut self, objects: &State<D::Key, Fingerprint>) -> NodeEffect {
         if D::ATOMIC || objects.is_empty() {
             return NodeEffect::Nothing;
         }

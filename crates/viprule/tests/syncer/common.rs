@@ -316,6 +316,24 @@ fn links_are_not_as_for_a_service_that_was_refused() {
     assert_in_sync(&mut syncer);
 }
 
+/// An attempt whose answer was lost may have written all of it, before another one was refused.
+#[test]
+fn what_the_kernel_has_of_a_refused_service_stays() {
+    let mut syncer = node(Memory::default());
+    for (name, endpoints) in [A, B] {
+        syncer.apply(service(name));
+        syncer.apply(slice(name, endpoints));
+    }
+    syncer.writer().refused = Some(Key::Own(id("b")));
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert!(syncer.quarantined().contains_key(&id("b")));
+    let all = synced(&[A, B]).writer().objects.clone();
+    syncer.writer().objects = all.clone();
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert_eq!(syncer.writer().objects, all);
+    assert!(syncer.quarantined().contains_key(&id("b")));
+}
+
 #[test]
 fn a_start_on_a_full_kernel_writes_nothing() {
     let told = [A, B].map(|(name, endpoints)| [service(name), slice(name, endpoints)]);

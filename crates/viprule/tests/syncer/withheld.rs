@@ -1,8 +1,10 @@
 //! What can't be used keeps what the kernel has of it, over restarts too.
 
+use std::collections::BTreeMap;
+
 use viprule::agent::{Compared, Syncer, compared};
 use viprule_dataplane::Scope;
-use viprule_dataplane::ipvs::{Ipvs, Settings};
+use viprule_dataplane::ipvs::{Ipvs, Key, Object, Settings};
 use viprule_service::model::{Event, Refused};
 use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
@@ -132,6 +134,33 @@ fn what_has_no_names_keeps_what_nobody_else_asks_for() {
     assert_in_sync(&mut syncer);
 }
 
+/// One refused Service holds nothing of others: what they left could be in their successors' way.
+#[test]
+fn what_is_known_to_be_another_services_goes() {
+    let mut before = synced();
+    let state = before.writer().state();
+    let gone = |it: &Event| of_service(it, "b") || of_slice(it, "b") || of_slice(it, "c");
+    let mut syncer = restarted_without(before, gone, Refused::Service(id("x")));
+    syncer.apply(slice("c", &[]));
+    let mut desired_alone = fresh(Kernel::new());
+    for event in [
+        Event::ServiceDeleted(id("b")),
+        slice("b", &[]),
+        slice("c", &[]),
+    ] {
+        desired_alone.apply(event);
+    }
+    desired_alone.reconcile(Scope::Everything).unwrap();
+    let Compared { observed, desired } =
+        compared(&syncer.dataplane().clone(), syncer.tracker(), state);
+    assert_same(&desired, &desired_alone.writer().state());
+    assert_ne!(observed.len(), desired.len());
+
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert_same(&syncer.writer().state(), &desired_alone.writer().state());
+    assert!(syncer.tracker().withholds_anything());
+}
+
 #[test]
 fn what_is_refused_later_keeps_its_earlier_version_and_lets_others_go() {
     let mut syncer = synced();
@@ -163,6 +192,21 @@ fn in_ipvs_mode_too() {
         let dataplane = Ipvs::new(Settings::default(), tracker.facts());
         Syncer::new(tracker, dataplane, kernel)
     };
+    // A destination of a Service that is known goes, whatever is refused.
+    let mut first = start(Memory::default(), &|_| false, None);
+    first.reconcile(Scope::Everything).unwrap();
+    let kernel = std::mem::take(first.writer());
+    let other = Some(Refused::Service(id("x")));
+    let mut syncer = start(kernel, &|it| of_slice(it, "a"), other);
+    syncer.apply(slice("a", &["10.244.0.5"]));
+    syncer.reconcile(Scope::Everything).unwrap();
+    let destinations = |objects: &BTreeMap<Key, Object>| {
+        let keys = objects.keys();
+        keys.filter(|key| matches!(key, Key::Destination { .. }))
+            .count()
+    };
+    assert_eq!(destinations(&syncer.writer().objects), 3);
+
     for (left_out, refused) in [
         (of_slice as fn(&Event, &str) -> bool, refused_slice("b")),
         (of_service, Refused::Service(id("b"))),
