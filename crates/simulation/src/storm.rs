@@ -115,9 +115,10 @@ pub(crate) fn kernel(chance: &mut Chance, slow: bool) -> Storm {
         elsewhere: *chance.pick(&[0, 0, 50, 300]).unwrap_or(&0),
         ours: *chance.pick(&[0, 0, 5, 50, 200]).unwrap_or(&0),
         sick: chance.per_mille(80),
-        slow: match slow {
-            true => *chance.pick(&[0, 50, 300, 1000]).unwrap_or(&0),
-            false => 0,
+        slow: if slow {
+            *chance.pick(&[0, 50, 300, 1000]).unwrap_or(&0)
+        } else {
+            0
         },
     }
 }

@@ -20,6 +20,21 @@ const NAMED: &[(u64, ModeName, &str)] = &[
     (10, ModeName::Ipvs, "commits to other tables"),
     (99, ModeName::Iptables, "a time that is null"),
     (164, ModeName::Ipvs, "a time that is null"),
+    (
+        13_630,
+        ModeName::Ipvs,
+        "what was written of a refused Service",
+    ),
+    (
+        15_376,
+        ModeName::Ipvs,
+        "what was written of a refused Service",
+    ),
+    (
+        11_233,
+        ModeName::Iptables,
+        "a slice unread, rules taken, another slice gone",
+    ),
 ];
 
 /// How many are run where nobody says.

@@ -1,6 +1,6 @@
 //! iptables mode.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nfnetlink::Family;
 use viprule::config::Effective;
@@ -41,7 +41,8 @@ impl Mode for IptablesMode {
             let is_service = matches!(key, Key::Chain { .. }) && name.starts_with("KUBE-SVC-");
             is_service.then(|| (key.table().family, name))
         })?;
-        Ok(Box::new(Chains { steady }))
+        let disturbed = BTreeMap::new();
+        Ok(Box::new(Chains { steady, disturbed }))
     }
 }
 
@@ -51,6 +52,9 @@ type ChainOf = (Family, String);
 /// Watches the chains of the steady Services.
 struct Chains {
     steady: BTreeSet<ChainOf>,
+    /// Those that another program took endpoints from and that have not as many again, with how many
+    /// they had. Where the agent can't read all slices, what it knows may be gone is all that is left.
+    disturbed: BTreeMap<ChainOf, usize>,
 }
 
 impl Surroundings for Chains {
@@ -58,12 +62,18 @@ impl Surroundings for Chains {
         if let Some(lost) = netfilter::lost(before, after) {
             return Some(lost);
         }
-        let (before, after) = (leading_on(before), leading_on(after));
+        let (before, after) = (endpoints(before), endpoints(after));
         let steady = self.steady.iter();
-        let lost = steady.filter(|it| before.contains(*it) && !after.contains(*it));
+        let lost = steady.filter(|it| {
+            before.contains_key(*it)
+                && !after.contains_key(*it)
+                && !self.disturbed.contains_key(*it)
+        });
         let lost: Vec<String> = lost
             .map(|(family, chain)| format!("{chain} of {family}"))
             .collect();
+        self.disturbed
+            .retain(|chain, had| after.get(chain).is_none_or(|has| has < had));
         (!lost.is_empty()).then(|| {
             format!(
                 "a commit of the agent took the last endpoint of {} steady chains away: {}",
@@ -74,11 +84,15 @@ impl Surroundings for Chains {
     }
 
     fn serving(&self, kernel: &MemoryKernel) -> usize {
-        let leading_on = leading_on(&kernel.ruleset());
-        let steady = leading_on.intersection(&self.steady);
+        let endpoints = endpoints(&kernel.ruleset());
+        let steady = self.steady.iter().filter(|it| endpoints.contains_key(*it));
         let (ipv4, ipv6): (Vec<_>, Vec<_>) =
             steady.partition(|(family, _)| *family == Family::Ipv4);
         ipv4.len().max(ipv6.len())
+    }
+
+    fn all_is_right(&mut self) {
+        self.disturbed.clear();
     }
 
     fn edit(
@@ -87,13 +101,21 @@ impl Surroundings for Chains {
         rival: &Program,
         kernel: &MemoryKernel,
     ) -> Option<Edit> {
-        netfilter::edit(chance, rival, kernel)
+        let before = endpoints(&kernel.ruleset());
+        let edit = netfilter::edit(chance, rival, kernel);
+        let after = endpoints(&kernel.ruleset());
+        for (chain, had) in before {
+            if after.get(&chain).is_none_or(|has| *has < had) {
+                self.disturbed.entry(chain).or_insert(had);
+            }
+        }
+        edit
     }
 }
 
-/// The chains of Services that packets are led to and that lead on to an endpoint.
-fn leading_on(ruleset: &Ruleset) -> BTreeSet<ChainOf> {
-    let mut leading_on = BTreeSet::new();
+/// The chains of Services that packets are led to and that lead on, each with how many endpoints.
+fn endpoints(ruleset: &Ruleset) -> BTreeMap<ChainOf, usize> {
+    let mut endpoints = BTreeMap::new();
     for family in [Family::Ipv4, Family::Ipv6] {
         let Some(table) = ruleset.table(family.number(), "nat") else {
             continue;
@@ -105,16 +127,17 @@ fn leading_on(ruleset: &Ruleset) -> BTreeSet<ChainOf> {
             let Some(chain) = table.chain(name) else {
                 continue;
             };
-            let has_endpoint = |name: &str| {
+            let is_endpoint = |name: &&str| {
                 name.starts_with("KUBE-SEP-")
                     && table
                         .chain(name)
                         .is_some_and(|endpoint| endpoint.rules().next().is_some())
             };
-            if table.led_to(chain).any(has_endpoint) {
-                leading_on.insert((family, name.to_owned()));
+            let count = table.led_to(chain).filter(is_endpoint).count();
+            if count > 0 {
+                endpoints.insert((family, name.to_owned()), count);
             }
         }
     }
-    leading_on
+    endpoints
 }
