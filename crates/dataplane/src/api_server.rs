@@ -9,7 +9,7 @@ pub(crate) fn objections(plan: &ServicePlan) -> impl Iterator<Item = String> + '
         format!(
             "{at} is where this node reaches the API server, so it is left to that: take the \
              address from the Service's external IPs or load balancer, or give the Service another \
-             port"
+             port or node port"
         )
     })
 }

@@ -271,9 +271,7 @@ impl Tracker {
         if old.node_ip != self.facts.node_ip {
             self.changed.extend(self.by_node_ip.iter().cloned());
         }
-        if old.api_server != self.facts.api_server {
-            self.api_server_moved(&old.api_server);
-        }
+        self.api_server_moved(&old);
     }
 
     /// Settles the books after an entry changed.

@@ -1,4 +1,4 @@
-//! Input without any Service takes nothing away.
+//! Input without any Service, or any endpoint, takes nothing away.
 
 use crate::support::{Answer, Place, golden, good};
 
@@ -45,6 +45,16 @@ fn apply_refuses_what_has_no_service() {
         ]);
         assert_eq!(place.ruleset(), before, "{line}");
     }
+    // As of a command that could list Services and nothing else.
+    let both = good("web", "10.1.0.9");
+    let (service, _slice) = both.split_once("---\n").unwrap();
+    let answer = shell(&place, &format!("APPLY - <<'E'\n{service}E"));
+    answer.says(&[
+        "the input has no EndpointSlice",
+        "nothing was touched",
+        "--allow-empty",
+    ]);
+    assert_eq!(place.ruleset(), before);
     let answer = shell(&place, "true | DIFF -");
     assert_eq!(answer.code, 1);
     assert!(

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{ApiServerConflict, NodeFacts, PlanConfig};
-use crate::model::{EndpointSlice, Protocol, Service, ServicePort};
+use crate::model::{EndpointSlice, Family, Protocol, Service, ServicePort};
 
 /// True where the API server is reached there.
 fn is_there(address: IpAddr, port: &ServicePort, facts: &NodeFacts) -> bool {
@@ -24,6 +24,22 @@ pub(super) fn without(ips: Vec<IpAddr>, port: &ServicePort, facts: &NodeFacts) -
     let mut ips = ips;
     ips.retain(|ip| !is_there(*ip, port, facts));
     ips
+}
+
+/// Where the API server is reached on this machine at what would be a port's node port.
+fn at_node_port<'a>(
+    port: &'a ServicePort,
+    facts: &'a NodeFacts,
+) -> impl Iterator<Item = SocketAddr> + 'a {
+    let all = facts.api_server.iter().copied();
+    all.filter(|at| {
+        port.protocol == Protocol::Tcp && at.port() == port.node_port && facts.is_local(at.ip())
+    })
+}
+
+/// True where a port's node port would be in the way to the API server.
+pub(super) fn has_node_port(port: &ServicePort, family: Family, facts: &NodeFacts) -> bool {
+    at_node_port(port, facts).any(|at| Family::of(&at.ip()) == family)
 }
 
 /// What a Service asks for that is the API server's.
@@ -47,8 +63,12 @@ pub(super) fn conflict(
         let taken = ports.filter(|port| is_there(*ip, port, facts));
         taken.map(|port| SocketAddr::new(*ip, port.port))
     });
-    let withheld = withheld.collect();
-    (!addresses.is_empty()).then(|| ApiServerConflict {
+    let of_node_ports = service
+        .ports
+        .iter()
+        .flat_map(|port| at_node_port(port, facts));
+    let withheld: Box<[SocketAddr]> = withheld.chain(of_node_ports).collect();
+    (!addresses.is_empty() || !withheld.is_empty()).then(|| ApiServerConflict {
         addresses: addresses.into(),
         withheld,
     })
@@ -62,9 +82,11 @@ fn external(service: &Service, with_external_ips: bool) -> impl Iterator<Item = 
     external_ips.chain(&service.load_balancer_ips).copied()
 }
 
-/// True where a plan may change with what is at these addresses.
-pub(crate) fn is_concerned(service: &Service, addresses: &BTreeSet<IpAddr>) -> bool {
-    external(service, true).any(|ip| addresses.contains(&ip))
+/// True where a plan may change with what is there.
+pub(crate) fn is_concerned(service: &Service, there: &BTreeSet<SocketAddr>) -> bool {
+    let has_port = |at: &SocketAddr| service.ports.iter().any(|it| it.node_port == at.port());
+    external(service, true).any(|ip| there.iter().any(|at| at.ip() == ip))
+        || there.iter().any(has_port)
 }
 
 /// Where connections to a port of a Service get to, whether endpoints are ready or not.
@@ -146,6 +168,26 @@ mod tests {
         assert_eq!(withheld, ["192.0.2.2:80", "[fd00:9::1]:80"]);
         assert!(plan.is_api_server(ip("192.0.2.1")));
         assert!(!plan.is_api_server(ip("192.0.2.3")));
+    }
+
+    #[test]
+    fn a_node_port_is_no_frontend_of_the_family_in_which_it_is_the_api_servers() {
+        let mut service = service("a");
+        service.cluster_ips = [ip("10.1.0.1"), ip("fd00::1")].into();
+        service.ports[0].node_port = 30_443;
+        let api_server = ["192.0.2.77:30443", "198.51.100.1:30443", "[fd00:9::1]:6443"];
+        let facts = NodeFacts {
+            local_addresses: vec![ip("192.0.2.77"), ip("fd00:9::1")],
+            ..facts_with(&api_server)
+        };
+        let plan = plan_service(&service, &[], &config(), &facts);
+        let node_ports: Vec<_> = plan.ports.iter().map(|port| port.node_port).collect();
+        assert_eq!(node_ports, [0, 30_443]);
+        let (addresses, withheld) = conflict(&service, &facts);
+        assert_eq!(addresses, [""; 0]);
+        assert_eq!(withheld, ["192.0.2.77:30443"]);
+        service.ports[0].protocol = Protocol::Udp;
+        assert_eq!(super::conflict(&service, &config(), &facts), None);
     }
 
     #[test]

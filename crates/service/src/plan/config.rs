@@ -32,11 +32,17 @@ pub struct NodeFacts {
     /// The Node's `spec.podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
     /// Where this node reaches the API server over TCP, sorted; where that is a Service's cluster
-    /// IP, the Service's endpoints too. No external or load balancer IP may get in its way.
+    /// IP, the Service's endpoints too. No external or load balancer IP may get in its way, and where
+    /// it is on this machine no node port.
     pub api_server: Vec<SocketAddr>,
 }
 
 impl NodeFacts {
+    /// True for an address of this machine.
+    pub(crate) fn is_local(&self, address: IpAddr) -> bool {
+        self.local_addresses.binary_search(&address).is_ok()
+    }
+
     /// The node's address of a family.
     pub const fn node_ip(&self, family: Family) -> Option<IpAddr> {
         match family {

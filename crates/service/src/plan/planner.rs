@@ -104,11 +104,9 @@ impl Planner<'_> {
             port: port.node_port,
             protocol,
         };
-        let node_port = if self.has_lost(index, frontend) {
-            0
-        } else {
-            port.node_port
-        };
+        let is_taken =
+            self.has_lost(index, frontend) || api_server::has_node_port(port, family, facts);
+        let node_port = if is_taken { 0 } else { port.node_port };
 
         let load_balancer_ips = frontends::of_family(&service.load_balancer_ips, family);
         let external_ips = frontends::of_family(&service.external_ips, family);

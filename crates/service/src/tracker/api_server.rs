@@ -1,11 +1,11 @@
 //! Where the API server is reached from this node.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::Tracker;
 use crate::model::{Protocol, ServiceId};
-use crate::plan::{Frontend, is_concerned, reached};
+use crate::plan::{Frontend, NodeFacts, is_concerned, reached};
 
 impl Tracker {
     pub(super) fn apply_api_server(&mut self, addresses: BTreeSet<SocketAddr>) {
@@ -53,11 +53,17 @@ impl Tracker {
     }
 
     /// Plans that it concerns are others now.
-    pub(super) fn api_server_moved(&mut self, from: &[SocketAddr]) {
-        let to = &self.facts.api_server;
-        let gone = from.iter().filter(|at| !to.contains(at));
-        let new = to.iter().filter(|at| !from.contains(at));
-        let moved: BTreeSet<IpAddr> = gone.chain(new).map(SocketAddr::ip).collect();
+    pub(super) fn api_server_moved(&mut self, old: &NodeFacts) {
+        let places = |facts: &NodeFacts| -> BTreeSet<(SocketAddr, bool)> {
+            let all = facts.api_server.iter();
+            all.map(|at| (*at, facts.is_local(at.ip()))).collect()
+        };
+        let (from, to) = (places(old), places(&self.facts));
+        let moved: BTreeSet<SocketAddr> =
+            from.symmetric_difference(&to).map(|(at, _)| *at).collect();
+        if moved.is_empty() {
+            return;
+        }
         let services = self.entries.values().filter_map(|it| it.service.as_deref());
         let concerned = services.filter(|service| is_concerned(service, &moved));
         self.changed

@@ -88,6 +88,13 @@ impl Tracker {
         (refusals.unnamed && bare) || refusals.slices.iter().any(may_be_of)
     }
 
+    /// Services of which a slice was refused that never had a version which could be used.
+    pub fn known_in_part(&self) -> impl Iterator<Item = &ServiceId> {
+        let slices = self.refusals.slices.iter();
+        let unknown = slices.filter(|(name, service)| self.is_unknown(name, service.as_ref()));
+        unknown.filter_map(|(_, service)| service.as_ref())
+    }
+
     fn is_unknown(&self, (_, name): &SliceName, service: Option<&ServiceId>) -> bool {
         let entry = service.and_then(|id| self.entries.get(id));
         entry.is_none_or(|entry| !entry.has_named(name))

@@ -91,6 +91,11 @@ impl Watch {
             let page = Page::read(self.asked(), &text).map_err(failed)?;
             next = pages.take(&page).map_err(failed)?;
             for item in page.items {
+                // A page that comes again comes in place of another one.
+                if let Some(id) = item.id.as_ref().filter(|id| present.has(id)) {
+                    let twice = Cause::Partial(format!("it has {id} twice"));
+                    return Err(self.error(Step::List, twice).into());
+                }
                 self.tell(item, Change::Exists, Some(&mut present)).await?;
             }
             if next.is_none() {

@@ -81,12 +81,12 @@ impl<'o> Object<'o> for EndpointSlice<'o> {
     head!();
 
     fn present(&self, change: Change, reading: &mut Reading) -> Result<(), ObjectError> {
+        // The tracker keeps one copy of each node name; one object's names are soon gone.
+        let converted = convert::endpoint_slice(self, &mut Interner::default())?;
         if change == Change::Modified && &*self.address_type != "FQDN" {
             let to = convert::slice_id(&self.metadata).map(|id| id.service);
             reading.events.extend(moved(&self.metadata, to));
         }
-        // The tracker keeps one copy of each node name; one object's names are soon gone.
-        let converted = convert::endpoint_slice(self, &mut Interner::default())?;
         reading.take(converted, &self.metadata, Event::SliceApplied);
         Ok(())
     }

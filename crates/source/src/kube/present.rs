@@ -1,6 +1,7 @@
 //! What a list names, for the time of the list.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use viprule_service::model::{Event, Refused, ServiceId, SliceId};
 
@@ -12,6 +13,18 @@ pub(super) enum Id {
     Node,
     Service(ServiceId),
     Slice(SliceId),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node => f.write_str("the Node"),
+            Self::Service(id) => write!(f, "Service {id}"),
+            Self::Slice(SliceId { service, name }) => {
+                write!(f, "EndpointSlice {}/{name}", service.namespace())
+            }
+        }
+    }
 }
 
 impl Id {
@@ -52,6 +65,16 @@ impl Present {
             Resource::Node => Self::Node(false),
             Resource::Service => Self::Services(BTreeSet::new()),
             Resource::EndpointSlice => Self::Slices(BTreeSet::new()),
+        }
+    }
+
+    /// True where it named that already.
+    pub(super) fn has(&self, id: &Id) -> bool {
+        match (self, id) {
+            (Self::Node(exists), Id::Node) => *exists,
+            (Self::Services(services), Id::Service(id)) => services.contains(id),
+            (Self::Slices(slices), Id::Slice(id)) => slices.contains(id),
+            _ => false,
         }
     }
 

@@ -263,6 +263,11 @@ impl Watch {
             silent = false;
             match line {
                 Line::Object(change, reading) => {
+                    if present.is_none()
+                        && let Some(version) = &reading.version
+                    {
+                        self.not_before(step, version)?;
+                    }
                     let version = self.tell(reading, change, present.as_mut()).await?;
                     if present.is_none() && version.is_some() {
                         self.version = version;

@@ -98,6 +98,7 @@ async fn pages_that_do_not_belong_together_take_nothing_away() {
     let seconds = [
         (page(&[service("b", 2)], 21, ""), "versions, 20 and 21"),
         (page(&[service("b", 2)], 20, "more"), "came twice"),
+        (page(&[service("a", 1)], 20, ""), "Service shop/a twice"),
         (
             page_of("ConfigMap", &[], 20, ""),
             "asked for ServiceList, got ",
@@ -206,6 +207,22 @@ async fn a_change_of_another_kind_or_without_a_name_changes_nothing() {
     services.mark(json!({"resourceVersion": ""})).await;
     ear.until_status(Resource::Service, |s| s.failures == 4)
         .await;
+}
+
+#[tokio::test]
+async fn a_change_from_before_the_list_changes_nothing() {
+    let mut server = FakeServer::start().await;
+    let (mut ear, [mut services, _slices, _nodes]) = Ear::settled(&mut server).await;
+    services.event("DELETED", &service("web", 1)).await;
+    pass(11).await;
+    let _services = server.list(SERVICES, &[service("web", 5)], 20).await;
+    ear.hear(&Event::ServicesRelisted([id("web")].into())).await;
+    let deleted = |event: &Event| matches!(event, Event::ServiceDeleted(_));
+    assert!(
+        !ear.heard.events.iter().any(deleted),
+        "{:?}",
+        ear.heard.events
+    );
 }
 
 #[tokio::test]

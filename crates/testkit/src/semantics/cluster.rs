@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use viprule_service::model::{EndpointSlice, Family, Node, Protocol, Service, SlicePort};
+use viprule_service::model::{
+    EndpointSlice, Family, Node, Protocol, Service, ServicePort, SlicePort,
+};
 
 use super::node_ports;
 use super::settings::Settings;
@@ -55,6 +57,22 @@ impl Cluster {
     /// cluster IP may get in their way.
     pub(super) fn is_way_to_api_server(&self, to: SocketAddr) -> bool {
         self.ways_to_api_server().contains(&to)
+    }
+
+    /// A port's node port in a family, 0 where it has none: nor may that get in their way.
+    pub(super) fn node_port(&self, port: &ServicePort, family: Family) -> u16 {
+        let ways = self.ways_to_api_server();
+        let is_way = |at: &SocketAddr| {
+            port.protocol == Protocol::Tcp
+                && at.port() == port.node_port
+                && Family::of(&at.ip()) == family
+                && self.local_addresses.contains(&at.ip())
+        };
+        if ways.iter().any(is_way) {
+            0
+        } else {
+            port.node_port
+        }
     }
 
     pub(super) fn ways_to_api_server(&self) -> Vec<SocketAddr> {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use viprule_service::model::{Family, Protocol, Service, ServicePort, ServiceType};
 
 use super::endpoints::{Merged, Selection, Uses, select};
-use super::{Question, node_ports};
+use super::{Cluster, Question, node_ports};
 use crate::walker::{Origin, Outcome};
 
 /// What a packet's destination is to a Service. In the order in which it is looked at.
@@ -52,7 +52,8 @@ pub(super) fn of<'a>(service: &'a Service, question: &Question<'a>) -> Vec<Front
         let free = packet.protocol != Protocol::Tcp
             || !question.cluster.is_way_to_api_server(packet.destination);
         let external = question.settings.allow_external_ips && service.external_ips.contains(&to);
-        let node_port = port.node_port != 0 && port.node_port == number;
+        let node_port = question.cluster.node_port(port, family);
+        let node_port = node_port != 0 && node_port == number;
         let kinds = [
             (Kind::ClusterIp, to_port && to == cluster_ip),
             (Kind::ExternalIp, to_port && external && free),
@@ -63,7 +64,7 @@ pub(super) fn of<'a>(service: &'a Service, question: &Question<'a>) -> Vec<Front
             (Kind::NodePort, node_port && question.host.is_local(&to)),
         ];
         for (kind, _) in kinds.into_iter().filter(|(_, meant)| *meant) {
-            let uses = uses(service, port, family);
+            let uses = uses(service, port, family, question.cluster);
             let endpoints = select(
                 service,
                 port,
@@ -93,9 +94,14 @@ pub(super) fn external_local(service: &Service) -> bool {
     service.external_policy_local && external_type
 }
 
-pub(super) fn uses(service: &Service, port: &ServicePort, family: Family) -> Uses {
+pub(super) fn uses(
+    service: &Service,
+    port: &ServicePort,
+    family: Family,
+    cluster: &Cluster,
+) -> Uses {
     let in_family = |ips: &[IpAddr]| ips.iter().any(|ip| Family::of(ip) == family);
-    let accessible = port.node_port != 0
+    let accessible = cluster.node_port(port, family) != 0
         || in_family(&service.load_balancer_ips)
         || in_family(&service.external_ips);
     let internal_local = service.internal_policy_local;

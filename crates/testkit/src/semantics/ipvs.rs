@@ -136,7 +136,8 @@ impl<'a> Question<'a> {
                 external_ip: here && external && free,
                 load_balancer_ip: here && service.load_balancer_ips.contains(&to) && free,
             };
-            let node_port = port.node_port != 0 && port.node_port == number;
+            let node_port = self.cluster.node_port(port, self.family());
+            let node_port = node_port != 0 && node_port == number;
             let on_node = node_port && self.node_ips().contains(&to);
             let meant = server.cluster_ip || server.external_ip || server.load_balancer_ip;
             (meant || on_node).then_some(server)
@@ -197,7 +198,7 @@ impl<'a> Question<'a> {
 
     fn selection(&self, service: &Service, port: &ServicePort) -> Selection {
         let family = self.family();
-        let uses = uses(service, port, family);
+        let uses = uses(service, port, family, self.cluster);
         select(service, port, family, uses, self.cluster, self.settings)
     }
 
@@ -301,7 +302,8 @@ impl<'a> Question<'a> {
             && (!of_sctp || node_ips.contains(&to.ip()));
         counts
             && self.ports().any(|(service, port)| {
-                port.node_port != 0 && port.node_port == to.port() && !external_local(service)
+                let node_port = self.cluster.node_port(port, self.family());
+                node_port != 0 && node_port == to.port() && !external_local(service)
             })
     }
 
@@ -348,7 +350,9 @@ impl<'a> Question<'a> {
                 && service.external_policy_local
                 && service.health_check_node_port == self.packet.destination.port()
                 && service.cluster_ip(self.family()).is_some();
-            let on_node = |port: &ServicePort| port.node_port == 0 || !self.node_ips().is_empty();
+            let on_node = |port: &ServicePort| {
+                self.cluster.node_port(port, self.family()) == 0 || !self.node_ips().is_empty()
+            };
             has_it && service.ports.iter().any(on_node)
         };
         self.packet.destination.port() != 0 && self.cluster.services.iter().any(|it| answers(&it))

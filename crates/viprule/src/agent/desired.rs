@@ -52,11 +52,15 @@ where
     let desired = desired_of(dataplane, tracker, |id, fragment| {
         !knows_less(tracker, id, fragment, |key| observed.get(key).is_some())
     });
+    let plans = tracker.known_in_part().filter_map(|id| tracker.plan(id));
+    let partial: Vec<_> = plans.map(|plan| dataplane.service(&plan)).collect();
     let unwanted = observed
         .iter()
         .filter(|(key, _)| desired.get(key).is_none());
     let stay = unwanted.filter(|(key, content)| {
-        let is_part = D::whole(key).is_some_and(|whole| desired.get(&whole).is_some());
+        let is_part = D::whole(key).is_some_and(|whole| {
+            desired.get(&whole).is_some() && partial.iter().all(|it| it.get(&whole).is_none())
+        });
         let may_be_wanted = content
             .service()
             .is_none_or(|id| tracker.may_have_more(&id));

@@ -454,19 +454,26 @@ where
             .collect()
     }
 
-    /// True for what an operator wants to stay though nobody wants it.
+    /// True for what an operator wants to stay though nobody wants it. A part of what somebody wants
+    /// is not: whoever has the whole says which parts it has.
     fn is_spared(&self, key: &D::Key) -> bool {
-        self.dataplane.spares(key) && !self.is_part(key)
+        self.dataplane.spares(key)
+            && D::whole(key).is_none_or(|whole| self.books.holders(&whole) == 0)
     }
 
-    /// True for a part of what somebody has: whoever has the whole says which parts it has.
-    fn is_part(&self, key: &D::Key) -> bool {
-        D::whole(key).is_some_and(|whole| self.books.holders(&whole) > 0)
-    }
-
-    /// True for what may be asked for by what can't be used.
+    /// True for what may be asked for by what can't be used. Whether a part of what a Service has is
+    /// wanted, that Service says, if it is known whole.
     pub(super) fn stays(&self, key: &D::Key) -> bool {
-        !self.removing && self.leftovers.contains(key) && !self.is_part(key)
+        if self.removing {
+            return false;
+        }
+        let Some(whole) = D::whole(key).filter(|whole| self.books.holders(whole) > 0) else {
+            return self.leftovers.contains(key);
+        };
+        self.tracker.known_in_part().any(|id| {
+            let own = self.books.own(&FragmentId::Service(id.clone()));
+            own.is_some_and(|own| own.get(&whole).is_some())
+        })
     }
 
     /// True for a Service that is not known whole and has rules from before: those know better.

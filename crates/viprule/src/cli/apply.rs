@@ -48,6 +48,12 @@ where
         "the input has no Service for this proxy, nothing was touched: all rules of Services would \
          go; --allow-empty if that is meant"
     );
+    let has_slices = |id| !tracker.slices(id).is_empty();
+    anyhow::ensure!(
+        allow_empty || tracker.services().iter().any(has_slices) || in_kernel::<F>(effective)? == 0,
+        "the input has no EndpointSlice, nothing was touched: all endpoints of all Services would go; \
+         --allow-empty if that is meant"
+    );
     let resolved = effective.resolve();
     let settings = F::settings_here(resolved, true)?;
     let writer = F::open(resolved, &settings)?;
@@ -75,9 +81,15 @@ where
 
 /// How many Services the kernel serves, where a cluster is to tell which there are.
 fn served<F: Facility>(effective: &Effective) -> anyhow::Result<usize> {
-    if !matches!(effective.input, InputSource::Cluster { .. }) {
-        return Ok(0);
+    if matches!(effective.input, InputSource::Cluster { .. }) {
+        in_kernel::<F>(effective)
+    } else {
+        Ok(0)
     }
+}
+
+/// How many Services with endpoints the kernel serves.
+fn in_kernel<F: Facility>(effective: &Effective) -> anyhow::Result<usize> {
     let resolved = effective.resolve();
     let settings = F::settings_here(resolved, false)?;
     let mut writer = F::open(resolved, &settings)?;

@@ -164,6 +164,17 @@ fn a_modified_slice_may_have_moved() {
 }
 
 #[test]
+fn a_slice_that_is_refused_has_not_moved() {
+    for labels in [json!(null), json!({"kubernetes.io/service-name": "other"})] {
+        let unusable = slice(&json!({"metadata": {"labels": labels}, "addressType": null}));
+        let reading = read(Resource::EndpointSlice, &unusable, Change::Modified);
+        let moves = |event: &Event| matches!(event, Event::SliceMoved { .. });
+        assert!(!reading.events.iter().any(moves), "{:?}", reading.events);
+        assert!(reading.problems[0].refused);
+    }
+}
+
+#[test]
 fn an_empty_slice_has_null_endpoints() {
     let empty = slice(&json!({"endpoints": null, "ports": null}));
     let reading = read(Resource::EndpointSlice, &empty, Change::Exists);

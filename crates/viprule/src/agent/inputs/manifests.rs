@@ -38,7 +38,7 @@ pub(in super::super) async fn manifests(
         allow_empty,
         served: cx.served.count().await?,
         complete: false,
-        at_rest: false,
+        before: Before::Believed,
     };
     let manifests = Manifests::new(paths.to_vec(), Some(cx.node.to_owned()));
     let (mut manifests, mut load) = read(manifests, belief).await?;
@@ -70,7 +70,7 @@ pub(in super::super) async fn manifests(
         }
         let rest = doubt.filter(|it| *it != Doubt::NoService);
         let rest = rest.map(|_| Instant::now() + REST);
-        belief.at_rest = loop {
+        let has_rested = loop {
             let changed = async {
                 match &mut addresses {
                     Some(addresses) => addresses.changed().await,
@@ -96,6 +96,11 @@ pub(in super::super) async fn manifests(
                 now = changed => cx.events(vec![Event::LocalAddresses(now)]).await,
             }
         };
+        belief.before = match doubt {
+            None => Before::Believed,
+            Some(_) if has_rested => Before::Rested,
+            Some(_) => Before::Doubted,
+        };
         (manifests, load) = read(manifests, belief).await?;
     }
 }
@@ -108,8 +113,17 @@ struct Belief {
     served: usize,
     /// Everything was told once.
     complete: bool,
-    /// No file has changed for some time.
-    at_rest: bool,
+    before: Before,
+}
+
+/// What came of the load before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Believed,
+    /// Something was doubted, and files have changed since: what is missing may be still to come.
+    Doubted,
+    /// Something was doubted, and no file has changed for some time.
+    Rested,
 }
 
 /// Why something is not taken for gone.
@@ -125,8 +139,12 @@ enum Doubt {
 impl Belief {
     fn believes(self, loss: &Loss) -> bool {
         let Loss { services, slices } = loss;
-        (self.allow_empty || services.left > 0)
-            && (self.at_rest || !services.is_most() && !slices.is_most())
+        let is_believed = match self.before {
+            Before::Believed => !services.is_most() && !slices.is_most(),
+            Before::Doubted => false,
+            Before::Rested => true,
+        };
+        is_believed && (self.allow_empty || services.left > 0)
     }
 
     /// What is to be doubted after a load, when so many Services are known.
@@ -140,8 +158,15 @@ impl Belief {
             Some(loss) if loss.services.left == 0 && !self.allow_empty => Some(Doubt::NoService),
             Some(loss) => Some(Doubt::Missing(loss)),
             None if services == 0 && !self.allow_empty => Some(Doubt::NoService),
-            None if self.complete || self.at_rest || !share.is_most() => None,
-            None => Some(Doubt::Fewer(share)),
+            None if self.complete => None,
+            None => {
+                let is_doubted = match self.before {
+                    Before::Believed => share.is_most(),
+                    Before::Doubted => share.missing > 0,
+                    Before::Rested => false,
+                };
+                is_doubted.then_some(Doubt::Fewer(share))
+            }
         }
     }
 }
@@ -217,7 +242,7 @@ mod tests {
         allow_empty: false,
         served: 0,
         complete: true,
-        at_rest: false,
+        before: Before::Believed,
     };
 
     fn share(missing: usize, known: usize, left: usize) -> Share {
@@ -245,7 +270,7 @@ mod tests {
             (all, false, false, true),
         ] {
             let resting = Belief {
-                at_rest: true,
+                before: Before::Rested,
                 ..BELIEF
             };
             let allowing = Belief {
@@ -256,6 +281,12 @@ mod tests {
             assert_eq!(resting.believes(&loss), at_rest, "{loss:?}");
             assert_eq!(allowing.believes(&loss), empty_at_rest, "{loss:?}");
         }
+        // A file that grows has more than half at some time.
+        let growing = Belief {
+            before: Before::Doubted,
+            ..BELIEF
+        };
+        assert!(!growing.believes(&few));
     }
 
     #[test]
@@ -268,7 +299,11 @@ mod tests {
             ..BELIEF
         };
         let resting = Belief {
-            at_rest: true,
+            before: Before::Rested,
+            ..start
+        };
+        let growing = Belief {
+            before: Before::Doubted,
             ..start
         };
         let allowing = Belief {
@@ -282,6 +317,8 @@ mod tests {
             (start, None, 0, Some(Doubt::NoService)),
             (start, None, 4, Some(Doubt::Fewer(share(6, 10, 4)))),
             (start, None, 5, None),
+            (growing, None, 9, Some(Doubt::Fewer(share(1, 10, 9)))),
+            (growing, None, 10, None),
             (resting, None, 4, None),
             (resting, None, 0, Some(Doubt::NoService)),
             (allowing, None, 0, Some(Doubt::Fewer(share(10, 10, 0)))),
