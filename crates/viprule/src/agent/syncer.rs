@@ -381,15 +381,19 @@ where
         Ok(())
     }
 
-    /// What the kernel has of a refused Service stays that Service's, also what was written of it
-    /// before the refusal, or by somebody else since.
     fn keep_refused(&mut self) {
         let refused: Vec<ServiceId> = self.quarantined.keys().cloned().collect();
-        for id in refused.into_iter().map(FragmentId::Service) {
-            let (desired, _) = self.render(&id);
-            let adopted = self.books.adopt(&id, &desired);
-            self.adopted(&adopted);
+        for id in refused {
+            self.keep(&FragmentId::Service(id));
         }
+    }
+
+    /// What the kernel has of a refused Service stays that Service's, also what was written of it
+    /// before the refusal, or by somebody else since.
+    pub(super) fn keep(&mut self, refused: &FragmentId) {
+        let (desired, _) = self.render(refused);
+        let adopted = self.books.adopt(refused, &desired);
+        self.adopted(&adopted);
     }
 
     /// Looks at what others left.

@@ -153,6 +153,7 @@ where
                 }
                 let reason = reason.to_owned();
                 let before = self.quarantined.insert(service.clone(), reason.clone());
+                self.keep(id);
                 if before.is_none() {
                     tracing::error!(%service, reason, "quarantined: the kernel refuses its rules; what it had before stays");
                 }

@@ -297,7 +297,7 @@ fn links_come_behind_services_as_for_what_those_have() {
 }
 
 #[test]
-fn links_are_not_as_for_a_service_that_was_refused() {
+fn links_are_as_for_what_was_written_of_a_refused_service() {
     let mut syncer = node(Memory::default());
     for (name, endpoints) in [A, ("b", &["10.244.0.6"])] {
         syncer.apply(service(name));
@@ -306,9 +306,10 @@ fn links_are_not_as_for_a_service_that_was_refused() {
     syncer.writer().refused = Some(Key::Own(id("b")));
     syncer.reconcile(Scope::Everything).unwrap();
     assert!(syncer.quarantined().contains_key(&id("b")));
-    // The element was written before the rest was refused, and went as nobody's.
+    // The element was written before the rest was refused, and stays.
     let link = |syncer: &mut SharedSyncer| syncer.writer().objects[&Key::Link];
-    assert_eq!(link(&mut syncer), Number(1));
+    assert_eq!(link(&mut syncer), Number(2));
+    assert!(syncer.writer().objects.contains_key(&Key::Element(2)));
     syncer.writer().refused = None;
     syncer.release_refused();
     syncer.sync().unwrap();

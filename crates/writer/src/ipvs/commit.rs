@@ -162,15 +162,19 @@ impl IpvsWriter {
             self.retired.end(&over);
         }
         let (mut addresses, mut entries) = (Vec::new(), Vec::new());
-        for key in self.retired.let_go() {
-            match key {
+        let free = self.retired.free();
+        for key in &free {
+            match *key {
                 Key::Address(address) => addresses.push(gone(NOBODY, address)),
                 Key::Entry { set, entry } => entries.push(gone(NOBODY, (set, entry))),
                 _ => {}
             }
         }
-        settled(self.carrier.delete(&addresses, &mut outcome))?;
-        settled(self.sets.delete(&entries, &mut outcome))?;
+        let are_gone = settled(self.carrier.delete(&addresses, &mut outcome))?
+            && settled(self.sets.delete(&entries, &mut outcome))?;
+        if are_gone && outcome.is_clean() {
+            self.retired.let_go(&free);
+        }
         if let Some(reason) = outcome.reason(NOBODY) {
             tracing::warn!(reason, "what drained can't be removed");
         }

@@ -205,6 +205,6 @@ impl Writer for IpvsWriter {
         self.end_retired()?;
         let rest = self.servers.drain.rest(clock::now());
         // Something else keeps them: look again.
-        Ok(rest.or((self.retired.len() > 0).then_some(AGAIN)))
+        Ok(rest.or((!self.retired.is_empty()).then_some(AGAIN)))
     }
 }

@@ -60,7 +60,7 @@ impl IpvsWriter {
         }
         let retired = &self.retired;
         Ok(match scope {
-            Scope::Everything if retired.len() == 0 => state,
+            Scope::Everything if retired.is_empty() => state,
             _ => state.filter(|key| scope.contains(&key.part()) && !retired.hides(key)),
         })
     }

@@ -29,11 +29,6 @@ pub(super) struct Retired {
 }
 
 impl Retired {
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.servers.len()
-    }
-
     /// The API server is there: with its address on the link this node could not reach it.
     pub(super) fn bar(&mut self, api_server: &[SocketAddr]) {
         self.barred = api_server.iter().map(SocketAddr::ip).collect();
@@ -74,7 +69,7 @@ impl Retired {
 
     /// What is staged is wanted again.
     pub(super) fn wanted(&mut self, staged: &Staged) {
-        if self.servers.is_empty() && self.held.is_empty() {
+        if self.is_empty() {
             return;
         }
         for it in &staged.servers {
@@ -115,17 +110,23 @@ impl Retired {
         }
     }
 
-    /// Hands out what no virtual server needs any more.
-    pub(super) fn let_go(&mut self) -> BTreeSet<Key> {
+    /// What no virtual server needs any more.
+    pub(super) fn free(&self) -> BTreeSet<Key> {
         if self.held.is_empty() {
             return BTreeSet::new();
         }
         let needed = self.needed();
-        let (held, free) = std::mem::take(&mut self.held)
-            .into_iter()
-            .partition(|key| needed.contains(key));
-        self.held = held;
-        free
+        self.held.difference(&needed).copied().collect()
+    }
+
+    /// These are gone, too.
+    pub(super) fn let_go(&mut self, free: &BTreeSet<Key>) {
+        self.held.retain(|key| !free.contains(key));
+    }
+
+    /// True where nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.held.is_empty()
     }
 
     /// What says whose these are, and what keeps the host's ports at their addresses shut.
@@ -209,11 +210,16 @@ mod tests {
         assert_eq!(gone.entries.len(), 1);
         assert!(keys.iter().all(|key| retired.hides(key)));
         assert!(!retired.hides(&other));
-        assert!(retired.let_go().is_empty());
+        assert!(retired.free().is_empty());
         assert_eq!(retired.over(|_| true), []);
         assert_eq!(retired.over(|_| false), [tcp]);
         retired.end(&[tcp]);
-        assert_eq!(retired.let_go(), keys[1..].iter().copied().collect());
+        let free = retired.free();
+        assert_eq!(free, keys[1..].iter().copied().collect());
+        // Whoever can't remove it now tries again.
+        assert_eq!(retired.free(), free);
+        retired.let_go(&free);
+        assert!(retired.is_empty());
         assert!(!keys.iter().any(|key| retired.hides(key)));
     }
 
@@ -237,9 +243,9 @@ mod tests {
         retired.hold_back(&mut last, |_| true);
         assert_eq!(last.addresses, []);
         retired.end(&servers[..1]);
-        assert!(retired.let_go().is_empty());
+        assert!(retired.free().is_empty());
         retired.end(&servers[1..]);
-        assert_eq!(retired.let_go(), [Key::Address(IP)].into());
+        assert_eq!(retired.free(), [Key::Address(IP)].into());
     }
 
     #[test]
@@ -253,7 +259,7 @@ mod tests {
         assert!(!retired.hides(&Key::Address(IP)));
         assert!(retired.hides(&Key::Server(tcp)));
         retired.end(&[tcp]);
-        assert_eq!(retired.let_go(), [cluster_ip(80)].into());
+        assert_eq!(retired.free(), [cluster_ip(80)].into());
     }
 
     #[test]
