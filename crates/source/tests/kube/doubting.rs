@@ -45,7 +45,7 @@ async fn broken(server: &mut FakeServer, known: std::ops::Range<u32>) -> (Ear, [
 /// The question that comes after a list that is not believed.
 async fn asked_again(server: &mut FakeServer) -> Request {
     let request = server.next(SERVICES).await;
-    assert!(request.has("limit=500"), "{}", request.target);
+    assert!(request.has("limit=2000"), "{}", request.target);
     assert!(
         !request.target.contains("resourceVersion"),
         "{}",
@@ -184,7 +184,7 @@ async fn a_first_list_of_far_less_than_is_served_is_asked_for_once_more() {
         .collect();
     let _first = server.list(SLICES, &few, 20).await;
     let again = server.next(SLICES).await;
-    assert!(again.has("limit=500"), "{}", again.target);
+    assert!(again.has("limit=2000"), "{}", again.target);
     // It is true.
     let answer = page_of("EndpointSlice", &few, 22, "");
     again.answer(200, &answer).await;
@@ -205,7 +205,7 @@ async fn slices_are_as_dear() {
     watch.event("ERROR", &gone).await;
     let _first = server.list(SLICES, &slices(0..4), 20).await;
     let again = server.next(SLICES).await;
-    assert!(again.has("limit=500"), "{}", again.target);
+    assert!(again.has("limit=2000"), "{}", again.target);
     let answer = page_of("EndpointSlice", &slices(0..10), 22, "");
     again.answer(200, &answer).await;
     let status = ear.until_status(Resource::EndpointSlice, |s| s.relists == 1);

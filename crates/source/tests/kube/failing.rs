@@ -162,7 +162,7 @@ async fn a_list_of_which_nothing_comes_is_read_by_pages() {
         .await;
     pass(31).await;
     let pages = server.next(SERVICES).await;
-    assert!(pages.has("limit=500"), "{}", pages.target);
+    assert!(pages.has("limit=2000"), "{}", pages.target);
     let told = "listing by pages, for the next 10 minutes error=streaming the list of services: ";
     assert_eq!(log.lines("WARN", told), 1);
     pages.answer(200, &page(&[service("a", 1)], 9, "")).await;
@@ -175,7 +175,7 @@ async fn a_list_of_which_nothing_comes_is_read_by_pages() {
     let mut watch = server.next(SERVICES).await.stream().await;
     watch.event("ERROR", &gone).await;
     let pages = server.next(SERVICES).await;
-    assert!(pages.has("limit=500"), "{}", pages.target);
+    assert!(pages.has("limit=2000"), "{}", pages.target);
     pages.answer(200, &page(&[service("b", 11)], 19, "")).await;
     ear.hear(&Event::ServicesRelisted([id("b")].into())).await;
     assert!(ear.status(Resource::Service).not_streamed.is_some());

@@ -64,7 +64,7 @@ async fn a_server_that_refuses_to_stream_is_read_by_pages() {
         .refuse(422, "Invalid", refused)
         .await;
     let first = server.next(SERVICES).await;
-    assert!(first.has("limit=500") && !first.target.contains("watch"));
+    assert!(first.has("limit=2000") && !first.target.contains("watch"));
     first
         .answer(200, &page(&[service("a", 1)], 10, "more"))
         .await;
