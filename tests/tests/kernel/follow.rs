@@ -1,7 +1,9 @@
 //! The agent follows its manifests.
 
+use std::fs::rename;
+
 use nix::sys::signal::Signal;
-use viprule_testkit::manifests::{Node, ProjectedVolume};
+use viprule_testkit::manifests::{ManifestFolder, Node, ProjectedVolume};
 
 use crate::support::{LIMIT, Place, endpoints_of, numbered};
 
@@ -32,14 +34,14 @@ fn changed_removed_and_new_files_are_followed() {
 #[test]
 fn a_folder_without_a_service_takes_nothing_away() {
     let place = Place::small();
-    let remove = |names: &[&str]| {
-        for name in names {
-            place.folder.remove(&format!("{name}.yaml")).unwrap();
-        }
-    };
+    // One by one, files would be followed one by one.
+    let other = ManifestFolder::new(place.directory().join("other")).unwrap();
+    other.write("node.yaml", &Node::under_test()).unwrap();
     let mut agent = place.run(&[]);
     let before = place.dump();
-    remove(&["a", "b", "c", "d", "e"]);
+    let manifests = place.folder.path();
+    rename(manifests, place.directory().join("away")).unwrap();
+    rename(other.path(), manifests).unwrap();
     agent.wait_for_line("no Service is there", LIMIT).unwrap();
     assert_eq!(place.dump(), before);
     place.write("a", 1, &["10.244.0.5", "10.244.1.7"]);
@@ -59,7 +61,9 @@ fn a_folder_without_a_service_takes_nothing_away() {
     drop(agent);
 
     let mut agent = place.run(&["--allow-empty"]);
-    remove(&["a", "b", "new"]);
+    for name in ["a", "b", "new"] {
+        place.folder.remove(&format!("{name}.yaml")).unwrap();
+    }
     agent
         .wait_until("all to go", LIMIT, || {
             place.rules("nat", "KUBE-SERVICES").len() == 1
