@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, advance};
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{Fate, Hooks, MemoryKernel, Program, Ruleset, Sent};
 
-use crate::mode::{Edit, Surroundings, elsewhere};
+use crate::mode::{Edit, Surroundings, elsewhere, lost};
 
 /// Datagrams that the agent may send without any time passing.
 const SENDS_AT_ONCE: u32 = 20_000;
@@ -304,6 +304,7 @@ impl Hooks for Chaos {
     fn committed(&mut self, kernel: &MemoryKernel, before: &Ruleset, after: &Ruleset) {
         let mut state = self.state();
         let wrong = state.surroundings.committed(before, after);
+        let wrong = lost(before, after).or(wrong);
         state.stepped(kernel, wrong);
     }
 

@@ -20,21 +20,13 @@ const NAMED: &[(u64, ModeName, &str)] = &[
     (10, ModeName::Ipvs, "commits to other tables"),
     (99, ModeName::Iptables, "a time that is null"),
     (164, ModeName::Ipvs, "a time that is null"),
-    (
-        13_630,
-        ModeName::Ipvs,
-        "what was written of a refused Service",
-    ),
-    (
-        15_376,
-        ModeName::Ipvs,
-        "what was written of a refused Service",
-    ),
-    (
-        11_233,
-        ModeName::Iptables,
-        "a slice unread, rules taken, another slice gone",
-    ),
+    (3_384, ModeName::Ipvs, "what a refused Service has"),
+    (13_630, ModeName::Ipvs, "what a refused Service has"),
+    (15_376, ModeName::Ipvs, "what a refused Service has"),
+    (19_896, ModeName::Ipvs, "what a refused Service has"),
+    (14_356, ModeName::Ipvs, "a slice that is not known"),
+    (11_710, ModeName::Ipvs, "an address that stays"),
+    (11_233, ModeName::Iptables, "rules of an unknown slice"),
 ];
 
 /// How many are run where nobody says.

@@ -6,7 +6,7 @@ mod netfilter;
 
 pub(crate) use iptables::IptablesMode;
 pub(crate) use ipvs::IpvsMode;
-pub(crate) use netfilter::elsewhere;
+pub(crate) use netfilter::{elsewhere, lost};
 
 use std::collections::BTreeSet;
 
@@ -94,8 +94,8 @@ pub(crate) trait Surroundings: Send {
     fn before_send(&mut self, _kernel: &MemoryKernel) {}
 
     /// A transaction of the agent was committed.
-    fn committed(&mut self, before: &Ruleset, after: &Ruleset) -> Option<String> {
-        netfilter::lost(before, after)
+    fn committed(&mut self, _before: &Ruleset, _after: &Ruleset) -> Option<String> {
+        None
     }
 
     /// A message of the agent that belongs to no transaction took effect.

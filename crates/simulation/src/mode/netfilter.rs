@@ -45,7 +45,7 @@ fn needed(ruleset: &Ruleset) -> BTreeSet<String> {
 }
 
 /// What a commit of the agent took away of what packets of every Service need.
-pub(super) fn lost(before: &Ruleset, after: &Ruleset) -> Option<String> {
+pub(crate) fn lost(before: &Ruleset, after: &Ruleset) -> Option<String> {
     let (before, after) = (needed(before), needed(after));
     let mut lost = before.difference(&after);
     let first = lost.next()?;

@@ -381,6 +381,7 @@ where
         Ok(())
     }
 
+    /// [Keeps](Self::keep) what the kernel has of every refused Service.
     fn keep_refused(&mut self) {
         let refused: Vec<ServiceId> = self.quarantined.keys().cloned().collect();
         for id in refused {
