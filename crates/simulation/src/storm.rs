@@ -104,6 +104,8 @@ pub(crate) fn weather(chance: &mut Chance) -> Weather {
         oddities,
         latency: 1..slow,
         page: *chance.pick(&[4, 9, 500]).unwrap_or(&500),
+        // One way there has to be.
+        forgets: streams == Streams::Streamed && chance.per_mille(300),
         streams,
     }
 }

@@ -148,8 +148,8 @@ impl Cause {
         )
     }
 
-    /// Pages may do where a stream doesn't: the server refuses the parameters (KEP-3157), takes
-    /// them for something else, or has an etcd that is too old for it.
+    /// A server that streams no lists: it refuses the parameters (KEP-3157), takes them for something
+    /// else, or has an etcd that is too old for it.
     pub(super) fn is_no_stream(&self) -> bool {
         let refused = matches!(
             self,

@@ -12,8 +12,8 @@
 //! or has none at all, is asked for again, and what both answers lack is gone. So is a first list
 //! that has far less than this node serves already.
 //!
-//! Lists are streamed (KEP-3157) where the server can, and read page by page where it refuses or
-//! begins and says nothing; then the next ten minutes' lists are read by pages at once.
+//! Lists are read page by page, and streamed (KEP-3157) where the server no longer knows a list when
+//! its next page is asked for.
 //!
 //! Whatever fails is tried again, after a wait that grows from a quarter of a second to five
 //! seconds with as much again at random, by listing everything: whoever answers after an outage may

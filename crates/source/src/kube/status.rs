@@ -38,9 +38,6 @@ pub struct WatchStatus {
     pub listed: bool,
     /// Lists that were told to their end after the first one.
     pub relists: u64,
-    /// Why lists are read by pages: the server refused to stream the last one that it was asked
-    /// to, or said nothing. None where lists are streamed.
-    pub not_streamed: Option<Arc<str>>,
     /// Objects that the server sent, in lists and as changes.
     pub received: u64,
     /// Attempts that failed.
@@ -107,7 +104,6 @@ impl Cell {
             silence_limit: super::watch::RESPONSE_LIMIT,
             listed: false,
             relists: 0,
-            not_streamed: None,
             received: 0,
             failures: 0,
         })))
@@ -141,14 +137,6 @@ impl Cell {
         let mut status = self.lock();
         status.relists += u64::from(status.listed);
         status.listed = true;
-    }
-
-    pub(super) fn streamed(&self) {
-        self.lock().not_streamed = None;
-    }
-
-    pub(super) fn not_streamed(&self, why: &str) {
-        self.lock().not_streamed = Some(why.into());
     }
 
     pub(super) fn failed(&self, error: &str) {

@@ -69,8 +69,6 @@ pub(super) struct Watch {
     /// The server said nothing for the whole time of a watch, or ended it before its time: it may
     /// lag behind.
     pub(super) doubtful: bool,
-    /// Until then lists are read by pages without an attempt to stream them.
-    pub(super) pages_until: Option<Instant>,
     /// What was told to exist.
     pub(super) known: Known,
     /// How much of it before the list began, or before one that did not end.
@@ -96,7 +94,6 @@ impl Watch {
             status,
             version: None,
             doubtful: false,
-            pages_until: None,
             known: Known::nothing(in_kernel),
             known_before: None,
             doubted: None,
@@ -279,7 +276,6 @@ impl Watch {
                 }
                 Line::Bookmark { version, ends_list } if ends_list => {
                     if let Some(present) = present.take() {
-                        self.status.streamed();
                         self.listed(present, version).await?;
                     }
                     if self.doubted.is_some() {

@@ -59,7 +59,7 @@ async fn what_two_answers_lack_is_gone() {
     let mut server = FakeServer::start().await;
     let log = Log::listen();
     let (mut ear, _others) = broken(&mut server, 0..12).await;
-    let _first = server.list(SERVICES, &services(0..3), 20).await;
+    server.page(SERVICES, &services(0..3), 20).await;
     let again = asked_again(&mut server).await;
     assert_eq!(
         log.lines("WARN", "the list lacks 9 of 12 that were there"),
@@ -80,7 +80,7 @@ async fn what_two_answers_lack_is_gone() {
 async fn what_the_second_answer_has_stays() {
     let mut server = FakeServer::start().await;
     let (mut ear, _others) = broken(&mut server, 0..12).await;
-    let _first = server.list(SERVICES, &services(0..2), 20).await;
+    server.page(SERVICES, &services(0..2), 20).await;
     let again = asked_again(&mut server).await;
     again.answer(200, &page(&services(0..11), 22, "")).await;
     ear.hear(&Event::ServicesRelisted(ids(0..11))).await;
@@ -102,7 +102,7 @@ async fn what_the_second_answer_has_stays() {
 async fn an_answer_that_agrees_may_come_late() {
     let mut server = FakeServer::start().await;
     let (mut ear, _others) = broken(&mut server, 0..12).await;
-    let _first = server.list(SERVICES, &[], 20).await;
+    server.page(SERVICES, &[], 20).await;
     let again = asked_again(&mut server).await;
     again.refuse(503, "ServiceUnavailable", "").await;
     let again = asked_again(&mut server).await;
@@ -118,13 +118,13 @@ async fn another_clusters_services_do_not_outnumber_ours() {
     let mut server = FakeServer::start().await;
     let (mut ear, _others) = broken(&mut server, 0..12).await;
     // Cut before its end: these are known from now on, too.
-    let mut cut = server.next(SERVICES).await.stream().await;
+    let mut cut = server.streaming(SERVICES).await.stream().await;
     for service in services(100..150) {
         cut.event("ADDED", &service).await;
     }
     ear.until(|heard| heard.events.len() == 50).await;
     drop(cut);
-    let _first = server.list(SERVICES, &services(100..150), 20).await;
+    server.page(SERVICES, &services(100..150), 20).await;
     let again = asked_again(&mut server).await;
     assert!(relisted(&ear).is_empty());
     again.answer(200, &page(&services(0..12), 22, "")).await;
@@ -144,7 +144,7 @@ async fn another_clusters_services_do_not_outnumber_ours() {
 async fn a_list_of_nothing_takes_the_last_one_only_when_it_comes_twice() {
     let mut server = FakeServer::start().await;
     let (mut ear, _others) = broken(&mut server, 0..1).await;
-    let _first = server.list(SERVICES, &[], 20).await;
+    server.page(SERVICES, &[], 20).await;
     let again = asked_again(&mut server).await;
     assert!(relisted(&ear).is_empty());
     again.answer(200, &page(&services(0..1), 22, "")).await;
@@ -155,7 +155,7 @@ async fn a_list_of_nothing_takes_the_last_one_only_when_it_comes_twice() {
 async fn a_first_list_of_nothing_is_asked_for_once_more() {
     let mut server = FakeServer::start().await;
     let mut ear = Ear::start(&server).await;
-    let _first = server.list(SERVICES, &[], 20).await;
+    server.page(SERVICES, &[], 20).await;
     let again = asked_again(&mut server).await;
     assert!(!ear.status(Resource::Service).listed);
     again.answer(200, &page(&[], 22, "")).await;
@@ -173,7 +173,7 @@ async fn a_first_list_of_far_less_than_is_served_is_asked_for_once_more() {
     let mut server = FakeServer::start().await;
     let api = api(&server).await;
     let mut ear = Ear::of_serving(&api, 12);
-    let _first = server.list(SERVICES, &services(0..5), 20).await;
+    server.page(SERVICES, &services(0..5), 20).await;
     let again = asked_again(&mut server).await;
     assert!(!ear.status(Resource::Service).listed);
     again.answer(200, &page(&services(0..12), 22, "")).await;
@@ -182,7 +182,7 @@ async fn a_first_list_of_far_less_than_is_served_is_asked_for_once_more() {
     let few: Vec<Value> = (0..20)
         .map(|n| slice(&format!("x{n}"), &name(n % 5), 6))
         .collect();
-    let _first = server.list(SLICES, &few, 20).await;
+    server.page(SLICES, &few, 20).await;
     let again = server.next(SLICES).await;
     assert!(again.has("limit=2000"), "{}", again.target);
     // It is true.
@@ -203,7 +203,7 @@ async fn slices_are_as_dear() {
     ear.until(|heard| heard.events.len() == 11).await;
     let gone = json!({"code": 410, "reason": "Expired", "message": "too old"});
     watch.event("ERROR", &gone).await;
-    let _first = server.list(SLICES, &slices(0..4), 20).await;
+    server.page(SLICES, &slices(0..4), 20).await;
     let again = server.next(SLICES).await;
     assert!(again.has("limit=2000"), "{}", again.target);
     let answer = page_of("EndpointSlice", &slices(0..10), 22, "");

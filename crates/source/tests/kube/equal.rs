@@ -116,7 +116,7 @@ impl World {
             let mut ear = Ear::of_node(&self.api, NODE);
             let mut answers = Vec::new();
             for (path, kind, _) in KINDS {
-                answers.push(server.list(path, &of_kind(objects, kind), 10).await);
+                answers.push(server.stream(path, &of_kind(objects, kind), 10).await);
             }
             ear.until(|heard| heard.complete).await;
             [listed, of_server(&ear.heard.events, &ear.heard.problems)]

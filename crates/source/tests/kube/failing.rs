@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use viprule_service::model::Event;
 use viprule_source::kube::{Phase, Resource};
 
-use crate::log::Log;
 use crate::server::{FakeServer, SERVICES};
 use crate::world::{Ear, error, id, page, pass, service};
 
@@ -64,7 +63,7 @@ async fn a_refusal_says_what_to_do() {
         .await;
     assert_eq!(
         error(&status),
-        "streaming the list of services: the API server says 403 Forbidden: services is forbidden; \
+        "listing services: the API server says 403 Forbidden: services is forbidden; \
          bind the account to the ClusterRole system:node-proxier or its like"
     );
     assert!(!status.listed);
@@ -74,11 +73,6 @@ async fn a_refusal_says_what_to_do() {
 async fn something_that_is_no_api_server_is_told() {
     let mut server = FakeServer::start().await;
     let ear = Ear::start(&server).await;
-    server
-        .next(SERVICES)
-        .await
-        .refuse(400, "BadRequest", "")
-        .await;
     server
         .next(SERVICES)
         .await
@@ -99,10 +93,10 @@ async fn an_idle_watch_is_not_stuck_and_a_silent_one_connects_anew() {
     let mut server = FakeServer::start().await;
     let (mut ear, [mut services, _slices, _nodes]) = Ear::settled(&mut server).await;
     pass(200).await;
+    let before = now();
     services.bookmark(50).await;
-    let nodes = ear.status(Resource::Node).last_heard;
     let status = ear
-        .until_status(Resource::Service, |s| s.last_heard > nodes)
+        .until_status(Resource::Service, |s| s.last_heard > Some(before))
         .await;
     assert!(!status.is_stuck(now()));
 
@@ -153,42 +147,13 @@ async fn a_watch_that_ended_in_time_without_a_word_is_checked() {
 }
 
 #[tokio::test]
-async fn a_list_of_which_nothing_comes_is_read_by_pages() {
-    let log = Log::listen();
+async fn a_stream_of_which_nothing_comes_is_waited_for_no_longer() {
     let mut server = FakeServer::start().await;
     let mut ear = Ear::start(&server).await;
-    let _stalled = server.next(SERVICES).await.stream().await;
+    let _stalled = server.streaming(SERVICES).await.stream().await;
     ear.until_status(Resource::Service, |s| s.phase == Phase::Listing)
         .await;
     pass(31).await;
-    let pages = server.next(SERVICES).await;
-    assert!(pages.has("limit=2000"), "{}", pages.target);
-    let told = "listing by pages, for the next 10 minutes error=streaming the list of services: ";
-    assert_eq!(log.lines("WARN", told), 1);
-    pages.answer(200, &page(&[service("a", 1)], 9, "")).await;
+    let _watch = server.list(SERVICES, &[service("a", 1)], 9).await;
     ear.hear(&Event::ServicesRelisted([id("a")].into())).await;
-    let why = ear.status(Resource::Service).not_streamed.unwrap();
-    assert!(why.contains("said nothing for 30 s"), "{why}");
-
-    // It is not waited for again at once.
-    let gone = serde_json::json!({"code": 410, "reason": "Expired", "message": "too old"});
-    let mut watch = server.next(SERVICES).await.stream().await;
-    watch.event("ERROR", &gone).await;
-    let pages = server.next(SERVICES).await;
-    assert!(pages.has("limit=2000"), "{}", pages.target);
-    pages.answer(200, &page(&[service("b", 11)], 19, "")).await;
-    ear.hear(&Event::ServicesRelisted([id("b")].into())).await;
-    assert!(ear.status(Resource::Service).not_streamed.is_some());
-
-    // Some time later it is.
-    let mut watch = server.next(SERVICES).await.stream().await;
-    watch.bookmark(20).await;
-    let heard = now();
-    ear.until_status(Resource::Service, |s| s.last_heard > Some(heard))
-        .await;
-    pass(601).await;
-    watch.event("ERROR", &gone).await;
-    let _watch = server.list(SERVICES, &[service("c", 21)], 29).await;
-    ear.hear(&Event::ServicesRelisted([id("c")].into())).await;
-    assert_eq!(ear.status(Resource::Service).not_streamed, None);
 }

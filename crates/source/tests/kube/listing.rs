@@ -1,28 +1,24 @@
-//! Lists: streamed, by pages, again, once.
+//! Lists: by pages, streamed, again, once.
 
 use viprule_service::model::{Event, Refused};
 use viprule_source::kube::{Phase, Resource, list_once};
 
-use crate::log::Log;
 use crate::server::{FakeServer, NODES, SERVICES, SLICES};
 use crate::world::{Ear, NODE, api, id, node, odd_service, page, page_of, service, slice};
 
 #[tokio::test]
-async fn lists_are_streamed_with_kube_proxys_selectors() {
+async fn lists_have_kube_proxys_selectors() {
     let mut server = FakeServer::start().await;
     let mut ear = Ear::start(&server).await;
     let services = server.next(SERVICES).await;
     for parameter in [
-        "watch=true",
-        "sendInitialEvents=true",
-        "resourceVersionMatch=NotOlderThan",
-        "allowWatchBookmarks=true",
+        "limit=2000",
         "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name",
         "fieldSelector=spec.clusterIP%21%3DNone",
-        "resourceVersion=",
     ] {
         assert!(services.has(parameter), "{parameter}: {}", services.target);
     }
+    assert!(!services.target.contains("watch"), "{}", services.target);
     let agent = format!("user-agent: viprule/{}\r\n", env!("CARGO_PKG_VERSION"));
     assert!(services.head.contains(&agent), "{}", services.head);
     assert!(services.head.contains("accept: application/json\r\n"));
@@ -32,39 +28,35 @@ async fn lists_are_streamed_with_kube_proxys_selectors() {
     let nodes = server.next(NODES).await;
     assert!(nodes.has("fieldSelector=metadata.name%3Dnode-a"));
 
-    let mut services = services.stream().await;
-    services.event("ADDED", &service("web", 5)).await;
-    services.initial_end(10).await;
-    let mut slices = slices.stream().await;
-    slices.event("ADDED", &slice("web-x", "web", 6)).await;
-    slices.initial_end(10).await;
+    services
+        .answer(200, &page(&[service("web", 5)], 10, ""))
+        .await;
+    let slice = slice("web-x", "web", 6);
+    slices
+        .answer(200, &page_of("EndpointSlice", &[slice], 10, ""))
+        .await;
     ear.hear(&Event::ServicesRelisted([id("web")].into())).await;
     ear.until(|heard| heard.events.len() == 4).await;
     assert!(!ear.heard.complete, "the node is not listed");
     assert_eq!(ear.status(Resource::Node).phase, Phase::Connecting);
 
     // No node is an answer.
-    let mut nodes = nodes.stream().await;
-    nodes.initial_end(10).await;
+    nodes.answer(200, &page_of("Node", &[], 10, "")).await;
     ear.until(|heard| heard.complete).await;
     assert!(ear.heard.events.contains(&Event::NodeDeleted));
     assert_eq!(ear.heard.triggers, [], "a list measures nothing");
-    assert_eq!(ear.status(Resource::Service).phase, Phase::Watching);
+    let watch = server.watch(SERVICES, 10).await;
+    assert!(watch.has("watch=true") && watch.has("allowWatchBookmarks=true"));
+    let _watch = watch.stream().await;
+    ear.until_status(Resource::Service, |s| s.phase == Phase::Watching)
+        .await;
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_to_stream_is_read_by_pages() {
+async fn pages_make_one_list() {
     let mut server = FakeServer::start().await;
     let mut ear = Ear::start(&server).await;
-    let log = Log::listen();
-    let refused = "sendInitialEvents is forbidden";
-    server
-        .next(SERVICES)
-        .await
-        .refuse(422, "Invalid", refused)
-        .await;
     let first = server.next(SERVICES).await;
-    assert!(first.has("limit=2000") && !first.target.contains("watch"));
     first
         .answer(200, &page(&[service("a", 1)], 10, "more"))
         .await;
@@ -73,64 +65,70 @@ async fn a_server_that_refuses_to_stream_is_read_by_pages() {
     second.answer(200, &page(&[service("b", 2)], 10, "")).await;
     ear.hear(&Event::ServicesRelisted([id("a"), id("b")].into()))
         .await;
-    let watch = server.next(SERVICES).await;
-    assert!(watch.has("resourceVersion=10") && !watch.target.contains("sendInitialEvents"));
-    let _watch = watch.stream().await;
-    let status = ear
-        .until_status(Resource::Service, |s| s.phase == Phase::Watching)
-        .await;
-    assert!(status.not_streamed.unwrap().contains(refused));
-    assert_eq!(log.lines("INFO", "listing by pages"), 1);
-    assert_eq!(status.failures, 0);
+    let _watch = server.watch(SERVICES, 10).await;
 }
 
-#[tokio::test]
-async fn so_is_one_whose_etcd_is_too_old_to_stream() {
-    let mut server = FakeServer::start().await;
-    let mut ear = Ear::start(&server).await;
-    let message = "the required storage feature RequestWatchProgress is disabled";
-    server
-        .next(SERVICES)
-        .await
-        .refuse(500, "InternalError", message)
-        .await;
-    let pages = server.next(SERVICES).await;
-    pages.answer(200, &page(&[service("a", 1)], 10, "")).await;
-    ear.hear(&Event::ServicesRelisted([id("a")].into())).await;
-    assert_eq!(ear.status(Resource::Service).failures, 0);
-}
-
-#[tokio::test]
-async fn an_expired_page_begins_the_list_again() {
-    let mut server = FakeServer::start().await;
-    let mut ear = Ear::start(&server).await;
-    server
-        .next(SERVICES)
-        .await
-        .refuse(400, "BadRequest", "")
-        .await;
+/// A server with many Services whose next page is asked for too late.
+async fn too_late(server: &mut FakeServer) {
     let first = server.next(SERVICES).await;
+    assert!(!first.target.contains("continue"), "{}", first.target);
     first
         .answer(200, &page(&[service("a", 1)], 10, "more"))
         .await;
-    server
-        .next(SERVICES)
-        .await
-        .refuse(410, "Expired", "too old")
-        .await;
-    let first = server.next(SERVICES).await;
-    assert!(!first.target.contains("continue"), "{}", first.target);
-    first.answer(200, &page(&[service("b", 11)], 11, "")).await;
+    let second = server.next(SERVICES).await;
+    second.refuse(410, "Expired", "too old").await;
+}
+
+#[tokio::test]
+async fn a_list_whose_pages_expire_is_streamed() {
+    let mut server = FakeServer::start().await;
+    let mut ear = Ear::start(&server).await;
+    too_late(&mut server).await;
+    let stream = server.next(SERVICES).await;
+    for parameter in [
+        "watch=true",
+        "sendInitialEvents=true",
+        "resourceVersionMatch=NotOlderThan",
+        "allowWatchBookmarks=true",
+        "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name",
+        "fieldSelector=spec.clusterIP%21%3DNone",
+        "resourceVersion=",
+    ] {
+        assert!(stream.has(parameter), "{parameter}: {}", stream.target);
+    }
+    let mut stream = stream.stream().await;
+    stream.event("ADDED", &service("b", 11)).await;
+    stream.initial_end(11).await;
     ear.hear(&Event::ServicesRelisted([id("b")].into())).await;
     let relisted = |event: &&Event| matches!(event, Event::ServicesRelisted(_));
     assert_eq!(ear.heard.events.iter().filter(relisted).count(), 1);
+    let status = ear.status(Resource::Service);
+    assert_eq!((status.phase, status.failures), (Phase::Watching, 0));
+}
+
+#[tokio::test]
+async fn where_it_can_t_be_streamed_the_list_begins_again() {
+    let mut server = FakeServer::start().await;
+    let mut ear = Ear::start(&server).await;
+    for (code, reason, message) in [
+        (422, "Invalid", "sendInitialEvents is forbidden"),
+        (500, "InternalError", "RequestWatchProgress is disabled"),
+    ] {
+        too_late(&mut server).await;
+        let stream = server.next(SERVICES).await;
+        assert!(stream.has("sendInitialEvents=true"), "{}", stream.target);
+        stream.refuse(code, reason, message).await;
+    }
+    let _watch = server.list(SERVICES, &[service("b", 11)], 11).await;
+    ear.hear(&Event::ServicesRelisted([id("b")].into())).await;
+    assert_eq!(ear.status(Resource::Service).failures, 2);
 }
 
 #[tokio::test]
 async fn a_list_that_is_cut_says_nothing_of_what_is_gone() {
     let mut server = FakeServer::start().await;
     let mut ear = Ear::start(&server).await;
-    let mut cut = server.next(SERVICES).await.stream().await;
+    let mut cut = server.streaming(SERVICES).await.stream().await;
     cut.event("ADDED", &service("a", 1)).await;
     ear.until(|heard| heard.events.len() == 1).await;
     drop(cut);

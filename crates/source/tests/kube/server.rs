@@ -12,7 +12,7 @@ use tokio::time::timeout;
 /// A test that waits so long has failed.
 pub(crate) use viprule_testkit::LIMIT as PATIENCE;
 
-use crate::world::api_version;
+use crate::world::{api_version, page_of};
 
 pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
@@ -81,11 +81,42 @@ impl FakeServer {
         }
     }
 
-    /// Answers a streaming list.
+    /// Answers a list, and begins to answer the watch from there.
     pub(crate) async fn list(&mut self, path: &str, objects: &[Value], version: u32) -> Answer {
+        self.page(path, objects, version).await;
+        self.watch(path, version).await.stream().await
+    }
+
+    /// Answers a list with its only page.
+    pub(crate) async fn page(&mut self, path: &str, objects: &[Value], version: u32) {
+        let request = self.next(path).await;
+        assert!(request.has("limit=2000"), "{}", request.target);
+        let page = page_of(kind(path), objects, version, "");
+        request.answer(200, &page).await;
+    }
+
+    /// The question for what happened since a version.
+    pub(crate) async fn watch(&mut self, path: &str, version: u32) -> Request {
+        let request = self.next(path).await;
+        let since = format!("resourceVersion={version}");
+        assert!(request.has(&since), "{}", request.target);
+        assert!(!request.target.contains("sendInitialEvents"));
+        request
+    }
+
+    /// The question for a list as a stream, after the one for its next page came too late.
+    pub(crate) async fn streaming(&mut self, path: &str) -> Request {
+        let first = self.next(path).await;
+        assert!(first.has("limit=2000"), "{}", first.target);
+        first.refuse(410, "Expired", "too old").await;
         let request = self.next(path).await;
         assert!(request.has("sendInitialEvents=true"), "{}", request.target);
-        let mut answer = request.stream().await;
+        request
+    }
+
+    /// Answers a list as a stream, which goes on as a watch.
+    pub(crate) async fn stream(&mut self, path: &str, objects: &[Value], version: u32) -> Answer {
+        let mut answer = self.streaming(path).await.stream().await;
         for object in objects {
             answer.event("ADDED", object).await;
         }
@@ -180,16 +211,19 @@ impl Request {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
                     transfer-encoding: chunked\r\n\r\n";
         self.socket.write_all(head.as_bytes()).await.unwrap();
-        let kind = match self.path() {
-            SERVICES => "Service",
-            SLICES => "EndpointSlice",
-            _ => "Node",
-        };
         Answer {
             seconds: self.seconds(),
-            kind,
+            kind: kind(self.path()),
             socket: self.socket,
         }
+    }
+}
+
+fn kind(path: &str) -> &'static str {
+    match path {
+        SERVICES => "Service",
+        SLICES => "EndpointSlice",
+        _ => "Node",
     }
 }
 

@@ -9,14 +9,11 @@ use crate::world::{
     Ear, NODE, api, error, id, node, odd_service, page, page_of, pass, service, slice,
 };
 
-/// A server that has told its Service, and is asked for all Services anew by pages.
+/// A server that has told its Service, and is asked for all Services anew.
 async fn asked_anew(server: &mut FakeServer) -> (Ear, Request, [Answer; 2]) {
     let (ear, [mut services, slices, nodes]) = Ear::settled(server).await;
     let gone = json!({"code": 410, "reason": "Expired", "message": "too old"});
     services.event("ERROR", &gone).await;
-    let streaming = server.next(SERVICES).await;
-    assert!(streaming.has("sendInitialEvents=true"));
-    streaming.refuse(400, "BadRequest", "no stream").await;
     (ear, server.next(SERVICES).await, [slices, nodes])
 }
 
@@ -135,7 +132,7 @@ async fn a_streamed_list_ends_with_a_version_and_has_one_kind() {
         (4, "asked for Service, got kind Secret of v1"),
         (5, "an object has no name"),
     ] {
-        let mut answer = server.next(SERVICES).await.stream().await;
+        let mut answer = server.streaming(SERVICES).await.stream().await;
         match failures {
             1 => {
                 answer
@@ -231,7 +228,7 @@ async fn another_node_is_none_of_ours() {
     let ear = Ear::start(&server).await;
     let mut other = node(5);
     other["metadata"]["name"] = "node-b".into();
-    let mut nodes = server.next(NODES).await.stream().await;
+    let mut nodes = server.streaming(NODES).await.stream().await;
     nodes.event("ADDED", &other).await;
     let status = ear.until_status(Resource::Node, |s| s.failures == 1).await;
     let told = "asked for Node, got one with the name \"node-b\"";
@@ -260,7 +257,7 @@ async fn what_a_list_says_of_single_objects_takes_none_away_before_its_end() {
     server.next(SERVICES).await.refuse(500, "X", "").await;
     let mut bare = service("web", 12);
     bare.as_object_mut().unwrap().remove("spec");
-    let mut again = server.next(SERVICES).await.stream().await;
+    let mut again = server.streaming(SERVICES).await.stream().await;
     again.event("ADDED", &bare).await;
     again.event("ADDED", &service("new", 13)).await;
     ear.until(|heard| !heard.events.is_empty()).await;

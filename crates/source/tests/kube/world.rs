@@ -122,12 +122,21 @@ impl Ear {
     /// to its watches of Services, slices and the node.
     pub(crate) async fn settled(server: &mut FakeServer) -> (Self, [Answer; 3]) {
         let mut ear = Self::start(server).await;
-        let answers = [
+        let mut answers = [
             server.list(SERVICES, &[service("web", 5)], 10).await,
             server.list(SLICES, &[slice("web-x", "web", 6)], 10).await,
             server.list(NODES, &[node(7)], 10).await,
         ];
         ear.until(|heard| heard.complete).await;
+        // One that says nothing before it ends would be an error.
+        let before = tokio::time::Instant::now().into_std();
+        for answer in &mut answers {
+            answer.bookmark(10).await;
+        }
+        for resource in [Resource::Service, Resource::EndpointSlice, Resource::Node] {
+            ear.until_status(resource, |it| it.last_heard > Some(before))
+                .await;
+        }
         ear.heard = Batch::default();
         (ear, answers)
     }

@@ -52,7 +52,7 @@ pub(super) fn reply(state: &mut State, asked: &Asked, odd: Option<Oddity>) -> Re
     } else {
         state.open.lists.get(token).cloned()
     };
-    let lost = odd == Some(Oddity::LostToken) && !is_first;
+    let lost = (odd == Some(Oddity::LostToken) || state.weather.forgets) && !is_first;
     let Some(mut rest) = whole.filter(|_| !lost) else {
         let text = status(410, "the continue parameter is too old");
         return Reply::Text(StatusCode::GONE, text);

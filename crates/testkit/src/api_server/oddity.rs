@@ -140,6 +140,8 @@ pub struct Weather {
     pub latency: Range<u64>,
     /// Items in a page at most.
     pub page: usize,
+    /// No page but the first can be had: 410.
+    pub forgets: bool,
     /// What becomes of lists that are to be streamed.
     pub streams: Streams,
 }
@@ -163,6 +165,7 @@ impl Default for Weather {
             oddities: Vec::new(),
             latency: 1..5,
             page: 500,
+            forgets: false,
             streams: Streams::Streamed,
         }
     }
