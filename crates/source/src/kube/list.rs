@@ -16,6 +16,7 @@ use super::watch::{Failure, Watch};
 
 /// Longest wait for a page of a list as a whole.
 const PAGE_LIMIT: Duration = Duration::from_secs(60);
+
 /// How long it takes until a list that is doubted is asked for again.
 const DOUBT_TIME: Duration = Duration::from_secs(1);
 
@@ -24,7 +25,7 @@ impl Watch {
     ///
     /// Large pages of JSON cost the server half of what a stream of JSON does (KEP-3157; measured by
     /// `scripts/bench-source`): it sends every object of a stream by itself. But whoever reads pages
-    /// slowly may find that the server no longer knows the list, and a stream has none.
+    /// slowly may find that the server no longer knows the list, and a stream has no pages.
     pub(super) async fn list(&mut self) -> Result<(), Failure> {
         self.doubtful = false;
         self.known_before.get_or_insert(self.known.len());

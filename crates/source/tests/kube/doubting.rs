@@ -44,8 +44,7 @@ async fn broken(server: &mut FakeServer, known: std::ops::Range<u32>) -> (Ear, [
 
 /// The question that comes after a list that is not believed.
 async fn asked_again(server: &mut FakeServer) -> Request {
-    let request = server.next(SERVICES).await;
-    assert!(request.has("limit=2000"), "{}", request.target);
+    let request = server.paging(SERVICES).await;
     assert!(
         !request.target.contains("resourceVersion"),
         "{}",
@@ -183,8 +182,7 @@ async fn a_first_list_of_far_less_than_is_served_is_asked_for_once_more() {
         .map(|n| slice(&format!("x{n}"), &name(n % 5), 6))
         .collect();
     server.page(SLICES, &few, 20).await;
-    let again = server.next(SLICES).await;
-    assert!(again.has("limit=2000"), "{}", again.target);
+    let again = server.paging(SLICES).await;
     // It is true.
     let answer = page_of("EndpointSlice", &few, 22, "");
     again.answer(200, &answer).await;
@@ -204,8 +202,7 @@ async fn slices_are_as_dear() {
     let gone = json!({"code": 410, "reason": "Expired", "message": "too old"});
     watch.event("ERROR", &gone).await;
     server.page(SLICES, &slices(0..4), 20).await;
-    let again = server.next(SLICES).await;
-    assert!(again.has("limit=2000"), "{}", again.target);
+    let again = server.paging(SLICES).await;
     let answer = page_of("EndpointSlice", &slices(0..10), 22, "");
     again.answer(200, &answer).await;
     let status = ear.until_status(Resource::EndpointSlice, |s| s.relists == 1);

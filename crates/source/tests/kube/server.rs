@@ -87,10 +87,16 @@ impl FakeServer {
         self.watch(path, version).await.stream().await
     }
 
-    /// Answers a list with its only page.
-    pub(crate) async fn page(&mut self, path: &str, objects: &[Value], version: u32) {
+    /// The question for a page of a list.
+    pub(crate) async fn paging(&mut self, path: &str) -> Request {
         let request = self.next(path).await;
         assert!(request.has("limit=2000"), "{}", request.target);
+        request
+    }
+
+    /// Answers a list with its only page.
+    pub(crate) async fn page(&mut self, path: &str, objects: &[Value], version: u32) {
+        let request = self.paging(path).await;
         let page = page_of(kind(path), objects, version, "");
         request.answer(200, &page).await;
     }
@@ -104,11 +110,10 @@ impl FakeServer {
         request
     }
 
-    /// The question for a list as a stream, after the one for its next page came too late.
+    /// The question for a list as a stream, which comes after a page that has expired.
     pub(crate) async fn streaming(&mut self, path: &str) -> Request {
-        let first = self.next(path).await;
-        assert!(first.has("limit=2000"), "{}", first.target);
-        first.refuse(410, "Expired", "too old").await;
+        let page = self.paging(path).await;
+        page.refuse(410, "Expired", "too old").await;
         let request = self.next(path).await;
         assert!(request.has("sendInitialEvents=true"), "{}", request.target);
         request

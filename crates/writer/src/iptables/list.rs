@@ -82,6 +82,13 @@ impl IptablesWriter {
     }
 }
 
+/// Both, each element once.
+fn join<T: Ord>(all: &mut Vec<T>, more: Vec<T>) {
+    all.extend(more);
+    all.sort_unstable();
+    all.dedup();
+}
+
 impl Listed {
     fn add(&mut self, table: Table, name: &str, is_base: bool) {
         if let Some(ours) = Chain::parse(name) {
@@ -93,13 +100,9 @@ impl Listed {
         }
     }
 
-    fn join(&mut self, mut other: Self) {
-        self.parts.append(&mut other.parts);
-        self.parts.sort_unstable();
-        self.parts.dedup();
-        self.others.append(&mut other.others);
-        self.others.sort_unstable();
-        self.others.dedup();
+    fn join(&mut self, other: Self) {
+        join(&mut self.parts, other.parts);
+        join(&mut self.others, other.others);
     }
 
     /// Built-in chains that exist.
