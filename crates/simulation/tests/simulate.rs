@@ -34,6 +34,9 @@ const NAMED: &[(u64, ModeName, &str)] = &[
     (15_376, ModeName::Ipvs, "what a refused Service has"),
     (19_896, ModeName::Ipvs, "what a refused Service has"),
     (11_710, ModeName::Ipvs, "an address that stays"),
+    (186, ModeName::Ipvs, "a server whose slice is unknown"),
+    (16_420, ModeName::Ipvs, "no sign of ours"),
+    (18_917, ModeName::Iptables, "endpoints that others took"),
 ];
 
 /// How many are run where nobody says.

@@ -41,7 +41,7 @@ impl Mode for IptablesMode {
             let is_service = matches!(key, Key::Chain { .. }) && name.starts_with("KUBE-SVC-");
             is_service.then(|| (key.table().family, name))
         })?;
-        let disturbed = BTreeMap::new();
+        let disturbed = BTreeSet::new();
         Ok(Box::new(Chains { steady, disturbed }))
     }
 }
@@ -52,25 +52,23 @@ type ChainOf = (Family, String);
 /// Watches the chains of the steady Services.
 struct Chains {
     steady: BTreeSet<ChainOf>,
-    /// Those that another program took endpoints from and that have not as many again, with how many
-    /// they had. Where the agent can't read all slices, what it knows may be gone is all that is left.
-    disturbed: BTreeMap<ChainOf, usize>,
+    /// Endpoints that another program took from them and that are not there again. Where the agent
+    /// can't read all slices, what it knows to be gone may be all that is left.
+    disturbed: BTreeSet<(ChainOf, String)>,
 }
 
 impl Surroundings for Chains {
     fn committed(&mut self, before: &Ruleset, after: &Ruleset) -> Option<String> {
         let (before, after) = (endpoints(before), endpoints(after));
+        let is_disturbed = |chain: &ChainOf| self.disturbed.iter().any(|(it, _)| it == chain);
         let steady = self.steady.iter();
-        let lost = steady.filter(|it| {
-            before.contains_key(*it)
-                && !after.contains_key(*it)
-                && !self.disturbed.contains_key(*it)
-        });
+        let lost = steady
+            .filter(|it| before.contains_key(*it) && !after.contains_key(*it) && !is_disturbed(it));
         let lost: Vec<String> = lost
             .map(|(family, chain)| format!("{chain} of {family}"))
             .collect();
         self.disturbed
-            .retain(|chain, had| after.get(chain).is_none_or(|has| has < had));
+            .retain(|(chain, it)| after.get(chain).is_none_or(|has| !has.contains(it)));
         (!lost.is_empty()).then(|| {
             format!(
                 "a commit of the agent took the last endpoint of {} steady chains away: {}",
@@ -100,18 +98,19 @@ impl Surroundings for Chains {
     ) -> Option<Edit> {
         let before = endpoints(&kernel.ruleset());
         let edit = netfilter::edit(chance, rival, kernel);
-        let after = endpoints(&kernel.ruleset());
+        let (after, none) = (endpoints(&kernel.ruleset()), BTreeSet::new());
         for (chain, had) in before {
-            if after.get(&chain).is_none_or(|has| *has < had) {
-                self.disturbed.entry(chain).or_insert(had);
-            }
+            let has = after.get(&chain).unwrap_or(&none);
+            let taken = had.difference(has);
+            let taken = taken.map(|it| (chain.clone(), it.clone()));
+            self.disturbed.extend(taken);
         }
         edit
     }
 }
 
-/// The chains of Services that packets are led to and that lead on, each with how many endpoints.
-fn endpoints(ruleset: &Ruleset) -> BTreeMap<ChainOf, usize> {
+/// The chains of Services that packets are led to and that lead on, each with its endpoints' chains.
+fn endpoints(ruleset: &Ruleset) -> BTreeMap<ChainOf, BTreeSet<String>> {
     let mut endpoints = BTreeMap::new();
     for family in [Family::Ipv4, Family::Ipv6] {
         let Some(table) = ruleset.table(family.number(), "nat") else {
@@ -130,9 +129,10 @@ fn endpoints(ruleset: &Ruleset) -> BTreeMap<ChainOf, usize> {
                         .chain(name)
                         .is_some_and(|endpoint| endpoint.rules().next().is_some())
             };
-            let count = table.led_to(chain).filter(is_endpoint).count();
-            if count > 0 {
-                endpoints.insert((family, name.to_owned()), count);
+            let led_to = table.led_to(chain).filter(is_endpoint);
+            let led_to: BTreeSet<String> = led_to.map(str::to_owned).collect();
+            if !led_to.is_empty() {
+                endpoints.insert((family, name.to_owned()), led_to);
             }
         }
     }

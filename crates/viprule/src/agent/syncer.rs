@@ -472,12 +472,18 @@ where
         if self.removing {
             return false;
         }
-        let Some(whole) = D::whole(key).filter(|whole| self.books.holders(whole) > 0) else {
+        let Some(whole) = D::whole(key) else {
             return self.leftovers.contains(key);
         };
+        if self.books.holders(&whole) == 0 && self.leftovers.contains(key) {
+            return true;
+        }
+        // Also before it is written: a look may only then tell of what is in it.
         self.tracker.known_in_part().any(|id| {
-            let own = self.books.own(&FragmentId::Service(id.clone()));
+            let id = FragmentId::Service(id.clone());
+            let own = self.books.own(&id);
             own.is_some_and(|own| own.get(&whole).is_some())
+                || self.render(&id).0.get(&whole).is_some()
         })
     }
 

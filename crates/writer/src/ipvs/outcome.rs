@@ -16,6 +16,8 @@ pub(super) struct Outcome {
     refused: BTreeSet<Tag>,
     /// Something that we take to be there is not.
     stale: bool,
+    /// Something that we don't know was in a place of ours, and what belongs to it may be, too.
+    unknown: bool,
     pub(super) written: Written,
 }
 
@@ -54,6 +56,12 @@ impl Outcome {
         self.stale = true;
     }
 
+    /// Notes that something was there that no look told of. All else goes on: it is in use as it
+    /// should be, but nobody knows what is still in it.
+    pub(super) const fn note_unknown(&mut self) {
+        self.unknown = true;
+    }
+
     /// Takes over the bytes that a step sent.
     pub(super) fn sent(
         &mut self,
@@ -86,7 +94,7 @@ impl Outcome {
                 partly: true,
             });
         }
-        if self.stale {
+        if self.stale || self.unknown {
             return Err(ApplyError::Foreign(Scope::Everything));
         }
         Ok(self.written)

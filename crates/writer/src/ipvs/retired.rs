@@ -67,13 +67,13 @@ impl Retired {
         });
     }
 
-    /// What is staged is wanted again.
-    pub(super) fn wanted(&mut self, staged: &Staged) {
+    /// What is staged is wanted again. Of what waits here nobody else knows that it is there.
+    pub(super) fn wanted(&mut self, staged: &mut Staged) {
         if self.is_empty() {
             return;
         }
-        for it in &staged.servers {
-            self.servers.remove(&it.what.0);
+        for it in &mut staged.servers {
+            it.old |= self.servers.remove(&it.what.0);
         }
         for it in &staged.addresses {
             self.held.remove(&Key::Address(it.what));
@@ -255,7 +255,7 @@ mod tests {
         let mut staged = Staged::default();
         let wanted: State<_, _> = [(Key::Address(IP), Object::Address)].into_iter().collect();
         staged.add(Tag(0), &diff(&State::<Key, Object>::default(), &wanted));
-        retired.wanted(&staged);
+        retired.wanted(&mut staged);
         assert!(!retired.hides(&Key::Address(IP)));
         assert!(retired.hides(&Key::Server(tcp)));
         retired.end(&[tcp]);

@@ -141,6 +141,26 @@ fn a_server_that_somebody_removed_asks_for_a_look() {
 
 #[test]
 #[ignore = "needs IPVS: run by scripts/vm"]
+fn a_server_that_was_there_without_a_sign_of_ours_asks_for_a_look() {
+    require_ipvs();
+    let namespace = Namespace::new("unknown").unwrap();
+    let mut node = Node::start(&namespace);
+    for line in [
+        "ipvsadm -A -t 10.1.0.20:80 -s lc",
+        "ipvsadm -a -t 10.1.0.20:80 -r 192.0.2.7:80 -m",
+    ] {
+        text(&namespace, line);
+    }
+    node.reconcile(&desired(&[]));
+    let error = node.try_sync(&desired(&shop())).unwrap_err();
+    assert!(matches!(error, ApplyError::Foreign(_)), "{error}");
+    node.sync(&desired(&shop()));
+    assert_eq!(node.observe(), desired(&shop()));
+    assert!(!text(&namespace, "ipvsadm -Sn").contains("192.0.2.7"));
+}
+
+#[test]
+#[ignore = "needs IPVS: run by scripts/vm"]
 fn a_scheduler_that_is_missing_is_named() {
     use viprule_writer::ipvs::probe;
     require_ipvs();

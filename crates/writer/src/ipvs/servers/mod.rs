@@ -87,6 +87,11 @@ impl Servers {
             known.to_mut().retain(is_known);
         }
         let again = self.try_to_write(&known, outcome)?;
+        if !again.is_empty() {
+            // Looks leave out what shows no sign of being ours: an element of a set, an address.
+            // Now that there is one they tell of destinations that others, or we, left there.
+            outcome.note_unknown();
+        }
         if !self.try_to_write(&again, outcome)?.is_empty() {
             outcome.note_stale();
         }
