@@ -98,10 +98,10 @@ impl Surroundings for Chains {
     ) -> Option<Edit> {
         let before = endpoints(&kernel.ruleset());
         let edit = netfilter::edit(chance, rival, kernel);
-        let (after, none) = (endpoints(&kernel.ruleset()), BTreeSet::new());
+        let mut after = endpoints(&kernel.ruleset());
         for (chain, had) in before {
-            let has = after.get(&chain).unwrap_or(&none);
-            let taken = had.difference(has);
+            let has = after.remove(&chain).unwrap_or_default();
+            let taken = had.difference(&has);
             let taken = taken.map(|it| (chain.clone(), it.clone()));
             self.disturbed.extend(taken);
         }
