@@ -73,10 +73,10 @@ impl Tracker {
         Self {
             facts: inputs.facts(&config),
             inputs,
+            claims: Claims::new(config.allow_external_ips),
             config,
             entries: HashMap::new(),
             names: Interner::default(),
-            claims: Claims::default(),
             refusals: Refusals::default(),
             by_zone: BTreeSet::new(),
             by_node_ip: BTreeSet::new(),
@@ -124,6 +124,10 @@ impl Tracker {
             return;
         }
         self.config = config;
+        let services = self.entries.iter();
+        let services = services.filter_map(|(id, entry)| Some((id, entry.service.as_deref()?)));
+        self.claims
+            .allow_external_ips(self.config.allow_external_ips, services);
         self.changed.extend(self.services());
         self.refresh_facts();
     }
@@ -265,6 +269,8 @@ impl Tracker {
         facts.api_server = self.find_api_server();
         let old = std::mem::replace(&mut self.facts, facts);
         self.node_changed |= old != self.facts;
+        self.claims
+            .set_local(&self.facts.local_addresses, &mut self.changed);
         if old.zone != self.facts.zone {
             self.changed.extend(self.by_zone.iter().cloned());
         }

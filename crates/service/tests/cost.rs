@@ -16,8 +16,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use viprule_service::model::{
-    Conditions, Endpoint, EndpointSlice, Event, Family, Protocol, Service, ServiceId, ServicePort,
-    ServiceType, SliceId, SlicePort,
+    Conditions, CreationTime, Endpoint, EndpointSlice, Event, Family, Protocol, Service, ServiceId,
+    ServicePort, ServiceType, SliceId, SlicePort,
 };
 use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
@@ -41,6 +41,7 @@ fn service(number: u32) -> Event {
     };
     Event::ServiceApplied(Service {
         id: id(number),
+        created: CreationTime::default(),
         kind: ServiceType::ClusterIp,
         cluster_ips: [address(0x0a60_0000, number)].into(),
         ports: [port].into(),

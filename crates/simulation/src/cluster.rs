@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Value, json};
 use viprule_service::model::{
-    Conditions, Endpoint, EndpointSlice, Event, Family, Node, Protocol, Service, ServiceId,
-    ServicePort, ServiceType, SliceId, SlicePort,
+    Conditions, CreationTime, Endpoint, EndpointSlice, Event, Family, Node, Protocol, Service,
+    ServiceId, ServicePort, ServiceType, SliceId, SlicePort,
 };
 use viprule_testkit::api_server::{ApiServer, Kind};
 use viprule_testkit::chance::Chance;
@@ -419,6 +419,7 @@ impl Kept {
         Service {
             // Numbers make names.
             id: id(number).unwrap_or_else(|| unreachable!("{number}")),
+            created: CreationTime::default(),
             kind: self.kind,
             cluster_ips: ips.collect(),
             ports: self.ports.iter().enumerate().map(port).collect(),

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use viprule_service::model::{
-    Conditions, Endpoint, EndpointSlice, Family, Protocol, Service, ServiceId, ServicePort,
-    ServiceType, SliceId, SlicePort,
+    Conditions, CreationTime, Endpoint, EndpointSlice, Family, Protocol, Service, ServiceId,
+    ServicePort, ServiceType, SliceId, SlicePort,
 };
 
 /// Takes new connections.
@@ -59,6 +59,7 @@ pub fn id(name: &str) -> ServiceId {
 pub fn service(name: &str, cluster_ips: &[IpAddr]) -> Service {
     Service {
         id: id(name),
+        created: CreationTime::default(),
         kind: ServiceType::LoadBalancer,
         cluster_ips: cluster_ips.into(),
         ports: [ServicePort {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use viprule_service::model::{
-    self, Conditions, Endpoint, EndpointSlice, Event, Protocol, Service, ServiceId, ServicePort,
-    ServiceType, SliceId, SlicePort,
+    self, Conditions, CreationTime, Endpoint, EndpointSlice, Event, Protocol, Service, ServiceId,
+    ServicePort, ServiceType, SliceId, SlicePort,
 };
 use viprule_service::plan::PlanConfig;
 use viprule_service::tracker::Tracker;
@@ -110,6 +110,7 @@ impl Cluster {
         };
         Ok(Event::ServiceApplied(Service {
             id: self.id(service)?,
+            created: CreationTime::default(),
             kind: ServiceType::ClusterIp,
             cluster_ips: [self.bulk.cluster_ip(service).into()].into(),
             ports: [port].into(),

@@ -10,6 +10,7 @@ mod help;
 mod kube_proxy;
 mod large;
 mod output;
+mod owner;
 mod privileges;
 mod served;
 mod support;

@@ -15,6 +15,7 @@ mod detect_local;
 mod foreign;
 mod legacy;
 mod node_ports;
+mod owner;
 mod protocols;
 mod refusal;
 mod restart;

@@ -260,3 +260,39 @@ fn a_node_address_that_comes_later_takes_node_ports_while_running() {
     );
     scene.expect(&[Place::Outside], &[PRIMARY, SECOND], &[SECOND]);
 }
+
+/// A Node object lists addresses that say whose cluster's it is; the machine has others.
+#[test]
+fn a_node_object_among_the_manifests_takes_no_address_away() {
+    const LATER: &str = "198.51.100.7:30061";
+    let scene = Scene::new(&[]);
+    let flags = format!("{CLUSTER_CIDR} --nodeport-addresses 192.168.77.0/24,198.51.100.0/24");
+    let takes = |targets: &[&str]| {
+        for place in [Place::Outside, Place::Pod] {
+            for target in targets {
+                assert!(scene.takes(place, Tcp, target));
+            }
+        }
+    };
+    let node = Node::under_test().internal_ip("192.0.2.99").to_string();
+    scene.stage.write("node.yaml", &node);
+    scene.stage.apply(&flags);
+    takes(&[PRIMARY, SECOND]);
+    scene.stage.assert_in_sync(&flags);
+    let mut run = scene.stage.run(&flags);
+    scene
+        .stage
+        .world
+        .node()
+        .ip(["addr add 198.51.100.7/32 dev eth0"])
+        .unwrap();
+    run.changed();
+    takes(&[PRIMARY, SECOND, LATER]);
+    scene.stage.remove("node.yaml");
+    run.expect("changed: ");
+    takes(&[PRIMARY, SECOND, LATER]);
+    scene.stage.write("node.yaml", &node);
+    run.expect("changed: ");
+    takes(&[PRIMARY, SECOND, LATER]);
+    scene.stage.assert_in_sync(&flags);
+}

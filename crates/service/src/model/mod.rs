@@ -13,7 +13,7 @@ pub use balancing::{Balancing, SchedulerFlags, SchedulerName, WeightKey};
 pub use names::{Family, NameError, Protocol, ServiceId, ServicePortName, SliceId, is_node_name};
 pub use node::Node;
 pub use refused::Refused;
-pub use service::{Service, ServicePort, ServiceType};
+pub use service::{CreationTime, Service, ServicePort, ServiceType};
 pub use slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
 
 /// Something that happened to one object.

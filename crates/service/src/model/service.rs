@@ -17,12 +17,32 @@ pub enum ServiceType {
     LoadBalancer,
 }
 
+/// `metadata.creationTimestamp`, to the second. An earlier one is less; none is the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CreationTime(i64);
+
+impl CreationTime {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub const fn at(seconds: i64) -> Self {
+        Self(seconds)
+    }
+}
+
+/// Nobody knows when.
+impl Default for CreationTime {
+    fn default() -> Self {
+        Self(i64::MAX)
+    }
+}
+
 /// A Service with at least one cluster IP (contract 1.4). Headless and `ExternalName` Services,
 /// and those of another proxy, never become a `Service`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Namespace and name.
     pub id: ServiceId,
+    /// When it was created: of several Services that ask for one address, the oldest has it.
+    pub created: CreationTime,
     /// `spec.type`.
     pub kind: ServiceType,
     /// One cluster IP for each family that the Service has.

@@ -25,8 +25,8 @@ mod udp_flows;
 
 pub(crate) use api_server::{is_concerned, reached};
 pub use config::{NodeFacts, PlanConfig};
-pub use frontends::Frontend;
-pub(crate) use frontends::claims;
+pub(crate) use frontends::{Claim, claims};
+pub use frontends::{Frontend, FrontendKind};
 pub use node_ports::{NodePortAddresses, NodePortTargets};
 pub use planner::plan_service;
 pub(crate) use planner::{Lost, plan_without};

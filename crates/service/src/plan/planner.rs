@@ -1,16 +1,17 @@
 //! Puts the rules together.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::{
-    Frontend, NodeFacts, PlanConfig, PortPlan, SchedulerWish, ServicePlan, api_server, backends,
-    endpoints, frontends, health, source_ranges, traffic_policy, udp_flows,
+    Frontend, FrontendKind, NodeFacts, PlanConfig, PortPlan, SchedulerWish, ServicePlan,
+    api_server, backends, endpoints, frontends, health, source_ranges, traffic_policy, udp_flows,
 };
 use crate::model::{Balancing, EndpointSlice, Family, Service, ServicePort};
 
 /// The frontends that a Service asked for and another one has, each with the index of the port
-/// that asked.
-pub(crate) type Lost = BTreeSet<(u32, Frontend)>;
+/// that asked and the field by which it did.
+pub(crate) type Lost = BTreeMap<(u32, Frontend), FrontendKind>;
 
 /// Works out what a Service asks of this node, all of whose frontends are its own.
 ///
@@ -77,7 +78,22 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn has_lost(&self, index: u32, frontend: Frontend) -> bool {
         self.lost
-            .is_some_and(|lost| lost.contains(&(index, frontend)))
+            .is_some_and(|lost| lost.contains_key(&(index, frontend)))
+    }
+
+    /// The addresses that a port may have as frontends beside its cluster IP.
+    fn external(&self, mut ips: Vec<IpAddr>, index: u32, port: &ServicePort) -> Vec<IpAddr> {
+        if self.lost.is_some() {
+            ips.retain(|&address| {
+                let frontend = Frontend::Address {
+                    address,
+                    port: port.port,
+                    protocol: port.protocol,
+                };
+                !self.has_lost(index, frontend)
+            });
+        }
+        api_server::without(ips, port, self.facts)
     }
 
     /// One port in one family; `None` where its cluster IP is not the Service's.
@@ -91,7 +107,7 @@ impl Planner<'_> {
         } = *self;
         let cluster_ip = service.cluster_ip(family)?;
         let protocol = port.protocol;
-        let frontend = Frontend::ClusterIp {
+        let frontend = Frontend::Address {
             address: cluster_ip,
             port: port.port,
             protocol,
@@ -129,7 +145,7 @@ impl Planner<'_> {
             },
             load_balancer_ips,
         ]
-        .map(|ips| api_server::without(ips, port, facts));
+        .map(|ips| self.external(ips, index, port));
 
         let uses = traffic_policy::uses(service, externally_accessible);
         let backends = backends::merge(slices, family, &port.name, protocol);

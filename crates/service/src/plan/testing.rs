@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::{NodeFacts, PlanConfig};
 use crate::model::{
-    Conditions, Endpoint, EndpointSlice, Family, Protocol, Service, ServiceId, ServicePort,
-    ServiceType, SliceId, SlicePort,
+    Conditions, CreationTime, Endpoint, EndpointSlice, Family, Protocol, Service, ServiceId,
+    ServicePort, ServiceType, SliceId, SlicePort,
 };
 
 /// This node.
@@ -54,6 +54,7 @@ pub(crate) fn service(name: &str) -> Service {
     };
     Service {
         id: id(name),
+        created: CreationTime::default(),
         kind: ServiceType::ClusterIp,
         cluster_ips: [ip("10.1.0.1")].into(),
         ports: [http].into(),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::Tracker;
-use crate::model::{Protocol, ServiceId};
-use crate::plan::{Frontend, NodeFacts, is_concerned, reached};
+use crate::model::ServiceId;
+use crate::plan::{NodeFacts, is_concerned, reached};
 
 impl Tracker {
     pub(super) fn apply_api_server(&mut self, addresses: BTreeSet<SocketAddr>) {
@@ -15,15 +15,6 @@ impl Tracker {
         }
     }
 
-    /// The Service that has this as a port of its cluster IP.
-    fn service_at(&self, at: SocketAddr) -> Option<&ServiceId> {
-        self.claims.owner(&Frontend::ClusterIp {
-            address: at.ip(),
-            port: at.port(),
-            protocol: Protocol::Tcp,
-        })
-    }
-
     /// True where the API server is reached through this Service, or was.
     pub(super) fn is_way(&self, id: &ServiceId) -> bool {
         self.ways.contains(id)
@@ -31,7 +22,7 @@ impl Tracker {
                 .inputs
                 .api_server
                 .iter()
-                .any(|at| self.service_at(*at) == Some(id))
+                .any(|at| self.claims.owner_of_cluster_ip(*at) == Some(id))
     }
 
     /// What was told, and what lies behind it where that is a cluster IP.
@@ -40,7 +31,7 @@ impl Tracker {
         let mut all = told.clone();
         let mut ways = BTreeSet::new();
         for at in told {
-            let Some(id) = self.service_at(*at) else {
+            let Some(id) = self.claims.owner_of_cluster_ip(*at) else {
                 continue;
             };
             ways.insert(id.clone());

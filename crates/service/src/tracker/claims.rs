@@ -1,63 +1,87 @@
 //! Who has a frontend where several Services ask for it.
 
+mod conflict;
+mod losses;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::model::{Service, ServiceId};
-use crate::plan::{Frontend, Lost, claims};
+pub use conflict::Conflict;
 
-/// A frontend that a Service asks for and doesn't get.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conflict {
-    /// What both ask for.
-    pub frontend: Frontend,
-    /// The Service that has it: the first by namespace and name.
-    pub owner: ServiceId,
-    /// The Service that is programmed without it. Where two ports of one Service ask for the same
-    /// frontend, this is the owner too.
-    pub loser: ServiceId,
+use crate::model::{CreationTime, Protocol, Service, ServiceId};
+use crate::plan::{Claim, Frontend, FrontendKind, Lost, claims};
+use losses::Losses;
+
+/// A port that asks for a frontend. Of several the least one has it: whose field is the strongest,
+/// then the oldest Service, then the first by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Claimant {
+    kind: FrontendKind,
+    created: CreationTime,
+    service: ServiceId,
+    index: u32,
 }
 
-impl fmt::Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            frontend,
-            owner,
-            loser,
-        } = self;
-        if owner == loser {
-            write!(
-                f,
-                "{frontend} is on two ports of {owner}; remove one of them"
-            )
-        } else {
-            write!(
-                f,
-                "{frontend} of {loser} belongs to {owner}; change one of the two Services"
-            )
+impl Claimant {
+    fn new(service: &Service, id: &ServiceId, claim: &Claim) -> Self {
+        Self {
+            kind: claim.kind,
+            created: service.created,
+            service: id.clone(),
+            index: claim.index,
         }
     }
 }
 
-/// A port that asks for a frontend. The least one gets it.
-type Claimant = (ServiceId, u32);
-
 /// Every frontend with its owner, and those who wait for one.
 ///
-/// The owner depends on who asks, never on who asked first.
+/// The owner depends on who asks, never on who asked first. A node port answers at each address of
+/// the node, so that it also overrules whoever has such an address by an external or load balancer
+/// IP.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
+    allow_external_ips: bool,
     owners: HashMap<Frontend, Claimant>,
     waiting: HashMap<Frontend, BTreeSet<Claimant>>,
-    lost: BTreeMap<ServiceId, Lost>,
-    /// Lost since somebody asked; part of `lost`.
-    fresh: BTreeMap<ServiceId, Lost>,
+    losses: Losses,
+    /// The node's addresses.
+    local: BTreeSet<IpAddr>,
+    /// By node port, the addresses that have an external owner on the same port.
+    external: HashMap<Frontend, BTreeSet<IpAddr>>,
 }
 
 impl Claims {
+    pub(super) fn new(allow_external_ips: bool) -> Self {
+        Self {
+            allow_external_ips,
+            ..Self::default()
+        }
+    }
+
+    /// Whether external IPs are programmed; they are no claims otherwise. Where that changes, all
+    /// claims are made anew, and every Service may be concerned.
+    pub(super) fn allow_external_ips<'a>(
+        &mut self,
+        allowed: bool,
+        services: impl Iterator<Item = (&'a ServiceId, &'a Service)>,
+    ) {
+        if self.allow_external_ips == allowed {
+            return;
+        }
+        let local = std::mem::take(&mut self.local);
+        *self = Self {
+            local,
+            ..Self::new(allowed)
+        };
+        let mut changed = BTreeSet::new();
+        for (id, service) in services {
+            self.replace(id, None, Some(service), &mut changed);
+        }
+    }
+
     /// Replaces a Service's claims, and adds to `changed` the other Services that win or lose
-    /// something by it.
+    /// something by it. Costs what the Service's ports and addresses cost.
     pub(super) fn replace(
         &mut self,
         id: &ServiceId,
@@ -65,127 +89,259 @@ impl Claims {
         new: Option<&Service>,
         changed: &mut BTreeSet<ServiceId>,
     ) {
-        let same = |old: &Service, new: &Service| {
-            old.cluster_ips == new.cluster_ips && old.ports == new.ports
-        };
         if let (Some(old), Some(new)) = (old, new)
-            && same(old, new)
+            && asks_the_same(old, new)
         {
             return;
         }
-        let of = |service: Option<&Service>| service.map(|s| claims(s).collect::<Vec<_>>());
-        let [old, new] = [of(old), of(new)].map(Option::unwrap_or_default);
-        // Few ports have the most Services, so lists are searched.
-        for &(frontend, index) in old.iter().filter(|claim| !new.contains(claim)) {
-            changed.extend(self.withdraw(frontend, &(id.clone(), index)));
+        let sorted = |service: Option<&Service>| -> Vec<(Frontend, Claimant)> {
+            let Some(service) = service else {
+                return Vec::new();
+            };
+            let claims = claims(service, self.allow_external_ips).into_iter();
+            let claimant = |it: Claim| (it.frontend, Claimant::new(service, id, &it));
+            let mut all: Vec<_> = claims.map(claimant).collect();
+            all.sort_unstable();
+            all
+        };
+        let [old, new] = [sorted(old), sorted(new)];
+        let added: Vec<_> = new
+            .iter()
+            .filter(|it| old.binary_search(it).is_err())
+            .collect();
+        // Claims come first: nobody wins for a moment what changes its port only.
+        for (frontend, claimant) in &added {
+            self.claim(*frontend, claimant.clone(), changed);
         }
-        for &(frontend, index) in new.iter().filter(|claim| !old.contains(claim)) {
-            changed.extend(self.claim(frontend, (id.clone(), index)));
+        for (frontend, claimant) in old.iter().filter(|it| new.binary_search(it).is_err()) {
+            self.withdraw(*frontend, claimant, changed);
+        }
+        // A port that asks by another field than before has withdrawn its own loss.
+        for (frontend, claimant) in added {
+            let is_lost = !self.has(claimant, *frontend);
+            self.losses.set(claimant, *frontend, is_lost);
         }
     }
 
-    /// The Service that has a frontend.
-    pub(super) fn owner(&self, frontend: &Frontend) -> Option<&ServiceId> {
-        self.owners.get(frontend).map(|(id, _)| id)
+    /// Takes the node's addresses, and adds to `changed` the Services that win or lose something by
+    /// it.
+    pub(super) fn set_local(&mut self, addresses: &[IpAddr], changed: &mut BTreeSet<ServiceId>) {
+        let new: BTreeSet<IpAddr> = addresses.iter().copied().collect();
+        let old = std::mem::replace(&mut self.local, new);
+        let moved: Vec<IpAddr> = old.symmetric_difference(&self.local).copied().collect();
+        if moved.is_empty() {
+            return;
+        }
+        let concerned: Vec<Frontend> = self
+            .external
+            .iter()
+            .flat_map(|(node_port, external)| {
+                let both = moved.iter().filter(|it| external.contains(*it));
+                both.filter_map(|address| at(*address, *node_port))
+            })
+            .collect();
+        for frontend in concerned {
+            self.settle(frontend, changed);
+        }
     }
 
-    /// Adds a claim; returns the Service that loses the frontend.
-    fn claim(&mut self, frontend: Frontend, claimant: Claimant) -> Option<ServiceId> {
-        let owner = match self.owners.entry(frontend) {
+    /// The Service that has this as a TCP port of its cluster IP.
+    pub(super) fn owner_of_cluster_ip(&self, at: SocketAddr) -> Option<&ServiceId> {
+        let owner = self.owners.get(&Frontend::Address {
+            address: at.ip(),
+            port: at.port(),
+            protocol: Protocol::Tcp,
+        })?;
+        (owner.kind == FrontendKind::ClusterIp).then_some(&owner.service)
+    }
+
+    fn claim(&mut self, frontend: Frontend, claimant: Claimant, changed: &mut BTreeSet<ServiceId>) {
+        let waits = match self.owners.entry(frontend) {
             Entry::Vacant(vacant) => {
                 vacant.insert(claimant);
-                return None;
+                None
             }
-            Entry::Occupied(owner) => owner.into_mut(),
+            Entry::Occupied(owner) if claimant < *owner.get() => {
+                Some(std::mem::replace(owner.into_mut(), claimant))
+            }
+            Entry::Occupied(_) => {
+                self.losses.set(&claimant, frontend, true);
+                self.waiting.entry(frontend).or_default().insert(claimant);
+                return;
+            }
         };
-        let displaced = claimant < *owner;
-        let loser = if displaced {
-            std::mem::replace(owner, claimant)
-        } else {
-            claimant
-        };
-        for lost in [&mut self.lost, &mut self.fresh] {
-            lost.entry(loser.0.clone())
-                .or_default()
-                .insert((loser.1, frontend));
+        if let Some(displaced) = waits {
+            self.losses.set(&displaced, frontend, true);
+            changed.insert(displaced.service.clone());
+            self.waiting.entry(frontend).or_default().insert(displaced);
         }
-        let service = displaced.then(|| loser.0.clone());
-        self.waiting.entry(frontend).or_default().insert(loser);
-        service
+        self.owner_changed(frontend, changed);
     }
 
-    /// Removes a claim; returns the Service that wins the frontend.
-    fn withdraw(&mut self, frontend: Frontend, claimant: &Claimant) -> Option<ServiceId> {
-        if self.owners.get(&frontend) != Some(claimant) {
-            self.stop_waiting(frontend, claimant);
-            return None;
-        }
-        let next = self
-            .waiting
-            .get(&frontend)
-            .and_then(BTreeSet::first)
-            .cloned();
-        let Some(next) = next else {
-            self.owners.remove(&frontend);
-            return None;
+    fn withdraw(
+        &mut self,
+        frontend: Frontend,
+        claimant: &Claimant,
+        changed: &mut BTreeSet<ServiceId>,
+    ) {
+        self.losses.set(claimant, frontend, false);
+        let is_owner = self.owners.get(&frontend) == Some(claimant);
+        let next = match self.waiting.entry(frontend) {
+            Entry::Occupied(mut waiting) => {
+                let next = if is_owner {
+                    waiting.get_mut().pop_first()
+                } else {
+                    waiting.get_mut().remove(claimant);
+                    None
+                };
+                if waiting.get().is_empty() {
+                    waiting.remove();
+                }
+                next
+            }
+            Entry::Vacant(_) => None,
         };
-        self.stop_waiting(frontend, &next);
-        let service = next.0.clone();
-        self.owners.insert(frontend, next);
-        Some(service)
-    }
-
-    fn stop_waiting(&mut self, frontend: Frontend, claimant: &Claimant) {
-        if let Entry::Occupied(mut waiting) = self.waiting.entry(frontend) {
-            waiting.get_mut().remove(claimant);
-            if waiting.get().is_empty() {
-                waiting.remove();
+        if !is_owner {
+            return;
+        }
+        match next {
+            Some(next) => {
+                self.owners.insert(frontend, next);
+            }
+            None => {
+                self.owners.remove(&frontend);
             }
         }
-        for lost in [&mut self.lost, &mut self.fresh] {
-            if let Some(of_service) = lost.get_mut(&claimant.0) {
-                of_service.remove(&(claimant.1, frontend));
-                if of_service.is_empty() {
-                    lost.remove(&claimant.0);
+        self.owner_changed(frontend, changed);
+    }
+
+    /// Notes what follows from another owner, or none.
+    fn owner_changed(&mut self, frontend: Frontend, changed: &mut BTreeSet<ServiceId>) {
+        match frontend {
+            Frontend::Address { address, .. } => {
+                let owner = self.owners.get(&frontend);
+                let is_external = owner.is_some_and(|it| it.kind.is_external());
+                match self.external.entry(frontend.as_node_port()) {
+                    Entry::Occupied(mut at) if !is_external => {
+                        at.get_mut().remove(&address);
+                        if at.get().is_empty() {
+                            at.remove();
+                        }
+                    }
+                    Entry::Vacant(_) if !is_external => {}
+                    entry => {
+                        entry.or_default().insert(address);
+                    }
+                }
+                self.settle(frontend, changed);
+            }
+            Frontend::NodePort { .. } => {
+                self.settle(frontend, changed);
+                let external = self.external.get(&frontend).into_iter().flatten();
+                let addresses = external.filter(|it| self.local.contains(it));
+                let overruled: Vec<Frontend> =
+                    addresses.filter_map(|it| at(*it, frontend)).collect();
+                for frontend in overruled {
+                    self.settle(frontend, changed);
                 }
             }
         }
     }
 
-    /// What a Service asks for and doesn't get.
-    pub(super) fn lost(&self, id: &ServiceId) -> Option<&Lost> {
-        // Nearly always empty: no look-up then.
-        if self.lost.is_empty() {
-            None
-        } else {
-            self.lost.get(id)
+    /// Notes whether the owner of a frontend gets it.
+    fn settle(&mut self, frontend: Frontend, changed: &mut BTreeSet<ServiceId>) {
+        let is_lost = self.overruling(frontend).is_some();
+        if let Some(owner) = self.owners.get(&frontend)
+            && self.losses.set(owner, frontend, is_lost)
+        {
+            changed.insert(owner.service.clone());
         }
     }
 
-    /// All conflicts, by loser.
+    /// The node port of another Service that answers at this address.
+    fn overruling(&self, frontend: Frontend) -> Option<&Claimant> {
+        let Frontend::Address { address, .. } = frontend else {
+            return None;
+        };
+        if !self.local.contains(&address) {
+            return None;
+        }
+        let by = self.owners.get(&frontend.as_node_port())?;
+        let owner = self.owners.get(&frontend)?;
+        (owner.kind.is_external() && owner.service != by.service).then_some(by)
+    }
+
+    fn has(&self, claimant: &Claimant, frontend: Frontend) -> bool {
+        self.owners.get(&frontend) == Some(claimant) && self.overruling(frontend).is_none()
+    }
+
+    /// What a Service asks for and doesn't get.
+    pub(super) fn lost(&self, id: &ServiceId) -> Option<&Lost> {
+        // Nearly always empty: no look-up then.
+        if self.losses.all.is_empty() {
+            None
+        } else {
+            self.losses.all.get(id)
+        }
+    }
+
+    /// All conflicts, by loser and owner.
     pub(super) fn conflicts(&self) -> impl Iterator<Item = Conflict> + '_ {
-        self.describe(&self.lost)
+        self.describe(&self.losses.all)
     }
 
     /// The conflicts that came since the last call and are still there.
     pub(super) fn take_fresh(&mut self) -> Vec<Conflict> {
-        let fresh = std::mem::take(&mut self.fresh);
+        let fresh = std::mem::take(&mut self.losses.fresh);
         self.describe(&fresh).collect()
     }
 
     fn describe<'a>(
         &'a self,
-        lost: &'a BTreeMap<ServiceId, Lost>,
+        losses: &'a BTreeMap<ServiceId, Lost>,
     ) -> impl Iterator<Item = Conflict> + 'a {
-        lost.iter().flat_map(move |(loser, lost)| {
-            lost.iter().filter_map(move |&(_, frontend)| {
-                let (owner, _) = self.owners.get(&frontend)?;
-                Some(Conflict {
-                    frontend,
-                    owner: owner.clone(),
+        losses.iter().flat_map(move |(loser, lost)| {
+            let mut by_owner: BTreeMap<&ServiceId, Conflict> = BTreeMap::new();
+            for (&(_, frontend), &asked) in lost {
+                let by = self.overruling(frontend);
+                let Some(by) = by.or_else(|| self.owners.get(&frontend)) else {
+                    continue;
+                };
+                let conflict = by_owner.entry(&by.service).or_insert_with(|| Conflict {
                     loser: loser.clone(),
-                })
-            })
+                    owner: by.service.clone(),
+                    asked,
+                    had: by.kind,
+                    frontends: Vec::new(),
+                });
+                conflict.frontends.push(frontend);
+            }
+            for conflict in by_owner.values_mut() {
+                conflict.frontends.sort_unstable();
+                conflict.frontends.dedup();
+            }
+            by_owner.into_values()
         })
+    }
+}
+
+/// True where two states of a Service claim the same. Nearly all changes are of this kind.
+fn asks_the_same(old: &Service, new: &Service) -> bool {
+    old.created == new.created
+        && old.cluster_ips == new.cluster_ips
+        && old.ports == new.ports
+        && old.external_ips == new.external_ips
+        && old.load_balancer_ips == new.load_balancer_ips
+}
+
+/// The same port of an address.
+const fn at(address: IpAddr, node_port: Frontend) -> Option<Frontend> {
+    match node_port {
+        Frontend::NodePort { port, protocol, .. } => Some(Frontend::Address {
+            address,
+            port,
+            protocol,
+        }),
+        Frontend::Address { .. } => None,
     }
 }

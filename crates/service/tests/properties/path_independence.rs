@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 use viprule_service::model::{Event, Protocol, ServiceId};
-use viprule_service::plan::{NodeFacts, ServicePlan};
+use viprule_service::plan::{Frontend, NodeFacts, ServicePlan};
 use viprule_service::tracker::{Conflict, Tracker};
 
 use crate::path::path;
@@ -46,24 +46,28 @@ fn check_changes(tracker: &mut Tracker, before: &Snapshot) -> Result<Snapshot, T
         changes.node || before.facts == after.facts,
         "the node is not marked"
     );
-    let same = |a: &Conflict, b: &Conflict| (a.frontend, &a.loser) == (b.frontend, &b.loser);
-    for conflict in &after.conflicts {
-        let known = before.conflicts.iter().any(|old| same(old, conflict));
-        prop_assert!(
-            known || changes.conflicts.contains(conflict),
-            "{} is not told",
-            conflict
-        );
+    let [known, told, there] = [&before.conflicts, &changes.conflicts, &after.conflicts].map(lost);
+    for (loser, frontend) in there.difference(&known) {
+        let is_told = told.contains(&(loser.clone(), *frontend));
+        prop_assert!(is_told, "{frontend} of {loser} is not told");
     }
-    for conflict in &changes.conflicts {
-        prop_assert!(
-            after.conflicts.contains(conflict),
-            "{} is no conflict",
-            conflict
-        );
+    for (loser, frontend) in told.difference(&there) {
+        prop_assert!(false, "{frontend} of {loser} is no conflict");
     }
     prop_assert!(tracker.take_changes().is_empty());
     Ok(after)
+}
+
+/// Who is without what.
+fn lost(conflicts: &Vec<Conflict>) -> BTreeSet<(ServiceId, Frontend)> {
+    let of = |it: &Conflict| {
+        let loser = it.loser.clone();
+        it.frontends
+            .clone()
+            .into_iter()
+            .map(move |frontend| (loser.clone(), frontend))
+    };
+    conflicts.iter().flat_map(of).collect()
 }
 
 /// A tracker that saw these events and nothing else.

@@ -9,8 +9,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use viprule_service::model::{
-    Conditions, Endpoint, EndpointSlice, Family, Hints, Node, Protocol, Service, ServiceId,
-    ServicePort, ServiceType, SliceId, SlicePort,
+    Conditions, CreationTime, Endpoint, EndpointSlice, Family, Hints, Node, Protocol, Service,
+    ServiceId, ServicePort, ServiceType, SliceId, SlicePort,
 };
 use viprule_service::plan::PlanConfig;
 
@@ -65,14 +65,14 @@ fn service_ports() -> impl Strategy<Value = Box<[ServicePort]>> {
     let port = |name: &'static str| {
         let protocol = select(vec![Protocol::Tcp, Protocol::Udp]);
         let node_port = select(vec![0, 0, 30_080, 30_081]);
-        (protocol, select(vec![80, 443]), node_port).prop_map(move |(protocol, port, node_port)| {
-            ServicePort {
+        (protocol, select(vec![80, 30_080]), node_port).prop_map(
+            move |(protocol, port, node_port)| ServicePort {
                 name: name.into(),
                 protocol,
                 port,
                 node_port,
-            }
-        })
+            },
+        )
     };
     (port("http"), option::of(port("metrics")))
         .prop_map(|(first, second)| std::iter::once(first).chain(second).collect())
@@ -87,8 +87,11 @@ pub(crate) fn service(name: &'static str) -> impl Strategy<Value = Service> {
     let net = |text: &str| text.parse().unwrap();
     let virtual_ips = (
         cluster_ips(),
-        some_of(&["198.51.100.1", "2001:db8::1"], ip),
-        some_of(&["203.0.113.1", "2001:db8::2"], ip),
+        some_of(
+            &["198.51.100.1", "2001:db8::1", "10.1.0.1", "192.0.2.77"],
+            ip,
+        ),
+        some_of(&["203.0.113.1", "2001:db8::2", "198.51.100.1"], ip),
         some_of(&["192.0.2.0/24", "fd00:2::/64", "0.0.0.0/0"], net),
     );
     let policies = (
@@ -96,10 +99,16 @@ pub(crate) fn service(name: &'static str) -> impl Strategy<Value = Service> {
         any::<bool>(),
         option::of(1..=3_u32),
         select(vec![0, 32_000]),
+        select(vec![
+            CreationTime::at(1),
+            CreationTime::at(2),
+            CreationTime::default(),
+        ]),
     );
     (select(kind), service_ports(), virtual_ips, policies).prop_map(
         move |(kind, ports, virtual_ips, policies)| Service {
             id: id(name),
+            created: policies.4,
             kind,
             ports,
             cluster_ips: virtual_ips.0,

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use viprule_service::model::{Family, Protocol, Service, ServiceId, ServicePort, ServiceType};
+use viprule_service::model::{
+    CreationTime, Family, Protocol, Service, ServiceId, ServicePort, ServiceType,
+};
 
 use super::balancing::balancing;
 use super::object::{self, Metadata, ServiceSpec, ServiceStatus, Text};
@@ -49,6 +51,7 @@ fn convert(
         local_policy(&spec.internal_traffic_policy, "spec.internalTrafficPolicy")?;
     Ok(Outcome::Programmed(Service {
         id,
+        created: created(metadata, warnings),
         kind,
         cluster_ips: cluster_ips(spec, warnings)?,
         ports: ports(spec)?,
@@ -65,6 +68,26 @@ fn convert(
         )?,
         balancing: balancing(&metadata.annotations, warnings),
     }))
+}
+
+/// When it was created. A server always says so, in one form; a manifest seldom does.
+fn created(metadata: &Metadata<'_>, warnings: &mut Vec<Warning>) -> CreationTime {
+    let Some(text) = metadata.creation_timestamp.filled() else {
+        return CreationTime::default();
+    };
+    match text.parse::<jiff::Timestamp>() {
+        Ok(time) => CreationTime::at(time.as_second()),
+        Err(_) => {
+            warnings.push(Warning {
+                field: "metadata.creationTimestamp".to_owned(),
+                message: format!(
+                    "{} is no time such as 2026-01-31T08:00:00Z; the Service counts as the newest",
+                    quoted(text)
+                ),
+            });
+            CreationTime::default()
+        }
+    }
 }
 
 fn ignored(object: &object::Service<'_>) -> Option<Ignored> {

@@ -30,6 +30,7 @@ pub(super) fn fingerprint(event: &Event) -> u64 {
 fn service(object: &Service, hasher: &mut impl Hasher) {
     let Service {
         id,
+        created,
         kind,
         cluster_ips,
         ports,
@@ -58,7 +59,7 @@ fn service(object: &Service, hasher: &mut impl Hasher) {
         external_policy_local,
     )
         .hash(hasher);
-    (health_check_node_port, balancing).hash(hasher);
+    (health_check_node_port, balancing, created).hash(hasher);
 }
 
 fn slice(object: &EndpointSlice, hasher: &mut impl Hasher) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use viprule_service::plan::Frontend;
+use viprule_service::plan::FrontendKind;
 use viprule_service::tracker::Conflict;
 
 use super::object::{Key, Kind, Place};
@@ -120,9 +120,13 @@ fn claim<'f>(
 /// A conflict between two Services as a problem of the one that loses.
 pub(super) fn conflict(files: &[File], conflict: &Conflict) -> Problem {
     let loser = (Kind::Service, conflict.loser.as_str());
-    let field = match conflict.frontend {
-        Frontend::ClusterIp { .. } => "spec.clusterIP",
-        Frontend::NodePort { .. } => "spec.ports",
+    // What an API server hands out it hands out once: two of these are a mistake in the manifests.
+    // The other addresses anybody may write, into a cluster too.
+    let (field, severity) = match conflict.asked {
+        FrontendKind::ClusterIp => ("spec.clusterIP", Severity::Error),
+        FrontendKind::NodePort => ("spec.ports", Severity::Error),
+        FrontendKind::LoadBalancerIp => ("status.loadBalancer.ingress", Severity::Warning),
+        FrontendKind::ExternalIp => ("spec.externalIPs", Severity::Warning),
     };
     let message = conflict.to_string();
     let mut objects = files
@@ -131,9 +135,9 @@ pub(super) fn conflict(files: &[File], conflict: &Conflict) -> Problem {
     let found = objects.find(|(_, object)| object.key.parts() == loser && !object.stale);
     let field = Some(field.to_owned());
     match found {
-        Some((file, object)) => problem(file, object, Severity::Error, field, message),
+        Some((file, object)) => problem(file, object, severity, field, message),
         None => Problem {
-            severity: Severity::Error,
+            severity,
             file: String::new(),
             document: None,
             line: None,

@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use viprule_service::model::{
-    Balancing, EndpointSlice, Family, Protocol, SchedulerFlags, SchedulerName, Service, ServiceId,
-    ServicePort, ServiceType, WeightKey,
+    Balancing, CreationTime, EndpointSlice, Family, Protocol, SchedulerFlags, SchedulerName,
+    Service, ServiceId, ServicePort, ServiceType, WeightKey,
 };
 
 use super::endpoints::{Endpoints, endpoints};
@@ -193,6 +193,7 @@ impl Seed {
         }
         Service {
             id: service_id(number),
+            created: CreationTime::default(),
             kind: self.kind,
             cluster_ips: self
                 .families

@@ -293,7 +293,7 @@ where
             *told = quarantined.keys().cloned().collect();
         }
         for conflict in self.syncer.take_conflicts() {
-            self.telemetry.metrics.claim_conflict();
+            self.telemetry.lost(&conflict);
             // Sources that have ended have nobody to tell.
             let _ = self.conflicts.send(conflict);
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use viprule_service::model::{Event, Family, Refused, ServiceId};
+use viprule_service::tracker::Conflict;
 use viprule_source::kube::{Events, Regarding, Severity, Trigger};
 
 use super::ledger::Ledger;
@@ -246,6 +247,19 @@ impl Telemetry {
                 objection.clone(),
             );
         }
+    }
+
+    /// A Service is programmed without frontends now that another one has. Whoever reads objects
+    /// logs it.
+    pub(super) fn lost(&self, conflict: &Conflict) {
+        self.metrics.claim_conflicts(conflict.frontends.len());
+        self.events.publish(
+            Regarding::Service(conflict.loser.clone()),
+            Severity::Warning,
+            "AddressTaken",
+            "SyncRules",
+            conflict.to_string(),
+        );
     }
 
     /// These Services are refused by the kernel now, with its reasons, and were not before.

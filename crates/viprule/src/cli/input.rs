@@ -11,7 +11,7 @@ use viprule_source::manifest::{Manifests, Problem, Severity};
 use super::{node, print};
 use crate::config::{Effective, InputSource};
 
-/// Whose addresses node ports answer on, where the input is a cluster.
+/// Whose addresses node ports answer on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// This machine's: the node is this one.
@@ -27,7 +27,7 @@ pub(super) enum Place {
 /// happens.
 pub(super) fn load(effective: &Effective, place: Place) -> anyhow::Result<Tracker> {
     match &effective.input {
-        InputSource::Manifests { paths, .. } => of_manifests(effective, paths),
+        InputSource::Manifests { paths, .. } => of_manifests(effective, paths, place),
         InputSource::Cluster { kubeconfig, master } => {
             let access = Access {
                 kubeconfig: kubeconfig.clone(),
@@ -38,22 +38,16 @@ pub(super) fn load(effective: &Effective, place: Place) -> anyhow::Result<Tracke
     }
 }
 
-fn of_manifests(effective: &Effective, paths: &[PathBuf]) -> anyhow::Result<Tracker> {
+fn of_manifests(effective: &Effective, paths: &[PathBuf], place: Place) -> anyhow::Result<Tracker> {
     let plan = effective.resolve().plan.clone();
     let mut manifests = Manifests::new(paths.iter().cloned(), Some(plan.node_name.clone()));
     let load = manifests.load();
     refuse_errors(load.problems)?;
-    let knows_node = load
-        .events
-        .iter()
-        .any(|event| matches!(event, Event::NodeApplied(_)));
     let mut tracker = Tracker::new(plan);
     for event in load.events {
         tracker.apply(event);
     }
-    if !knows_node {
-        tracker.apply(Event::LocalAddresses(node::addresses()?));
-    }
+    place_node(&mut tracker, place)?;
     let conflicts = tracker
         .conflicts()
         .map(|conflict| manifests.conflict(&conflict));
@@ -68,9 +62,9 @@ fn of_cluster(effective: &Effective, access: Access, place: Place) -> anyhow::Re
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (is_here, in_kernel) = match place {
-        Place::Here { served } => (true, served),
-        Place::Anywhere => (false, 0),
+    let in_kernel = match place {
+        Place::Here { served } => served,
+        Place::Anywhere => 0,
     };
     let listing = runtime.block_on(async {
         let server = ApiServer::new(access).await?;
@@ -83,13 +77,19 @@ fn of_cluster(effective: &Effective, access: Access, place: Place) -> anyhow::Re
     for event in listing.events {
         tracker.apply(event);
     }
-    if is_here || tracker.node().is_none() {
-        tracker.apply(Event::LocalAddresses(node::addresses()?));
-    }
+    place_node(&mut tracker, place)?;
     for conflict in tracker.conflicts() {
         print::note(&format!("warning: {conflict}"));
     }
     Ok(tracker)
+}
+
+/// Tells which addresses are the node's, where its object does not.
+fn place_node(tracker: &mut Tracker, place: Place) -> anyhow::Result<()> {
+    if matches!(place, Place::Here { .. }) || tracker.node().is_none() {
+        tracker.apply(Event::LocalAddresses(node::addresses()?));
+    }
+    Ok(())
 }
 
 /// Prints warnings; errors are told all together.

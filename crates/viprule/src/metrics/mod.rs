@@ -254,9 +254,9 @@ impl Metrics {
         self.own.write_conflicts.inc();
     }
 
-    /// A Service lost an address or port to another one that claims it as well.
-    pub fn claim_conflict(&self) {
-        self.own.claim_conflicts.inc();
+    /// A Service lost so many addresses and ports to another one that claims them as well.
+    pub fn claim_conflicts(&self, frontends: usize) {
+        self.own.claim_conflicts.inc_by(frontends as u64);
     }
 
     /// Services that the kernel refuses, as of now.

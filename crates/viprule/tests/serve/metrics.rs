@@ -56,7 +56,7 @@ fn everything(mode: MetricsMode) -> String {
     });
     metrics.repaired(Repair::Notification, 3);
     metrics.write_conflict();
-    metrics.claim_conflict();
+    metrics.claim_conflicts(1);
     metrics.quarantined(1);
     metrics.objected(2);
     metrics.unusable(3);

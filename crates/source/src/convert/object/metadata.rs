@@ -11,6 +11,8 @@ fields! {
         "namespace" => namespace: Text<'o>,
         /// The version, an opaque text.
         "resourceVersion" => resource_version: Text<'o>,
+        /// When the object was created, RFC 3339.
+        "creationTimestamp" => creation_timestamp: Text<'o>,
         /// Labels that count.
         "labels" => labels: Labels<'o>,
         /// Annotations that count.

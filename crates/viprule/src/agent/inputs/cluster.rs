@@ -53,7 +53,7 @@ pub(in super::super) async fn follow(
             () = &mut watches => {}
             Some(now) = addresses.next() => cx.events(vec![Event::LocalAddresses(now)]).await,
             Ok(()) = reached.changed() => tell(&mut reached, &cx).await,
-            Some(conflict) = cx.conflicts.recv() => tracing::error!("{conflict}"),
+            Some(conflict) = cx.conflicts.recv() => tracing::warn!("{conflict}"),
             batch = source.next() => {
                 let Some(mut batch) = batch else { return Ok(()) };
                 batch.events.iter_mut().for_each(|event| known.keep(event));

@@ -42,20 +42,12 @@ pub(in super::super) async fn manifests(
     };
     let manifests = Manifests::new(paths.to_vec(), Some(cx.node.to_owned()));
     let (mut manifests, mut load) = read(manifests, belief).await?;
-    let knows_node = load
-        .events
-        .iter()
-        .any(|event| matches!(event, Event::NodeApplied(_)));
-    let mut addresses = if knows_node {
-        None
-    } else {
-        let follow = Addresses::follow().context("following interface addresses")?;
-        let now = addresses::local_addresses()
-            .await
-            .context("reading interface addresses")?;
-        cx.events(vec![Event::LocalAddresses(now)]).await;
-        Some(follow)
-    };
+    // Whatever a Node object among them says: what is programmed is this machine.
+    let mut addresses = Addresses::follow().context("following interface addresses")?;
+    let now = addresses::local_addresses()
+        .await
+        .context("reading interface addresses")?;
+    cx.events(vec![Event::LocalAddresses(now)]).await;
     let mut told = None;
     loop {
         let doubt = belief.doubt(&load, manifests.services());
@@ -71,12 +63,6 @@ pub(in super::super) async fn manifests(
         let rest = doubt.filter(|it| *it != Doubt::NoService);
         let rest = rest.map(|_| Instant::now() + REST);
         let has_rested = loop {
-            let changed = async {
-                match &mut addresses {
-                    Some(addresses) => addresses.changed().await,
-                    None => std::future::pending().await,
-                }
-            };
             let at_rest = async {
                 match rest {
                     Some(rest) => sleep_until(rest).await,
@@ -91,9 +77,9 @@ pub(in super::super) async fn manifests(
                 }
                 () = at_rest => break true,
                 Some(conflict) = cx.conflicts.recv() => {
-                    tracing::error!("{}", manifests.conflict(&conflict));
+                    log_conflict(&manifests.conflict(&conflict));
                 }
-                now = changed => cx.events(vec![Event::LocalAddresses(now)]).await,
+                now = addresses.changed() => cx.events(vec![Event::LocalAddresses(now)]).await,
             }
         };
         belief.before = match doubt {
@@ -223,14 +209,19 @@ async fn read(mut manifests: Manifests, belief: Belief) -> anyhow::Result<(Manif
 }
 
 async fn publish(load: Load, cx: &Context<'_>) {
-    load.problems.iter().for_each(log);
+    for problem in &load.problems {
+        match problem.severity {
+            Severity::Warning => tracing::warn!("{problem}"),
+            Severity::Error => tracing::error!("{problem}; what it said before stays"),
+        }
+    }
     cx.events(load.events).await;
 }
 
-fn log(problem: &Problem) {
+fn log_conflict(problem: &Problem) {
     match problem.severity {
         Severity::Warning => tracing::warn!("{problem}"),
-        Severity::Error => tracing::error!("{problem}; what it said before stays"),
+        Severity::Error => tracing::error!("{problem}"),
     }
 }
 
