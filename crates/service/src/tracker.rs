@@ -5,12 +5,13 @@ mod claims;
 mod entry;
 mod interner;
 mod node;
+mod oversized;
 mod refusals;
 mod relist;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, hash_map};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::net::IpAddr;
 
 pub use claims::Conflict;
@@ -56,6 +57,8 @@ pub struct Tracker {
     names: Interner,
     claims: Claims,
     refusals: Refusals,
+    /// By Service, how large it is.
+    oversized: BTreeMap<ServiceId, u64>,
     /// Services whose plans depend on the node's zone.
     by_zone: BTreeSet<ServiceId>,
     /// Services whose plans depend on the node's addresses.
@@ -78,6 +81,7 @@ impl Tracker {
             entries: HashMap::new(),
             names: Interner::default(),
             refusals: Refusals::default(),
+            oversized: BTreeMap::new(),
             by_zone: BTreeSet::new(),
             by_node_ip: BTreeSet::new(),
             ways: BTreeSet::new(),
@@ -128,7 +132,10 @@ impl Tracker {
         let services = services.filter_map(|(id, entry)| Some((id, entry.service.as_deref()?)));
         self.claims
             .allow_external_ips(self.config.allow_external_ips, services);
-        self.changed.extend(self.services());
+        for id in self.services() {
+            self.measure(&id);
+            self.changed.insert(id);
+        }
         self.refresh_facts();
     }
 
@@ -282,6 +289,7 @@ impl Tracker {
 
     /// Settles the books after an entry changed.
     fn touched(&mut self, id: &ServiceId) {
+        self.measure(id);
         let Some(entry) = self.entries.get(id) else {
             return;
         };

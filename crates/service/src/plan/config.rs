@@ -6,6 +6,10 @@ use ipnet::IpNet;
 
 use crate::model::Family;
 
+/// [`PlanConfig::service_budget`] where nobody says otherwise: 5,000 endpoints on five ports of four
+/// addresses. No real cluster is known to come near.
+pub const DEFAULT_SERVICE_BUDGET: u64 = 100_000;
+
 /// Settings that change what a plan says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanConfig {
@@ -16,6 +20,9 @@ pub struct PlanConfig {
     pub bind_address: Option<IpAddr>,
     /// Feature gate `AllowServiceExternalIPs`; true unless switched off.
     pub allow_external_ips: bool,
+    /// How large a Service may be: pairs of its frontends and endpoints over all of its ports, and of
+    /// its load balancer IPs and source ranges. What is larger is set aside.
+    pub service_budget: u64,
 }
 
 /// What is known of this node.

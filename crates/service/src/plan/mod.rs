@@ -13,6 +13,7 @@ mod health;
 mod node_ports;
 mod planner;
 mod service_plan;
+mod size;
 mod source_ranges;
 mod terminating;
 #[cfg(test)]
@@ -24,7 +25,7 @@ mod traffic_policy;
 mod udp_flows;
 
 pub(crate) use api_server::{is_concerned, reached};
-pub use config::{NodeFacts, PlanConfig};
+pub use config::{DEFAULT_SERVICE_BUDGET, NodeFacts, PlanConfig};
 pub(crate) use frontends::{Claim, claims};
 pub use frontends::{Frontend, FrontendKind};
 pub use node_ports::{NodePortAddresses, NodePortTargets};
@@ -33,5 +34,6 @@ pub(crate) use planner::{Lost, plan_without};
 pub use service_plan::{
     ApiServerConflict, EndpointPlan, HealthCheck, PortPlan, SchedulerWish, ServicePlan, Unreachable,
 };
+pub(crate) use size::size;
 pub(crate) use topology::depends_on_zone;
 pub use udp_flows::{UdpDestination, UdpFlows, UdpFrontend};

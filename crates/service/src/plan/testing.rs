@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{NodeFacts, PlanConfig};
+use super::{DEFAULT_SERVICE_BUDGET, NodeFacts, PlanConfig};
 use crate::model::{
     Conditions, CreationTime, Endpoint, EndpointSlice, Family, Protocol, Service, ServiceId,
     ServicePort, ServiceType, SliceId, SlicePort,
@@ -101,6 +101,7 @@ pub(crate) fn config() -> PlanConfig {
         node_name: NODE.into(),
         bind_address: None,
         allow_external_ips: true,
+        service_budget: DEFAULT_SERVICE_BUDGET,
     }
 }
 

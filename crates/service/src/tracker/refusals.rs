@@ -42,11 +42,12 @@ impl Tracker {
         services.chain(slices).chain(unnamed).collect()
     }
 
-    /// True where something exists that nothing is known of but its name, if that: what is in the
-    /// kernel and nobody asks for may be asked for by it.
+    /// True where something exists that nothing is known of but its name, if that, or that is too
+    /// large to be planned: what is in the kernel and nobody asks for may be asked for by it.
     pub fn withholds_anything(&self) -> bool {
         let refusals = &self.refusals;
         refusals.unnamed
+            || !self.oversized().is_empty()
             || refusals
                 .services
                 .iter()
@@ -58,13 +59,13 @@ impl Tracker {
     }
 
     /// True where there may be more of the Service than is known: it was refused itself, or a slice of
-    /// it, or what was refused has no name. False for one that is known to be gone.
+    /// it, what was refused has no name, or it is too large to be planned. False for one that is known to be gone.
     pub fn may_have_more(&self, id: &ServiceId) -> bool {
         let Refusals {
             services, unnamed, ..
         } = &self.refusals;
         match self.service(id) {
-            Some(_) => *unnamed || self.withholds(id),
+            Some(_) => *unnamed || self.is_oversized(id) || self.withholds(id),
             None => *unnamed || services.contains(id),
         }
     }

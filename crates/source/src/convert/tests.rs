@@ -1,7 +1,7 @@
 //! What conversion makes of API objects.
 
 use serde_json::{Value, json};
-use viprule_service::model::{EndpointSlice, Family, Node, Service};
+use viprule_service::model::{CreationTime, EndpointSlice, Family, Node, Service};
 
 use super::object::{self, decode_value};
 use super::{Converted, Ignored, Interner, ObjectError, Outcome};
@@ -259,7 +259,7 @@ fn fields_that_do_not_count_may_hold_anything() {
 
 /// What a real API server (1.36) stores, and kube-proxy serves.
 #[test]
-fn times_do_not_count() {
+fn no_time_refuses_an_object() {
     let service = |time: Value| {
         let condition = json!({
             "type": "X", "status": "True", "reason": "R", "message": "m",
@@ -279,11 +279,23 @@ fn times_do_not_count() {
         });
         programmed(super::node(&decode_value(&object).unwrap()).unwrap())
     };
+    let created = |time| service(time).created;
     let usual = service(json!("2026-01-02T03:04:05Z"));
-    assert_eq!(service(Value::Null), usual);
+    assert_eq!(usual.created, CreationTime::at(1_767_323_045));
+    assert_eq!(created(Value::Null), CreationTime::default());
+    let unknown = service(Value::Null);
+    let usual = Service {
+        created: CreationTime::default(),
+        ..usual
+    };
+    assert_eq!(unknown, usual);
     assert!(node(Value::Null).eligible_for_load_balancers);
     for time in ["9999-12-31T23:59:59Z", "10000-01-01T11:59:59Z", ""] {
-        assert_eq!(service(json!(time)), usual, "{time}");
+        let service = Service {
+            created: CreationTime::default(),
+            ..service(json!(time))
+        };
+        assert_eq!(service, usual, "{time}");
         assert!(!node(json!(time)).eligible_for_load_balancers, "{time}");
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Keeper<M: Mode> {
     pub(super) timing: Timing,
     /// Services that were told to be refused by the kernel.
     pub(super) refused: BTreeSet<ServiceId>,
+    /// Services that were told to be too large.
+    pub(super) oversized: BTreeSet<ServiceId>,
     /// Objects that exist and can't be used, as far as that was told.
     pub(super) unusable: BTreeSet<Refused>,
     /// Everything has been told: from now on events ask for syncs.
@@ -291,6 +293,14 @@ where
             let new = quarantined.iter().filter(|(id, _)| !told.contains(*id));
             self.telemetry.quarantined(new, quarantined.len());
             *told = quarantined.keys().cloned().collect();
+        }
+        let tracker = self.syncer.tracker();
+        let (oversized, told) = (tracker.oversized(), &mut self.oversized);
+        if oversized.keys().ne(told.iter()) {
+            let new = oversized.iter().filter(|(id, _)| !told.contains(*id));
+            let budget = tracker.config().service_budget;
+            self.telemetry.oversized(new, (oversized.len(), budget));
+            *told = oversized.keys().cloned().collect();
         }
         for conflict in self.syncer.take_conflicts() {
             self.telemetry.lost(&conflict);

@@ -193,6 +193,7 @@ impl SyncThread {
             patience,
             timing: Timing::new(),
             refused: BTreeSet::new(),
+            oversized: BTreeSet::new(),
             unusable: BTreeSet::new(),
             ready: false,
             owes: false,

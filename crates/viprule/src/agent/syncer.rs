@@ -392,6 +392,9 @@ where
     /// What the kernel has of a refused Service stays that Service's, also what was written of it
     /// before the refusal, or by somebody else since.
     pub(super) fn keep(&mut self, refused: &FragmentId) {
+        if self.is_oversized(refused) {
+            return;
+        }
         let (desired, _) = self.render(refused);
         let adopted = self.books.adopt(refused, &desired);
         self.adopted(&adopted);
@@ -478,17 +481,35 @@ where
         if self.books.holders(&whole) == 0 && self.leftovers.contains(key) {
             return true;
         }
+        let mut oversized = self.tracker.oversized().keys().cloned();
+        if oversized.any(|id| self.has(&FragmentId::Service(id), &whole)) {
+            return true;
+        }
         // Also before it is written: a look may only then tell of what is in it.
         self.tracker.known_in_part().any(|id| {
             let id = FragmentId::Service(id.clone());
-            let own = self.books.own(&id);
-            own.is_some_and(|own| own.get(&whole).is_some())
-                || self.render(&id).0.get(&whole).is_some()
+            let rendered = || self.render(&id).0.get(&whole).is_some();
+            self.has(&id, &whole) || (!self.is_oversized(&id) && rendered())
         })
     }
 
-    /// True for a Service that is not known whole and has rules from before: those know better.
+    /// True where an object is a fragment's, as far as we know.
+    fn has(&self, id: &FragmentId, key: &D::Key) -> bool {
+        let own = self.books.own(id);
+        own.is_some_and(|own| own.get(key).is_some())
+    }
+
+    /// True for a Service that is too large to be rendered: what there is of it stays.
+    fn is_oversized(&self, id: &FragmentId) -> bool {
+        matches!(id, FragmentId::Service(id) if self.tracker.is_oversized(id))
+    }
+
+    /// True for a Service that is too large, or that is not known whole and has rules from before:
+    /// those know better.
     fn is_withheld(&self, id: &FragmentId) -> bool {
+        if self.is_oversized(id) {
+            return true;
+        }
         let FragmentId::Service(service) = id else {
             return false;
         };
@@ -510,11 +531,7 @@ where
             return false;
         };
         let mut refused = self.quarantined.keys().cloned().map(FragmentId::Service);
-        refused.any(|id| {
-            self.books
-                .own(&id)
-                .is_some_and(|it| it.get(&whole).is_some())
-        })
+        refused.any(|id| self.has(&id, &whole))
     }
 
     fn refusal_lines(&self) -> Vec<String> {

@@ -18,6 +18,14 @@ use crate::metrics::{LocalPolicy, Metrics, Repair, SyncKind, Table, Writes};
 /// Services whose names fit into one note.
 const NAMED: usize = 5;
 
+/// What is said of a Service that is larger than the budget.
+pub(crate) fn too_large(size: u64, budget: u64) -> String {
+    format!(
+        "has {size} pairs of an address and an endpoint over all of its ports, more than serviceBudget \
+         ({budget}): it is set aside, and what there is of it stays; make it smaller, or raise the budget"
+    )
+}
+
 /// What health says since when something waits to be written or put right.
 const WAITING: &str = "sync";
 
@@ -286,6 +294,34 @@ impl Telemetry {
             self.health.clear(SUBJECT);
         } else {
             let message = format!("{total} Services are refused by the kernel");
+            self.health.warn(SUBJECT, &message, Moment::now());
+        }
+    }
+
+    /// These Services are larger than the budget now, with their sizes, and were not before.
+    pub(super) fn oversized<'a>(
+        &self,
+        new: impl Iterator<Item = (&'a ServiceId, &'a u64)>,
+        (total, budget): (usize, u64),
+    ) {
+        const SUBJECT: &str = "oversized Services";
+        self.metrics.oversized(total);
+        for (service, size) in new {
+            let note = too_large(*size, budget);
+            tracing::error!(%service, "{note}");
+            self.events.publish(
+                Regarding::Service(service.clone()),
+                Severity::Warning,
+                "ServiceTooLarge",
+                "SyncRules",
+                note,
+            );
+        }
+        if total == 0 {
+            self.health.clear(SUBJECT);
+        } else {
+            let message =
+                format!("{total} Services are larger than serviceBudget and are set aside");
             self.health.warn(SUBJECT, &message, Moment::now());
         }
     }

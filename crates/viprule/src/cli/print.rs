@@ -6,6 +6,8 @@ use serde::Serialize;
 use viprule_dataplane::Dataplane;
 use viprule_service::tracker::Tracker;
 
+use crate::agent::too_large;
+
 /// Prints text as it is.
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
@@ -31,7 +33,15 @@ pub(super) fn note(line: &str) {
 
 /// Tells what the dataplane refuses to do.
 pub(super) fn objections<D: Dataplane>(dataplane: &D, tracker: &Tracker) {
-    for id in tracker.services() {
+    for (id, size) in tracker.oversized() {
+        let budget = tracker.config().service_budget;
+        note(&format!(
+            "warning: service {id}: {}",
+            too_large(*size, budget)
+        ));
+    }
+    let services = tracker.services().into_iter();
+    for id in services.filter(|id| !tracker.is_oversized(id)) {
         let plan = tracker.plan(&id);
         for objection in plan.iter().flat_map(|plan| dataplane.objections(plan)) {
             note(&format!("warning: service {id}: {objection}"));

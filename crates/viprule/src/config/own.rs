@@ -23,6 +23,10 @@ fields! {
         /// How long a destination of IPVS mode that is not wanted any more may wait for its
         /// connections to end; 0 for as long as they last.
         pub ipvs_drain_timeout: GoDuration = "ipvsDrainTimeout",
+        /// How large a Service may be, see [`PlanConfig::service_budget`]: 1 or more.
+        ///
+        /// [`PlanConfig::service_budget`]: viprule_service::plan::PlanConfig::service_budget
+        pub service_budget: Option<i32> = "serviceBudget",
         /// `error`, `warn`, `info`, `debug`, `trace`, or directives for parts of the program;
         /// empty for what `logging.verbosity` says.
         pub log_level: String = "logLevel",

@@ -259,6 +259,11 @@ impl Metrics {
         self.own.claim_conflicts.inc_by(frontends as u64);
     }
 
+    /// Services that are too large, as of now.
+    pub fn oversized(&self, services: usize) {
+        self.own.oversized.set(as_gauge(services));
+    }
+
     /// Services that the kernel refuses, as of now.
     pub fn quarantined(&self, services: usize) {
         self.own.quarantined.set(as_gauge(services));

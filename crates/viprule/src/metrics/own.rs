@@ -46,6 +46,7 @@ pub(super) struct Own {
     pub(super) write_conflicts: IntCounter,
     pub(super) claim_conflicts: IntCounter,
     pub(super) quarantined: IntGauge,
+    pub(super) oversized: IntGauge,
     pub(super) objected: IntGauge,
     pub(super) unusable: IntGauge,
     pub(super) draining: IntGauge,
@@ -117,6 +118,10 @@ impl Own {
             quarantined: gauge(
                 "viprule_quarantined_services",
                 "Services that the kernel refuses and that are left out for that",
+            )?,
+            oversized: gauge(
+                "viprule_oversized_services",
+                "Services that are larger than the budget of a Service and that are left as they were",
             )?,
             objected: gauge(
                 "viprule_partly_programmed_services",

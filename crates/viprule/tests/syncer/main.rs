@@ -9,6 +9,7 @@ mod ipvs;
 mod ledger;
 mod leftovers;
 mod memory;
+mod oversized;
 mod paths;
 mod quarantine;
 mod sync;

@@ -70,6 +70,12 @@ pub struct DataplaneArgs {
     #[arg(long, value_name = "IP", value_parser = value::address, hide_short_help = true)]
     pub bind_address: Option<String>,
 
+    /// How large a Service may be: pairs of its addresses and endpoints over all of its ports
+    /// [default: 100000]
+    #[arg(long, value_name = "PAIRS", value_parser = clap::value_parser!(i32).range(1..),
+          hide_short_help = true)]
+    pub service_budget: Option<i32>,
+
     /// kube-proxy's feature gates, such as AllowServiceExternalIPs=false
     #[arg(long, value_name = "GATE=BOOL", value_delimiter = ',', value_parser = value::gate,
           hide_short_help = true)]

@@ -57,6 +57,9 @@ impl Flags {
             self.shared.ipvs.ipvs_drain_timeout.as_ref(),
             &mut own.ipvs_drain_timeout,
         );
+        if dataplane.service_budget.is_some() {
+            own.service_budget = dataplane.service_budget;
+        }
         let agent = self.agent.as_ref();
         put(
             agent.and_then(|agent| agent.log.log_level.as_ref()),

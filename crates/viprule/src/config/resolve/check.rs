@@ -3,7 +3,7 @@
 use crate::config::problem::Problem;
 
 /// Fields and the flags that fill them.
-const FLAGS: [(&str, &str); 36] = [
+const FLAGS: [(&str, &str); 37] = [
     ("bindAddress", "bind-address"),
     ("clientConnection.burst", "kube-api-burst"),
     ("clusterCIDR", "cluster-cidr"),
@@ -48,6 +48,7 @@ const FLAGS: [(&str, &str); 36] = [
     ("mode", "mode"),
     ("nodePortAddresses", "nodeport-addresses"),
     ("oomScoreAdj", "oom-score-adj"),
+    ("serviceBudget", "service-budget"),
     (
         "showHiddenMetricsForVersion",
         "show-hidden-metrics-for-version",
@@ -85,6 +86,7 @@ impl Names {
             "iptablesBackend",
             "ipvsDrainTimeout",
             "logLevel",
+            "serviceBudget",
         ];
         match flag {
             Some((_, flag)) if !self.file || (beside.contains(&base) && self.is_given(flag)) => {
