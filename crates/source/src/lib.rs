@@ -8,5 +8,6 @@
 pub mod addresses;
 pub mod convert;
 mod doubt;
+pub mod files;
 pub mod kube;
 pub mod manifest;

@@ -56,6 +56,122 @@ fn lists_may_be_empty_nested_or_of_other_things() {
 }
 
 #[test]
+fn what_a_file_holds_decides_how_it_is_read_and_not_its_name() {
+    let folder = Folder::new();
+    let json = |name: &str, ip: &str| {
+        format!(
+            r#"{{"apiVersion": "v1", "kind": "Service", "metadata": {{"name": "{name}"}},
+                "spec": {{"clusterIP": "{ip}", "ports": [{{"port": 80}}]}}}}"#
+        )
+    };
+    let (a, b) = (json("a", "10.1.0.1"), json("b", "10.1.0.2"));
+    let yaml = common::service("b", "10.1.0.2");
+    let flow = "{apiVersion: v1, kind: Service, metadata: {name: a}, \
+                spec: {clusterIP: 10.1.0.1, ports: [{port: 80}]}}";
+    let quoted = r#"{"apiVersion": v1, "kind": Service, "metadata": {"name": a}, # a note
+                "spec": {"clusterIP": 10.1.0.1, ports: [{port: 80}]}}"#;
+    let mark = "\u{feff}";
+    for text in [
+        format!("{mark}{a}{b}"),
+        format!("{mark}\r\n\t {a}\n{mark}{b}\n{mark}"),
+        format!("{a}\n---\n{b}"),
+        format!("---\n{a}\n{b}\n...\n"),
+        format!("{mark}--- {a}\n---\n{yaml}"),
+        format!("{mark}# {{\n{a}\n---\n{yaml}"),
+        format!("{flow}\n---\n{b}"),
+        format!("{quoted}\n---\n{yaml}"),
+        format!("{mark}{{\"kind\": \"List\", \"apiVersion\": \"v1\", \"items\": [{a}, {b}]}}"),
+    ] {
+        // Short documents are read from memory, long ones are not.
+        for space in [0, 1 << 20] {
+            let text = text.replacen("\"kind\": ", &format!("\"kind\":{} ", " ".repeat(space)), 1);
+            for name in ["x.json", "x.yaml", "x"] {
+                let path = folder.write(name, &text);
+                let load = Manifests::new([path], None).load();
+                assert_eq!(
+                    problems(&load, &folder),
+                    [] as [&str; 0],
+                    "{name}: {text:.200}"
+                );
+                assert_eq!(
+                    events(&load),
+                    ["+default/a [10.1.0.1]", "+default/b [10.1.0.2]"],
+                    "{name}: {text:.200}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn utf16_is_read_as_kubectl_reads_it() {
+    let folder = Folder::new();
+    let text = format!("\u{feff}{}", common::service("a", "10.1.0.1"));
+    for unit in [u16::to_le_bytes, u16::to_be_bytes] {
+        let bytes: Vec<u8> = text.encode_utf16().flat_map(unit).collect();
+        std::fs::write(folder.path().join("a.yaml"), &bytes).unwrap();
+        let load = folder.manifests().load();
+        assert_eq!(events(&load), ["+default/a [10.1.0.1]"]);
+        std::fs::write(folder.path().join("a.yaml"), &bytes[..bytes.len() - 1]).unwrap();
+        let load = folder.manifests().load();
+        assert_eq!(
+            problems(&load, &folder),
+            ["a.yaml: can't be read: it is no unicode text"]
+        );
+    }
+}
+
+#[test]
+fn json_documents_have_their_own_lines_and_mistakes() {
+    let folder = Folder::new();
+    let good = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"},
+        "spec": {"clusterIP": "10.1.0.1", "ports": [{"port": 80}]}}"#;
+    let bad = good.replace("80", "70000").replace("\"a\"", "\"b\"");
+    for name in ["x.json", "x.yaml"] {
+        for space in [0, 2 << 20] {
+            let text = format!(
+                "\u{feff}\n{good}\n{bad}\n{{\"a\": 1}}{}\n{{\"a\" 1}}\n",
+                " ".repeat(space)
+            );
+            let load = Manifests::new([folder.write(name, &text)], None).load();
+            assert_eq!(events(&load), ["+default/a [10.1.0.1]"]);
+            assert_eq!(
+                problems(&load, &folder),
+                [
+                    format!(
+                        "{name}: document 2, line 5: Service default/b: spec.ports[0].port: 70000 is not a port, 1 to 65535 are"
+                    ),
+                    format!("{name}: document 3, line 6: kind: is missing"),
+                    format!("{name}: document 4, line 7: is not JSON: expected `:`"),
+                ]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_none_of_ours_is_told_with_a_bounded_number_of_problems() {
+    let folder = Folder::new();
+    for (name, text) in [
+        ("many.json", "{\"a\":\"b\"}".repeat(20_000)),
+        ("many.yaml", "---\na: b\n".repeat(20_000)),
+        (
+            "list.json",
+            format!(
+                "{{\"kind\": \"List\", \"items\": [1{}]}}",
+                ", {}".repeat(19_999)
+            ),
+        ),
+    ] {
+        let load = Manifests::new([folder.write(name, &text)], None).load();
+        let problems = problems(&load, &folder);
+        assert_eq!(problems.len(), 1001, "{name}");
+        let told = format!("{name}: has 19000 more problems; the first 1000 are told");
+        assert!(problems.contains(&told), "{name}");
+    }
+}
+
+#[test]
 fn json_documents_may_follow_each_other() {
     let folder = Folder::new();
     let service = |name: &str| {

@@ -353,7 +353,77 @@ fn what_is_no_regular_file_is_told_and_others_are_read() {
     assert_eq!(events(&load), ["+default/b [10.1.0.2]"]);
     assert_eq!(
         problems(&load, &folder),
-        ["a.yaml: is no regular file", "c.json: is no regular file"]
+        [
+            "a.yaml: is a pipe; only regular files are read",
+            "c.json: is a device; only regular files are read"
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_becomes_something_else_keeps_what_it_held() {
+    let folder = Folder::new();
+    folder.write("a.yaml", &service("a", "10.1.0.1"));
+    let path = folder.write("b.yaml", &service("b", "10.1.0.2"));
+    let mut manifests = folder.manifests();
+    manifests.load();
+    folder.remove("a.yaml");
+    mkfifo(&folder.path().join("a.yaml"), Mode::S_IRWXU).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len((256 << 20) + 1)
+        .unwrap();
+    let load = manifests.load();
+    assert_eq!(events(&load), NOTHING);
+    assert_eq!(
+        problems(&load, &folder),
+        [
+            "a.yaml: is a pipe; only regular files are read",
+            "b.yaml: is longer than 256 MiB, the most that is read of one file"
+        ]
+    );
+    folder.remove("a.yaml");
+    folder.write("b.yaml", &service("b", "10.1.0.3"));
+    assert_eq!(
+        events(&manifests.load()),
+        ["-default/a", "+default/b [10.1.0.3]"]
+    );
+}
+
+#[test]
+fn a_given_path_may_be_a_pipe_where_that_is_said() {
+    let folder = Folder::new();
+    let pipe = folder.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let told = |load: &viprule_source::manifest::Load| problems(load, &folder);
+    let load = Manifests::new([pipe.clone()], None).load();
+    assert_eq!(
+        told(&load),
+        ["pipe: is a pipe; only regular files are read"]
+    );
+    let load = Manifests::new([pipe.clone()], None).with_pipes().load();
+    assert_eq!(
+        told(&load),
+        ["pipe: is a pipe, and nothing came through it: see what writes to it"]
+    );
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, service("a", "10.1.0.1"))
+    });
+    // Who opens a pipe at one end waits for the other end.
+    let other = fs::File::open(&pipe).unwrap();
+    let load = Manifests::new([pipe], None).with_pipes().load();
+    drop(other);
+    writer.join().unwrap().unwrap();
+    assert_eq!(events(&load), ["+default/a [10.1.0.1]"]);
+    let load = Manifests::new([PathBuf::from("/dev/zero")], None)
+        .with_pipes()
+        .load();
+    assert_eq!(
+        told(&load),
+        ["/dev/zero: is longer than 256 MiB, the most that is read of one file"]
     );
 }
 

@@ -139,6 +139,7 @@ fn access(kubeconfig: &Path) -> Access {
     Access {
         kubeconfig: Some(kubeconfig.to_owned()),
         master: None,
+        pipes: false,
     }
 }
 

@@ -5,6 +5,7 @@
 mod against;
 mod broken;
 mod empty;
+mod files;
 mod flags;
 mod help;
 mod kube_proxy;

@@ -7,6 +7,7 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::error::{ConnectError, chain};
+use super::kubeconfig;
 
 /// Sent with every request; audit logs show it.
 const USER_AGENT: &str = concat!("viprule/", env!("CARGO_PKG_VERSION"));
@@ -19,6 +20,9 @@ pub struct Access {
     /// The server's URL instead of the kubeconfig's. Without a kubeconfig it is asked without
     /// credentials. With neither, the pod's service account counts.
     pub master: Option<String>,
+    /// The kubeconfig may be a pipe, such as `<(…)` of a shell, which can be read once; of the
+    /// agent's it may not, as it is read again where the server doesn't accept it any more.
+    pub pipes: bool,
 }
 
 impl Access {
@@ -41,7 +45,7 @@ pub(super) async fn config(access: &Access) -> Result<Config, ConnectError> {
     let mut config = match (&access.kubeconfig, &access.master) {
         (Some(path), _) => {
             let reason = |error| access.error(chain(&error));
-            let file = Kubeconfig::read_from(path).map_err(reason)?;
+            let file = kubeconfig::read(path, access.pipes).map_err(|why| access.error(why))?;
             if let Some(cluster) = with_proxy(&file) {
                 return Err(access.error(format!(
                     "the cluster {cluster} has a proxy-url, which is not supported"

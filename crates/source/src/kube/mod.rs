@@ -32,6 +32,7 @@ mod error;
 mod events;
 mod kind;
 mod known;
+mod kubeconfig;
 mod line;
 mod list;
 mod object;

@@ -8,6 +8,7 @@ use viprule_service::model::Event;
 
 use super::object::{Fault, Key, Place, Read, Reader};
 use super::path;
+use super::problem::PROBLEM_LIMIT;
 use super::state::Before;
 
 /// An object that was found; the event is absent where it is ignored or not wanted.
@@ -26,8 +27,17 @@ pub(super) struct Contents {
     pub(super) other_kinds: usize,
     /// What is wrong.
     pub(super) faults: Vec<Fault>,
+    /// What is wrong beyond that.
+    pub(super) untold: usize,
     /// Whether the document is a list.
     pub(super) is_list: bool,
+}
+
+impl Contents {
+    /// Whether there is nothing to it but an object without faults.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.is_list && self.faults.is_empty()
+    }
 }
 
 /// Reads documents from any deserialiser.
@@ -77,6 +87,8 @@ impl<'d, 'r> Document<'d, 'r> {
             Read::Bad(Some(key)) => self.contents.broken.push(key),
             Read::Bad(None) => self.contents.unattributed = true,
         }
+        self.contents.untold += self.contents.faults.len().saturating_sub(PROBLEM_LIMIT);
+        self.contents.faults.truncate(PROBLEM_LIMIT);
     }
 
     fn add_item(&mut self, index: usize, mut item: Value, header: &Map<String, Value>) {

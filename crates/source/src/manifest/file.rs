@@ -1,69 +1,27 @@
 //! One file: its documents, and the lines of what is wrong in them.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Read};
 
 use super::document::{Contents, Document, Found};
+use super::json;
 use super::locate::{self, Text};
 use super::object::{Fault, Key, Reader};
+use super::origin::Origin;
 use super::path::{self, Step};
-use super::problem::{Problem, Severity};
+use super::problem::{PROBLEM_LIMIT, Problem, Severity};
 use super::split::{Head, Splitter};
 use super::state::Before;
 use super::yaml;
+use crate::files;
 
-/// YAML documents up to about this size are read from memory, which is faster, bytes.
+/// Documents up to about this size are read from memory, which is faster, bytes.
 const DOCUMENT_LIMIT: usize = 1 << 20;
 /// Documents up to this size are searched for the line of every problem, bytes.
 const CHEAP_DOCUMENT: usize = 64 << 10;
 /// Problems whose line is searched for in a longer document.
 const LOCATED_PROBLEMS: usize = 20;
-
-/// Where bytes come from; they may be read more than once.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Origin<'o> {
-    /// A file.
-    File(&'o Path),
-    /// What standard input had.
-    Bytes(&'o [u8]),
-}
-
-impl<'o> Origin<'o> {
-    fn open(self, offset: u64) -> io::Result<Box<dyn BufRead + 'o>> {
-        match self {
-            Self::File(path) => {
-                let mut file = File::open(path)?;
-                if offset > 0 {
-                    file.seek(SeekFrom::Start(offset))?;
-                }
-                Ok(Box::new(BufReader::with_capacity(64 << 10, file)))
-            }
-            Self::Bytes(bytes) => {
-                let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-                Ok(Box::new(bytes.get(offset..).unwrap_or_default()))
-            }
-        }
-    }
-
-    fn is_json(self, input: &mut dyn BufRead) -> io::Result<bool> {
-        let ending = match self {
-            Self::File(path) => path.extension().and_then(|ending| ending.to_str()),
-            Self::Bytes(_) => None,
-        };
-        match ending {
-            Some("json") => Ok(true),
-            Some("yaml" | "yml") => Ok(false),
-            _ => {
-                let mut text = input.fill_buf()?.trim_ascii_start();
-                let brace = text.split_off_first() == Some(&b'{');
-                Ok(brace && matches!(text.trim_ascii_start().first(), Some(b'"' | b'}')))
-            }
-        }
-    }
-}
 
 /// Where an object was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +53,13 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     before: &Before<'_>,
 ) -> io::Result<Content> {
-    let mut input = origin.open(0)?;
-    let is_json = origin.is_json(&mut *input)?;
+    let mut input = origin.open()?;
+    if files::is_utf16(input.fill_buf()?) {
+        let mut bytes = Vec::new();
+        input.read_to_end(&mut bytes)?;
+        let text = files::text(bytes)?;
+        return read(Origin::Bytes(text.as_bytes()), name, reader, before);
+    }
     let content = Content {
         is_empty: input.fill_buf()?.is_empty(),
         ..Content::default()
@@ -107,12 +70,10 @@ pub(super) fn read(
         reader,
         before,
         content,
+        number: 0,
+        untold: 0,
     };
-    if is_json {
-        file.read_json(input)?;
-    } else {
-        file.read_yaml(input)?;
-    }
+    file.read(input)?;
     Ok(file.content)
 }
 
@@ -122,41 +83,74 @@ struct FileReader<'f, 'r> {
     reader: &'f mut Reader<'r>,
     before: &'f Before<'f>,
     content: Content,
+    /// Documents so far.
+    number: usize,
+    /// Problems beyond those that are told.
+    untold: usize,
+}
+
+/// What is wrong with a document that looks like JSON and may be YAML.
+struct NotJson {
+    line: u64,
+    message: String,
 }
 
 impl FileReader<'_, '_> {
-    fn read_yaml(&mut self, input: Box<dyn BufRead + '_>) -> io::Result<()> {
+    fn read(&mut self, input: Box<dyn BufRead + '_>) -> io::Result<()> {
         let mut splitter = Splitter::new(input, DOCUMENT_LIMIT);
         let mut bytes = Vec::new();
-        let mut number = 0;
         while let Some(head) = splitter.next(&mut bytes)? {
-            number += 1;
             if head.complete {
-                self.read_document(number, head, &bytes);
+                self.read_document(head, &bytes)?;
             } else {
-                self.read_long_document(number, head, &bytes, &mut splitter)?;
+                self.read_long_document(head, &bytes, &mut splitter)?;
             }
+        }
+        if self.untold > 0 {
+            let message = format!(
+                "has {} more problems; the first {PROBLEM_LIMIT} are told",
+                self.untold
+            );
+            self.content.problems.push(Problem {
+                severity: Severity::Error,
+                file: self.name.to_owned(),
+                document: None,
+                line: None,
+                object: None,
+                field: None,
+                message,
+            });
         }
         Ok(())
     }
 
-    fn read_document(&mut self, number: usize, head: Head, bytes: &[u8]) {
+    fn read_document(&mut self, head: Head, bytes: &[u8]) -> io::Result<()> {
         let hash = hash(bytes);
-        let mut spot = Spot {
-            document: number,
+        let spot = Spot {
+            document: self.number + 1,
             line: head.content_line,
             text: Some(hash),
         };
         if let Some((key, place)) = self.before.same_text(hash) {
+            self.number += 1;
             self.content.objects.push(((key, place, None), spot));
-            return;
+            return Ok(());
         }
+        let mut not_json = None;
+        if let Some(start) = json::start(bytes) {
+            not_json = self.read_json(head, start, bytes, None)?;
+            if not_json.is_none() {
+                return Ok(());
+            }
+        }
+        self.number += 1;
         let text = match str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
                 let good = &bytes[..error.valid_up_to()];
                 let line = head.first_line + good.split(|byte| *byte == b'\n').count() as u64 - 1;
-                return self.spoiled(number, Some(line), "is not UTF-8".to_owned());
+                self.spoiled(Some(line), "is not UTF-8".to_owned());
+                return Ok(());
             }
         };
         let mut document = Document::new(self.reader, self.before);
@@ -166,63 +160,103 @@ impl FileReader<'_, '_> {
         });
         let contents = document.contents;
         if let Err(error) = result {
-            return self.not_yaml(number, head, &error);
+            self.not_yaml(head, &error, not_json);
+            return Ok(());
         }
         let limit = if text.len() > CHEAP_DOCUMENT {
             LOCATED_PROBLEMS
         } else {
             usize::MAX
         };
-        if contents.is_list || !contents.faults.is_empty() {
-            spot.text = None;
-        }
         self.add(spot, contents, limit, &|path| {
             locate::line(Text::Document(text), path).map(|line| head.first_line + line - 1)
-        });
-    }
-
-    fn read_long_document<R: BufRead>(
-        &mut self,
-        number: usize,
-        head: Head,
-        bytes: &[u8],
-        rest: &mut Splitter<R>,
-    ) -> io::Result<()> {
-        let mut document = Document::new(self.reader, self.before);
-        let result = serde_saphyr::with_deserializer_from_reader_with_options(
-            bytes.chain(&mut *rest),
-            yaml::options(),
-            |from| document.read(from),
-        );
-        let contents = document.contents;
-        io::copy(rest, &mut io::sink())?;
-        if let Err(error) = result {
-            self.not_yaml(number, head, &error);
-            return Ok(());
-        }
-        let origin = self.origin;
-        let length = rest.position() - head.offset;
-        let spot = Spot {
-            document: number,
-            line: head.content_line,
-            text: None,
-        };
-        self.add(spot, contents, LOCATED_PROBLEMS, &|path| {
-            let text = BufReader::new(origin.open(head.offset).ok()?.take(length));
-            locate::line(Text::Stream(Box::new(text)), path).map(|line| head.first_line + line - 1)
         });
         Ok(())
     }
 
-    fn read_json(&mut self, input: Box<dyn BufRead + '_>) -> io::Result<()> {
-        let origin = self.origin;
-        let mut from = serde_json::Deserializer::from_reader(input);
-        let mut number = 0;
-        // Any number of documents after each other, as kubectl reads them.
-        while from.end().is_err() {
-            number += 1;
+    fn read_long_document<R: BufRead>(
+        &mut self,
+        head: Head,
+        bytes: &[u8],
+        rest: &mut Splitter<R>,
+    ) -> io::Result<()> {
+        let mut not_json = None;
+        let mut read = None;
+        if let Some(start) = json::start(bytes) {
+            not_json = self.read_json(head, start, bytes, Some(&mut *rest))?;
+            if not_json.is_none() {
+                return Ok(());
+            }
+        } else {
             let mut document = Document::new(self.reader, self.before);
-            let result = document.read(&mut from);
+            let input = bytes.chain(&mut *rest);
+            let options = yaml::options();
+            let result =
+                serde_saphyr::with_deserializer_from_reader_with_options(input, options, |from| {
+                    document.read(from)
+                });
+            read = Some((result, document.contents));
+        }
+        io::copy(rest, &mut io::sink())?;
+        let origin = self.origin;
+        let length = rest.position() - head.offset;
+        self.number += 1;
+        let (result, contents) = if let Some(read) = read {
+            read
+        } else {
+            let mut document = Document::new(self.reader, self.before);
+            let result = serde_saphyr::with_deserializer_from_reader_with_options(
+                origin.part(head.offset, length)?,
+                yaml::options(),
+                |from| document.read(from),
+            );
+            (result, document.contents)
+        };
+        if let Err(error) = result {
+            self.not_yaml(head, &error, not_json);
+            return Ok(());
+        }
+        let spot = Spot {
+            document: self.number,
+            line: head.content_line,
+            text: None,
+        };
+        self.add(spot, contents, LOCATED_PROBLEMS, &|path| {
+            let text = origin.part(head.offset, length).ok()?;
+            locate::line(Text::Stream(text), path).map(|line| head.first_line + line - 1)
+        });
+        Ok(())
+    }
+
+    /// Reads JSON documents after each other, as kubectl does. They begin at `start` of what is in
+    /// memory, and go on in the rest, where there is one. Does nothing where the first one is not
+    /// JSON.
+    fn read_json(
+        &mut self,
+        head: Head,
+        start: usize,
+        bytes: &[u8],
+        rest: Option<&mut dyn Read>,
+    ) -> io::Result<Option<NotJson>> {
+        let is_whole = rest.is_none();
+        let input: Box<dyn BufRead + '_> = match rest {
+            None => Box::new(&bytes[start..]),
+            Some(rest) => Box::new(BufReader::new(bytes[start..].chain(rest))),
+        };
+        let (origin, start_at) = if is_whole {
+            (Origin::Bytes(bytes), start as u64)
+        } else {
+            (self.origin, head.offset + start as u64)
+        };
+        let newlines = bytes[..start].iter().filter(|byte| **byte == b'\n');
+        let first_line = head.first_line + newlines.count() as u64;
+        let mut stream = json::Stream::new(input);
+        let mut spots = 0;
+        let mut is_plain = true;
+        while let Some(begin) = stream.next()? {
+            let line = first_line + begin.lines;
+            let mut document = Document::new(self.reader, self.before);
+            let result = document.read(&mut serde_json::Deserializer::from_reader(&mut stream));
             let contents = document.contents;
             if let Err(error) = result {
                 if error.is_io() {
@@ -230,41 +264,70 @@ impl FileReader<'_, '_> {
                 }
                 let text = error.to_string();
                 let end = text.rfind(" at line ").unwrap_or(text.len());
-                let line = u64::try_from(error.line()).ok().filter(|line| *line > 0);
-                self.spoiled(number, line, format!("is not JSON: {}", &text[..end]));
+                let message = format!("is not JSON: {}", &text[..end]);
+                let line = line + (error.line() as u64).saturating_sub(1);
+                // Whatever is nested too deep for JSON is so for YAML.
+                if spots == 0 && !text.starts_with("recursion limit") {
+                    return Ok(Some(NotJson { line, message }));
+                }
+                self.number += 1;
+                self.spoiled(Some(line), message);
                 break;
             }
+            spots += 1;
+            self.number += 1;
+            is_plain = spots == 1 && contents.is_plain();
             let spot = Spot {
-                document: number,
-                line: u64::from(number == 1),
+                document: self.number,
+                line,
                 text: None,
             };
+            let length = stream.position() - begin.offset;
             self.add(spot, contents, LOCATED_PROBLEMS, &|path| {
-                locate::line(Text::Json(origin.open(0).ok()?, number - 1), path)
+                let text = origin.part(start_at + begin.offset, length).ok()?;
+                locate::line(Text::Json(text), path).map(|found| line + found - 1)
             });
         }
-        Ok(())
+        if let (true, true, Some((_, spot))) = (is_whole, is_plain, self.content.objects.last_mut())
+            && spots == 1
+            && spot.document == self.number
+        {
+            spot.text = Some(hash(bytes));
+        }
+        Ok(None)
     }
 
-    fn not_yaml(&mut self, number: usize, head: Head, error: &serde_saphyr::Error) {
+    /// What looked like JSON is told to be none.
+    fn not_yaml(&mut self, head: Head, error: &serde_saphyr::Error, not_json: Option<NotJson>) {
+        if let Some(error) = not_json {
+            return self.spoiled(Some(error.line), error.message);
+        }
         let line = error.location().map_or(head.content_line, |location| {
             head.first_line + location.line().saturating_sub(1)
         });
-        self.spoiled(number, Some(line), yaml::message(error));
+        self.spoiled(Some(line), yaml::message(error));
     }
 
-    /// A document that nothing can be read from.
-    fn spoiled(&mut self, number: usize, line: Option<u64>, message: String) {
+    /// The document that nothing can be read from.
+    fn spoiled(&mut self, line: Option<u64>, message: String) {
         self.content.unattributed = true;
-        self.content.problems.push(Problem {
+        self.tell(Problem {
             severity: Severity::Error,
             file: self.name.to_owned(),
-            document: Some(number),
+            document: Some(self.number),
             line,
             object: None,
             field: None,
             message,
         });
+    }
+
+    fn tell(&mut self, problem: Problem) {
+        if self.content.problems.len() < PROBLEM_LIMIT {
+            self.content.problems.push(problem);
+        } else {
+            self.untold += 1;
+        }
     }
 
     /// Adds a document's contents; the lines of up to `limit` problems are searched for.
@@ -276,17 +339,17 @@ impl FileReader<'_, '_> {
         locate: &dyn Fn(&[Step]) -> Option<u64>,
     ) {
         let line = if contents.is_list { 0 } else { spot.line };
-        let spot = Spot { line, ..spot };
+        let text = spot.text.filter(|_| contents.is_plain());
+        let spot = Spot { line, text, ..spot };
+        self.untold += contents.untold;
         for (index, fault) in contents.faults.into_iter().enumerate() {
-            let found = if index < limit {
+            let found = if index < limit && self.content.problems.len() < PROBLEM_LIMIT {
                 nearest(&fault, locate)
             } else {
                 None
             };
             let line = found.or((line > 0).then_some(line));
-            self.content
-                .problems
-                .push(problem(fault, self.name, spot.document, line));
+            self.tell(problem(fault, self.name, spot.document, line));
         }
         let content = &mut self.content;
         content.broken.extend(contents.broken);

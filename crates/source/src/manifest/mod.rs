@@ -9,9 +9,11 @@
 mod document;
 mod file;
 mod fingerprint;
+mod json;
 mod locate;
 mod loss;
 mod object;
+mod origin;
 mod path;
 mod problem;
 mod refused;
@@ -24,15 +26,16 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use viprule_service::model::{Event, Refused};
 use viprule_service::tracker::Conflict;
 
 use crate::convert::Interner;
-use file::Origin;
+use crate::files::{self, Bounded, Kinds, MANIFEST_LIMIT, describe};
 use object::{Key, Kind, Place, Reader};
-use scan::Scan;
+use origin::Origin;
+use scan::{Identity, Scan};
 use state::{Before, File};
 
 pub use loss::{Loss, Share};
@@ -58,6 +61,8 @@ pub struct Load {
 #[derive(Debug)]
 pub struct Manifests {
     paths: Vec<PathBuf>,
+    /// What the paths may be beside folders.
+    kinds: Kinds,
     node: Option<String>,
     names: Interner,
     /// In the order that decides between two definitions of one object.
@@ -76,11 +81,12 @@ impl Manifests {
     /// Manifests at these paths: files, folders, or `-` for standard input, which is read once.
     ///
     /// Folders are read with the folders in them, `*.yaml`, `*.yml` and `*.json`, by name; names
-    /// that begin with a dot are left out. Earlier paths win over later ones. `node` is this
-    /// node's name; other nodes' objects are ignored.
+    /// that begin with a dot are left out. Earlier paths win over later ones. Only regular files of
+    /// up to 256 MiB are read. `node` is this node's name; other nodes' objects are ignored.
     pub fn new(paths: impl IntoIterator<Item = PathBuf>, node: Option<String>) -> Self {
         Self {
             paths: paths.into_iter().collect(),
+            kinds: Kinds::Regular,
             node,
             names: Interner::default(),
             files: Vec::new(),
@@ -90,6 +96,14 @@ impl Manifests {
             scanned: Scan::default(),
             withholds: false,
         }
+    }
+
+    /// The given paths may be pipes as well, such as `<(…)` of a shell. They are read once, and
+    /// waited for; who follows files waits for nobody.
+    #[must_use]
+    pub fn with_pipes(mut self) -> Self {
+        self.kinds = Kinds::Pipes;
+        self
     }
 
     /// All problems as of the last load, in the files' order.
@@ -120,7 +134,7 @@ impl Manifests {
     /// As [`load`](Self::load), but what is in no file any more is told to be gone only if that is
     /// believed. Otherwise it is asked about at each load until it is, or until it is back.
     pub fn load_if(&mut self, believed: impl FnOnce(&Loss) -> bool) -> Load {
-        let scan = scan::scan(&self.paths);
+        let scan = scan::scan(&self.paths, self.kinds);
         let changed = self.adopt(&scan);
         if changed.is_empty() && scan == self.scanned && !self.withholds {
             return Load {
@@ -254,15 +268,12 @@ impl Manifests {
             before.texts = texts.collect();
         }
         let name = file.path.display().to_string();
-        let content = if file.path.as_os_str() == STDIN {
+        let content = if file.identity == Some(Identity::ONCE) {
             if all {
                 return;
             }
-            let mut bytes = Vec::new();
-            io::stdin()
-                .lock()
-                .read_to_end(&mut bytes)
-                .and_then(|_| file::read(Origin::Bytes(&bytes), &name, &mut reader, &before))
+            read_once(&file.path)
+                .and_then(|bytes| file::read(Origin::Bytes(&bytes), &name, &mut reader, &before))
         } else {
             file::read(Origin::File(&file.path), &name, &mut reader, &before)
         };
@@ -272,7 +283,7 @@ impl Manifests {
                 file.fail(unreadable(&file.path, why.to_owned()));
             }
             Ok(content) => file.update(content),
-            Err(error) => file.fail(unreadable(&file.path, scan::describe(&error))),
+            Err(error) => file.fail(unreadable(&file.path, describe(&error))),
         }
     }
 
@@ -322,7 +333,17 @@ impl Manifests {
     }
 }
 
-fn unreadable(path: &std::path::Path, why: String) -> Problem {
+/// All that standard input or a pipe has.
+fn read_once(path: &Path) -> io::Result<Vec<u8>> {
+    if path.as_os_str() != STDIN {
+        return files::read(path, Kinds::Pipes, MANIFEST_LIMIT);
+    }
+    let mut bytes = Vec::new();
+    Bounded::new(io::stdin().lock(), MANIFEST_LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, why: String) -> Problem {
     Problem {
         severity: Severity::Error,
         file: path.display().to_string(),

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// Problems that are told of one file; of a file that is none of ours there could be millions.
+pub(super) const PROBLEM_LIMIT: usize = 1000;
+
 /// How bad a [`Problem`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::files::{self, Kinds, describe};
+
 /// The path that means standard input.
 pub const STDIN: &str = "-";
 /// Endings of files that folders are searched for.
@@ -14,7 +16,7 @@ const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 const DEPTH_LIMIT: usize = 32;
 
 /// What changes whenever a file's content may have changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     device: u64,
     inode: u64,
@@ -25,6 +27,15 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// Standard input and pipes, which are read once.
+    pub(super) const ONCE: Self = Self {
+        device: 0,
+        inode: 0,
+        size: 0,
+        modified: (0, 0),
+        changed: (0, 0),
+    };
+
     pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -51,28 +62,31 @@ pub(super) struct Scan {
 /// folders below.
 ///
 /// Names that begin with a dot are skipped in folders: projected volumes keep their data in such
-/// folders and link to it. Symbolic links are followed.
-pub(super) fn scan(paths: &[PathBuf]) -> Scan {
-    let mut walk = Walk::default();
+/// folders and link to it. Symbolic links are followed. `named`: what the given paths may be.
+pub(super) fn scan(paths: &[PathBuf], named: Kinds) -> Scan {
+    let mut walk = Walk {
+        scan: Scan::default(),
+        seen: BTreeSet::new(),
+    };
     for path in paths {
         if path.as_os_str() == STDIN {
-            // Always the same identity: it is read once.
-            walk.scan.files.push((path.clone(), Identity::default()));
+            walk.scan.files.push((path.clone(), Identity::ONCE));
         } else {
-            walk.visit(path, 0, true);
+            walk.visit(path, 0, Some(named));
         }
     }
     walk.scan
 }
 
-#[derive(Default)]
 struct Walk {
     scan: Scan,
     seen: BTreeSet<(u64, u64)>,
 }
 
 impl Walk {
-    fn visit(&mut self, path: &Path, depth: usize, named: bool) {
+    /// Visits a path that was given, and then may be of these kinds, or one that a folder has.
+    fn visit(&mut self, path: &Path, depth: usize, given: Option<Kinds>) {
+        let named = given.is_some();
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
             // Gone between the listing and now, or a link to what is not in its folder any more.
@@ -89,13 +103,17 @@ impl Walk {
             }
         } else if !first || !(named || is_manifest(path)) {
             // Found before, or no manifest.
-        } else if named || metadata.is_file() {
-            self.scan
-                .files
-                .push((path.to_owned(), Identity::of(&metadata)));
+        } else if let Err(error) =
+            files::check(metadata.file_type(), given.unwrap_or(Kinds::Regular))
+        {
+            self.unreadable(path, describe(&error));
         } else {
-            // Whoever opens a pipe waits for its other end.
-            self.unreadable(path, "is no regular file".to_owned());
+            let identity = if metadata.is_file() {
+                Identity::of(&metadata)
+            } else {
+                Identity::ONCE
+            };
+            self.scan.files.push((path.to_owned(), identity));
         }
     }
 
@@ -110,7 +128,7 @@ impl Walk {
         names.sort_unstable();
         for name in names {
             if !name.as_encoded_bytes().starts_with(b".") {
-                self.visit(&folder.join(name), depth + 1, false);
+                self.visit(&folder.join(name), depth + 1, None);
             }
         }
     }
@@ -139,11 +157,4 @@ fn is_manifest(path: &Path) -> bool {
     path.extension()
         .and_then(|ending| ending.to_str())
         .is_some_and(|e| ENDINGS.contains(&e))
-}
-
-/// An I/O error in words, without its number.
-pub(super) fn describe(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    format!("can't be read: {}", text.to_lowercase())
 }

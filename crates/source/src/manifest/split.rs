@@ -1,4 +1,4 @@
-//! The documents of a YAML stream, one at a time.
+//! The documents of a YAML stream, one at a time; JSON documents after each other count as one.
 //!
 //! The split is by lines, so that a syntax error spoils its own document only: `---` and `...` at
 //! the beginning of a line are markers wherever they stand (YAML 1.2, 9.1.2).
@@ -6,7 +6,11 @@
 use std::io::{self, BufRead, Read};
 
 /// The byte order mark, which some editors put first.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Most of a line that is held at once, bytes; whole clusters come as JSON in one line.
+const LONGEST_PIECE: usize = 64 << 10;
+/// Enough to tell a marker, bytes.
+const SHORTEST_PIECE: usize = 8;
 
 /// Where a document begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +34,21 @@ pub(super) struct Splitter<R> {
     /// Bytes and lines read so far, without the pending line.
     offset: u64,
     lines: u64,
+    /// Whether a line begins with what comes next.
+    line_start: bool,
     /// A marker that begins the next document.
     pending: Vec<u8>,
-    /// What [`Read`] has not handed out of the current line.
+    /// What [`Read`] has not handed out of the current piece.
     rest: Vec<u8>,
     rest_at: usize,
     rest_done: bool,
+}
+
+/// What was read of a line: all of it unless it is long.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    length: usize,
+    line_start: bool,
 }
 
 impl<R: BufRead> Splitter<R> {
@@ -46,6 +59,7 @@ impl<R: BufRead> Splitter<R> {
             limit,
             offset: 0,
             lines: 0,
+            line_start: true,
             pending: Vec::new(),
             rest: Vec::new(),
             rest_at: 0,
@@ -56,28 +70,37 @@ impl<R: BufRead> Splitter<R> {
     /// Reads the next document that has content. What is left of the one before is skipped.
     pub(super) fn next(&mut self, document: &mut Vec<u8>) -> io::Result<Option<Head>> {
         while !self.rest_done {
-            self.read_rest_line()?;
+            self.read_rest()?;
         }
         document.clear();
         let mut marked = false;
+        // A comment or a directive.
+        let mut is_skipped = false;
         let mut content_line = None;
         let mut head = self.here();
         loop {
-            let start = document.len();
-            if self.read_line(document)? == 0 {
+            let mut start = document.len();
+            let piece = self.read_piece(document)?;
+            if piece.length == 0 {
                 break;
             }
+            if start == 0 {
+                head.offset = self.offset - document.len() as u64;
+            }
             let line = &document[start..];
-            if is_end(line) || (is_start(line) && (marked || content_line.is_some())) {
+            is_skipped &= !piece.line_start;
+            let is_start = piece.line_start && is_start(line);
+            let is_end = piece.line_start && is_end(line);
+            if is_end || (is_start && (marked || content_line.is_some())) {
                 if content_line.is_some() {
-                    if is_start(line) {
+                    if is_start {
                         self.push_back(document.split_off(start));
                     }
                     document.truncate(start);
                     break;
                 }
                 // What came before was empty.
-                let keep = if is_start(line) {
+                let keep = if is_start {
                     document.split_off(start)
                 } else {
                     Vec::new()
@@ -86,14 +109,13 @@ impl<R: BufRead> Splitter<R> {
                 head = self.here();
                 head.offset -= keep.len() as u64;
                 head.first_line -= u64::from(marked);
-                if has_content(&keep, marked) {
-                    content_line = Some(self.lines);
-                }
                 *document = keep;
-                continue;
+                start = 0;
             }
-            marked |= is_start(line);
-            if content_line.is_none() && has_content(line, marked) {
+            marked |= is_start;
+            let first = first_byte(&document[start..], is_start);
+            is_skipped |= first == Some(b'#') || (first == Some(b'%') && !marked);
+            if content_line.is_none() && first.is_some() && !is_skipped {
                 content_line = Some(self.lines);
             }
             if document.len() > self.limit && content_line.is_some() {
@@ -122,35 +144,44 @@ impl<R: BufRead> Splitter<R> {
         }
     }
 
-    /// Appends a line with its end; 0 bytes at the end of the stream.
-    fn read_line(&mut self, to: &mut Vec<u8>) -> io::Result<usize> {
-        let mut read = self.pending.len();
-        if read > 0 {
-            to.append(&mut self.pending);
+    /// Appends a line with its end, or as much of a long one as is held at once; no bytes at the
+    /// end of the stream.
+    fn read_piece(&mut self, to: &mut Vec<u8>) -> io::Result<Piece> {
+        let line_start = self.line_start;
+        let start = to.len();
+        if self.pending.is_empty() {
+            let limit = self.limit.clamp(SHORTEST_PIECE, LONGEST_PIECE) as u64;
+            self.offset += (&mut self.input).take(limit).read_until(b'\n', to)? as u64;
         } else {
-            read = self.input.read_until(b'\n', to)?;
+            self.offset += self.pending.len() as u64;
+            to.append(&mut self.pending);
         }
-        if self.offset == 0 && to.starts_with(BYTE_ORDER_MARK) {
-            to.drain(..BYTE_ORDER_MARK.len());
+        let length = to.len() - start;
+        if length > 0 {
+            self.lines += u64::from(line_start);
+            self.line_start = to.ends_with(b"\n");
         }
-        self.offset += read as u64;
-        self.lines += u64::from(read > 0);
-        Ok(read)
+        if line_start && to[start..].starts_with(BYTE_ORDER_MARK) {
+            to.drain(start..start + BYTE_ORDER_MARK.len());
+        }
+        Ok(Piece { length, line_start })
     }
 
     fn push_back(&mut self, line: Vec<u8>) {
         self.offset -= line.len() as u64;
         self.lines -= 1;
+        self.line_start = true;
         self.pending = line;
     }
 
-    fn read_rest_line(&mut self) -> io::Result<()> {
+    fn read_rest(&mut self) -> io::Result<()> {
         let mut line = std::mem::take(&mut self.rest);
         line.clear();
         self.rest_at = 0;
-        if self.read_line(&mut line)? == 0 || is_end(&line) {
+        let piece = self.read_piece(&mut line)?;
+        if piece.length == 0 || piece.line_start && is_end(&line) {
             self.rest_done = true;
-        } else if is_start(&line) {
+        } else if piece.line_start && is_start(&line) {
             self.rest_done = true;
             self.push_back(line);
         } else {
@@ -164,7 +195,7 @@ impl<R: BufRead> Splitter<R> {
 impl<R: BufRead> Read for Splitter<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         while self.rest_at == self.rest.len() && !self.rest_done {
-            self.read_rest_line()?;
+            self.read_rest()?;
         }
         let mut left = &self.rest[self.rest_at..];
         let read = left.read(to)?;
@@ -186,14 +217,10 @@ fn is_marker(line: &[u8], marker: &[u8]) -> bool {
         .is_some_and(|after| matches!(after.first(), None | Some(b' ' | b'\t' | b'\r' | b'\n')))
 }
 
-/// Whether a line is more than a marker, a comment, a directive or blank.
-fn has_content(line: &[u8], marked: bool) -> bool {
-    let text = if is_start(line) { &line[3..] } else { line };
-    match text.trim_ascii_start().first() {
-        None | Some(b'#') => false,
-        Some(b'%') => marked,
-        Some(_) => true,
-    }
+/// The first byte of a line behind its marker that is not blank.
+fn first_byte(line: &[u8], is_start: bool) -> Option<u8> {
+    let text = if is_start { &line[3..] } else { line };
+    text.trim_ascii_start().first().copied()
 }
 
 #[cfg(test)]
@@ -285,5 +312,30 @@ mod tests {
                 (2, 3, "---\nb: 1\n".to_owned())
             ]
         );
+    }
+
+    #[test]
+    fn files_after_each_other_may_each_have_a_byte_order_mark() {
+        let text = "\u{feff}a: 1\n\u{feff}---\nb: 1\n---\n\u{feff}c: 1\n";
+        let mut splitter = Splitter::new(text.as_bytes(), usize::MAX);
+        let mut documents = Vec::new();
+        let mut document = Vec::new();
+        while splitter.next(&mut document).unwrap().is_some() {
+            documents.push(String::from_utf8(document.clone()).unwrap());
+        }
+        assert_eq!(documents, ["a: 1\n", "---\nb: 1\n", "---\nc: 1\n"]);
+    }
+
+    #[test]
+    fn long_lines_come_in_pieces() {
+        let json = format!("{{\"a\": \"{}\"}}", "--- # ".repeat(50_000));
+        let text = format!("# {}\n{json}\n---\n{json}", "x ".repeat(50_000));
+        assert_eq!(lines(&text), [(1, 2), (3, 4)]);
+        let mut splitter = Splitter::new(text.as_bytes(), 0);
+        let mut document = Vec::new();
+        splitter.next(&mut document).unwrap();
+        splitter.read_to_end(&mut Vec::new()).unwrap();
+        splitter.next(&mut document).unwrap();
+        assert!(document.len() <= LONGEST_PIECE + "---\n".len());
     }
 }

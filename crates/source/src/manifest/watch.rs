@@ -15,6 +15,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
 use super::scan::{self, STDIN, Scan};
+use crate::files::Kinds;
 
 /// Debouncing ends after this many quiet times even if it never gets quiet.
 const PATIENCE: u32 = 10;
@@ -178,14 +179,14 @@ impl Folders {
         // Folders may come and go meanwhile; their last change is told and brings us here again.
         for _ in 0..ROUNDS {
             self.watch(&wanted);
-            let scan = scan::scan(paths);
+            let scan = scan::scan(paths, Kinds::Regular);
             let needed = self::wanted(paths, &scan);
             if needed == wanted {
                 return scan;
             }
             wanted = needed;
         }
-        scan::scan(paths)
+        scan::scan(paths, Kinds::Regular)
     }
 
     fn watch(&mut self, wanted: &Wanted) {

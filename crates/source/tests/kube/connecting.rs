@@ -22,6 +22,7 @@ async fn open(kubeconfig: &std::path::Path, master: Option<&str>) -> Result<ApiS
     let access = Access {
         kubeconfig: Some(kubeconfig.to_owned()),
         master: master.map(str::to_owned),
+        pipes: false,
     };
     ApiServer::new(access)
         .await
@@ -105,7 +106,7 @@ async fn errors_name_the_file_and_the_field() {
         missing.starts_with(&format!("kubeconfig {}: ", path.display())),
         "{missing}"
     );
-    assert!(missing.contains("No such file"), "{missing}");
+    assert!(missing.contains("no such file"), "{missing}");
 
     fs::write(&path, "contexts: 5\n").unwrap();
     let broken = open(&path, None).await.unwrap_err();
@@ -118,6 +119,60 @@ async fn errors_name_the_file_and_the_field() {
     fs::write(&path, kubeconfig("https://192.0.2.1", user)).unwrap();
     let certificate = open(&path, None).await.unwrap_err();
     assert!(certificate.contains("/nowhere/cert.pem"), "{certificate}");
+}
+
+#[tokio::test]
+async fn only_regular_files_of_some_length_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kubeconfig");
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let error = open(&pipe, None).await.unwrap_err();
+    assert!(
+        error.contains("is a pipe; only regular files are read"),
+        "{error}"
+    );
+    fs::write(&path, " ".repeat((1 << 20) + 1)).unwrap();
+    let error = open(&path, None).await.unwrap_err();
+    assert!(error.contains("is longer than 1 MiB"), "{error}");
+
+    for (field, file) in [
+        ("tokenFile", "pipe"),
+        ("client-certificate", "/dev/zero"),
+        ("client-key", "."),
+    ] {
+        let user = format!("{{{field}: \"{file}\"}}");
+        fs::write(&path, kubeconfig("https://192.0.2.1", &user)).unwrap();
+        let error = open(&path, None).await.unwrap_err();
+        assert!(error.contains(&format!("{field}: ")), "{error}");
+        assert!(error.contains("only regular files are read"), "{error}");
+    }
+    let text = kubeconfig("https://192.0.2.1", "{token: t}");
+    fs::write(&path, with(&text, "certificate-authority: pipe")).unwrap();
+    let error = open(&path, None).await.unwrap_err();
+    assert!(error.contains("certificate-authority: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_read_once_may_be_a_pipe() {
+    let server = FakeServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let writer = std::thread::spawn({
+        let (pipe, text) = (pipe.clone(), kubeconfig(&server.url(), "{token: t}"));
+        move || fs::write(pipe, text)
+    });
+    // Who opens a pipe at one end waits for the other end.
+    let other = fs::File::open(&pipe).unwrap();
+    let access = Access {
+        kubeconfig: Some(pipe),
+        pipes: true,
+        ..Access::default()
+    };
+    ApiServer::new(access).await.unwrap();
+    drop(other);
+    writer.join().unwrap().unwrap();
 }
 
 /// The cluster `k` with another field.

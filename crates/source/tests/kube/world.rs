@@ -83,6 +83,7 @@ pub(crate) async fn api(server: &FakeServer) -> ApiServer {
     let access = Access {
         kubeconfig: None,
         master: Some(server.url()),
+        pipes: false,
     };
     ApiServer::new(access).await.unwrap()
 }

@@ -161,6 +161,7 @@ impl Input {
                 let access = Access {
                     kubeconfig: kubeconfig.clone(),
                     master: master.clone(),
+                    pipes: false,
                 };
                 Self::Cluster(ApiServer::new(access).await?)
             }

@@ -32,6 +32,7 @@ pub(super) fn load(effective: &Effective, place: Place) -> anyhow::Result<Tracke
             let access = Access {
                 kubeconfig: kubeconfig.clone(),
                 master: master.clone(),
+                pipes: true,
             };
             of_cluster(effective, access, place)
         }
@@ -40,7 +41,8 @@ pub(super) fn load(effective: &Effective, place: Place) -> anyhow::Result<Tracke
 
 fn of_manifests(effective: &Effective, paths: &[PathBuf], place: Place) -> anyhow::Result<Tracker> {
     let plan = effective.resolve().plan.clone();
-    let mut manifests = Manifests::new(paths.iter().cloned(), Some(plan.node_name.clone()));
+    let manifests = Manifests::new(paths.iter().cloned(), Some(plan.node_name.clone()));
+    let mut manifests = manifests.with_pipes();
     let load = manifests.load();
     refuse_errors(load.problems)?;
     let mut tracker = Tracker::new(plan);

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use viprule_source::files::Kinds;
+
 use super::file::{self, File};
 use super::flags::Flags;
 use super::gates;
@@ -77,10 +79,20 @@ pub struct Effective {
 impl Effective {
     /// Reads the file that the flags name, puts the flags beside it, and checks all of it.
     ///
-    /// Reads this machine's host name where no node is named, and nothing else.
+    /// The file may be a pipe, such as `<(…)` of a shell, which is read to its end. Reads this
+    /// machine's host name where no node is named, and nothing else.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
-        let file = flags.config().map(file::read).transpose()?;
-        Self::new(flags, file)
+        Self::load_from(flags, Kinds::Pipes)
+    }
+
+    /// The same for who reads the file again when it changes: it must be a regular file.
+    pub fn load_regular(flags: &Flags) -> Result<Self, ConfigError> {
+        Self::load_from(flags, Kinds::Regular)
+    }
+
+    fn load_from(flags: &Flags, kinds: Kinds) -> Result<Self, ConfigError> {
+        let file = flags.config().map(|path| file::read(path, kinds));
+        Self::new(flags, file.transpose()?)
     }
 
     /// The same for a file that has been read.

@@ -1,7 +1,8 @@
 //! A configuration file: kube-proxy's document, and ours beside it.
 
-use std::fs;
 use std::path::Path;
+
+use viprule_source::files::{self, Kinds};
 
 use super::document::{self, Node, Value};
 use super::fields::{Field as _, Reader};
@@ -18,11 +19,10 @@ pub(super) struct File {
 }
 
 /// Reads a file. Everything that is wrong in it is told at once.
-pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
+pub(super) fn read(path: &Path, kinds: Kinds) -> Result<File, ConfigError> {
     let origin = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| {
-        ConfigError::unreadable(origin.clone(), format!("can't be read: {error}"))
-    })?;
+    let text = files::read_settings(path, kinds)
+        .map_err(|error| ConfigError::unreadable(origin.clone(), files::describe(&error)))?;
     parse(&text, &origin)
 }
 

@@ -34,7 +34,7 @@ impl Reloader {
     pub fn start(flags: Flags, options: WatchOptions) -> Result<Self, ReloaderError> {
         let path = flags.config().map(PathBuf::from);
         let watch = path.map(|path| Watch::new([path], options)).transpose()?;
-        let current = Effective::load(&flags)?;
+        let current = Effective::load_regular(&flags)?;
         Ok(Self {
             flags,
             current,
@@ -61,7 +61,7 @@ impl Reloader {
     /// A bad file changes nothing; it is logged, as are fields that only a restart changes. Reads
     /// a small file and may block for as long as that takes.
     pub fn reload(&mut self) -> Changes {
-        let new = match Effective::load(&self.flags) {
+        let new = match Effective::load_regular(&self.flags) {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!("{error}; the configuration before stays");

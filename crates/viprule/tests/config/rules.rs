@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use viprule::config::{InputSource, Ipvs, NodeFit, ProxyMode};
+use viprule::config::{Effective, InputSource, Ipvs, NodeFit, ProxyMode};
 use viprule_service::model::Family;
 
 use crate::support::{HEAD, OWN_HEAD, Place, of_file, of_flags};
@@ -244,7 +244,7 @@ fn documents_that_are_none_are_refused() {
     std::fs::remove_file(place.path("config.conf")).unwrap();
     let error = place.load("").unwrap_err().to_string();
     assert!(
-        error.contains("config.conf: can't be read: No such file"),
+        error.contains("config.conf: can't be read: no such file"),
         "{error}"
     );
 }
@@ -355,7 +355,7 @@ fn beside_a_file_few_flags_count_and_the_others_are_named() {
     // A verb that ends is an operator's, with a kubeconfig of their own.
     let mut flags = place.flags("--kubeconfig=/flag");
     flags.agent = None;
-    let effective = viprule::config::Effective::load(&flags).unwrap();
+    let effective = Effective::load(&flags).unwrap();
     assert_eq!(effective.warnings, Vec::<String>::new());
     assert!(matches!(effective.input,
         InputSource::Cluster { kubeconfig: Some(path), .. } if path.as_os_str() == "/flag"));
@@ -507,4 +507,43 @@ fn settings_that_do_not_fit_the_node_are_told() {
     assert!(warning(one, Family::Ipv6).contains("has no IPv6 network"));
     let dual = format!("{one}clusterCIDR: 10.244.0.0/16,fd00::/48\n");
     assert!(warning(&dual, Family::Ipv4).contains("every IPv6 address"));
+}
+
+#[test]
+fn only_a_regular_file_of_some_length_is_followed() {
+    let place = Place::new("");
+    let path = place.path("config.conf");
+    let load = || {
+        let flags = place.flags("");
+        let regular = Effective::load_regular(&flags).unwrap_err().to_string();
+        (regular, place.load("").unwrap_err().to_string())
+    };
+    std::fs::write(&path, format!("{HEAD}#{}", " ".repeat(1 << 20))).unwrap();
+    let (followed, once) = load();
+    let long = "config.conf: is longer than 1 MiB, the most that is read of one file";
+    assert!(followed.ends_with(long), "{followed}");
+    assert_eq!(followed, once);
+
+    std::fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (followed, once) = load();
+    assert!(
+        followed.ends_with("config.conf: is a pipe; only regular files are read"),
+        "{followed}"
+    );
+    assert!(
+        once.ends_with("is a pipe, and nothing came through it: see what writes to it"),
+        "{once}"
+    );
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let (followed, _) = load();
+    assert!(followed.contains("is a folder"), "{followed}");
+
+    std::fs::remove_dir(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    let (followed, once) = load();
+    assert!(followed.contains("is a device"), "{followed}");
+    assert!(once.contains("is longer than 1 MiB"), "{once}");
 }

@@ -1,0 +1,98 @@
+//! Odd files: what is in them, what they are, and how they are given.
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use viprule_testkit::LIMIT;
+use viprule_testkit::agent::viprule_binary;
+
+use crate::support::{Answer, Place, good};
+
+/// As a byte order mark and `kubectl -o json` have it.
+const MARKED: &str = "\u{feff}{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [
+{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"svc\", \"namespace\": \"default\"},
+ \"spec\": {\"clusterIP\": \"10.96.1.20\", \"ports\": [{\"name\": \"http\", \"port\": 80, \"targetPort\": 8080}]}},
+{\"apiVersion\": \"discovery.k8s.io/v1\", \"kind\": \"EndpointSlice\",
+ \"metadata\": {\"name\": \"svc-a\", \"namespace\": \"default\", \"labels\": {\"kubernetes.io/service-name\": \"svc\"}},
+ \"addressType\": \"IPv4\", \"ports\": [{\"name\": \"http\", \"port\": 8080, \"protocol\": \"TCP\"}],
+ \"endpoints\": [{\"addresses\": [\"10.24.1.9\"]}]}]}";
+
+const RENDER: &str = "render --node node-0 --ip-family ipv4 --manifests";
+
+/// Runs a script of a shell that has process substitution; `$V` is the program.
+fn shell(place: &Place, script: &str, input: &str) -> Answer {
+    let command = place.namespace.command("bash");
+    let command = command.args(["-c", script]).input(input);
+    let program = viprule_binary().unwrap();
+    Answer::of(command.env("V", program).env("D", place.directory.path()))
+}
+
+#[test]
+fn a_byte_order_mark_does_not_matter() {
+    let place = Place::new();
+    for name in ["m.json", "m.yaml"] {
+        let path = place.write(name, MARKED);
+        let out = place
+            .viprule(&format!("{RENDER} {}", path.display()))
+            .clean(0);
+        assert!(out.contains("--to-destination 10.24.1.9:8080"), "{out}");
+    }
+}
+
+#[test]
+fn input_of_verbs_that_end_may_come_through_pipes() {
+    let place = Place::new();
+    let path = place.write("m.yaml", &good("fine", "10.1.0.10"));
+    place.write(
+        "config.conf",
+        "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n",
+    );
+    let expected = place
+        .viprule(&format!("{RENDER} {}", path.display()))
+        .clean(0);
+    for script in [
+        "$V {} - < $D/m.yaml",
+        "cat $D/m.yaml | $V {} -",
+        "cat $D/m.yaml | $V {} /dev/stdin",
+        "$V {} /dev/stdin < $D/m.yaml",
+        "$V {} <(sleep 0.2; cat $D/m.yaml)",
+        "$V {} <(head -n 5 $D/m.yaml) --manifests <(tail -n +6 $D/m.yaml)",
+        "$V {} $D/m.yaml --config <(cat $D/config.conf)",
+        "mkfifo $D/p; cat $D/m.yaml > $D/p & sleep 0.2; $V {} $D/p",
+    ] {
+        let out = shell(&place, &script.replace("{}", RENDER), "").clean(0);
+        assert_eq!(out, expected, "{script}");
+    }
+}
+
+#[test]
+fn input_without_an_end_is_an_error() {
+    let place = Place::new();
+    for (script, file) in [
+        ("yes | $V {} -", "-"),
+        ("yes a: | $V {} /dev/stdin", "/dev/stdin"),
+        ("$V {} /dev/zero", "/dev/zero"),
+    ] {
+        let answer = shell(&place, &script.replace("{}", RENDER), "");
+        let said = format!("  {file}: is longer than 256 MiB, the most that is read of one file");
+        answer.says(&["1 error in the manifests, nothing was touched:", &said]);
+    }
+    let answer = place.viprule("run --config /dev/zero");
+    answer.says(&["/dev/zero: is a device; only regular files are read"]);
+}
+
+#[test]
+fn the_agent_reads_no_pipes() {
+    let place = Place::new();
+    let pipe = place.directory.path().join("pipe.yaml");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let path = pipe.display();
+    let said = format!("{path}");
+    for flag in ["config", "kubeconfig"] {
+        let answer = place.viprule(&format!("run --node node-0 --{flag} {path}"));
+        answer.says(&[&said, "is a pipe; only regular files are read"]);
+    }
+    place.write("good.yaml", &good("fine", "10.1.0.10"));
+    let mut agent = place.run();
+    agent.wait_for_line("pipe.yaml: is a pipe", LIMIT).unwrap();
+    agent.wait_for_line("first sync", LIMIT).unwrap();
+}
