@@ -39,6 +39,39 @@ fn a_byte_order_mark_does_not_matter() {
 }
 
 #[test]
+fn what_an_object_is_has_to_be_text() {
+    let service = |namespace: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s1, namespace: {namespace}}}\n\
+             spec: {{clusterIP: 10.96.0.1, ports: [{{port: 80}}]}}\n"
+        )
+    };
+    let place = Place::new();
+    for (namespace, said) in [
+        ("no", "is the boolean false, and must be a string"),
+        ("123", "is the number 123, and must be a string"),
+        ("1.5", "is the number 1.5, and must be a string"),
+        ("[a]", "is a list, and must be a string"),
+        ("{a: b}", "is an object, and must be a string"),
+    ] {
+        let answer = shell(&place, &format!("$V {RENDER} -"), &service(namespace));
+        answer.says(&[
+            "-: document 1, line 3: Service ?/s1: metadata.namespace: ",
+            said,
+        ]);
+    }
+    for (namespace, name) in [
+        ("shop", "shop"),
+        ("'123'", "123"),
+        ("null", "default"),
+        ("''", "default"),
+    ] {
+        let out = shell(&place, &format!("$V {RENDER} -"), &service(namespace)).clean(0);
+        assert!(out.contains(&format!("\"{name}/s1 ")), "{out}");
+    }
+}
+
+#[test]
 fn input_of_verbs_that_end_may_come_through_pipes() {
     let place = Place::new();
     let path = place.write("m.yaml", &good("fine", "10.1.0.10"));

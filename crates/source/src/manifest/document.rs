@@ -50,6 +50,8 @@ pub(super) struct Document<'d, 'r> {
     pub(super) contents: Contents,
     /// Items that say no kind and wait for the list's, which may follow them.
     nameless: Vec<(usize, Value)>,
+    /// `items` is there and no list.
+    no_list: bool,
 }
 
 impl<'d, 'r> Document<'d, 'r> {
@@ -59,6 +61,7 @@ impl<'d, 'r> Document<'d, 'r> {
             before,
             contents: Contents::default(),
             nameless: Vec::new(),
+            no_list: false,
         }
     }
 
@@ -106,6 +109,16 @@ impl<'d, 'r> Document<'d, 'r> {
     fn finish(&mut self, header: Map<String, Value>, has_items: bool) {
         if has_items && list_kind(&header).is_some() {
             self.contents.is_list = true;
+            if self.no_list {
+                self.contents.unattributed = true;
+                self.contents.faults.push(Fault {
+                    warning: false,
+                    object: None,
+                    field: Some("items".to_owned()),
+                    at: String::new(),
+                    message: "must be a list of objects".to_owned(),
+                });
+            }
             for (index, mut item) in std::mem::take(&mut self.nameless) {
                 name_item(&mut item, &header);
                 self.add(item, &path::item("", index));
@@ -268,10 +281,32 @@ impl<'de> Visitor<'de> for Items<'_, '_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        self.document.no_list = true;
         Ok(())
     }
 
     fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        self.document.no_list = true;
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.document.no_list = true;
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        self.document.no_list = true;
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        self.document.no_list = true;
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.document.no_list = true;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@
 mod document;
 mod file;
 mod fingerprint;
+mod identity;
 mod json;
 mod locate;
 mod loss;

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use viprule_service::model::{Event, ServiceId, SliceId};
 
 use super::fingerprint::fingerprint;
-use super::path;
-use crate::convert::object::{EndpointSlice, Node, Service, Text, decode_value};
-use crate::convert::{self, Converted, FieldError, Ignored, Interner, ObjectError, Outcome, label};
+use super::{identity, path};
+use crate::convert::object::{EndpointSlice, Node, Service, decode_value};
+use crate::convert::{self, Converted, Ignored, Interner, ObjectError, Outcome};
 
 /// Kinds that manifests are read for, in the order of their events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,9 +114,16 @@ impl Reader<'_> {
             faults.push(fault(None, at, message));
             return Read::Bad(None);
         };
-        let Some(name) = text(&fields, "kind") else {
-            faults.push(fault(None, &path::join(at, "kind"), "is missing"));
-            return Read::Bad(None);
+        let name = match identity::text(&fields, "kind", "kind") {
+            Ok(Some(name)) => name,
+            Ok(None) => {
+                faults.push(fault(None, &path::join(at, "kind"), "is missing"));
+                return Read::Bad(None);
+            }
+            Err(error) => {
+                faults.push(fault(None, &path::join(at, "kind"), &error.message));
+                return Read::Bad(None);
+            }
         };
         let kind = match name {
             "Service" => Kind::Service,
@@ -124,18 +131,22 @@ impl Reader<'_> {
             "Node" => Kind::Node,
             _ => return Read::OtherKind,
         };
-        let (label, key) = named(kind, &fields);
-        match text(&fields, "apiVersion") {
-            Some(version) if version == kind.api_version() => {}
+        let (label, key) = identity::named(kind, &fields);
+        let wanted = kind.api_version();
+        let version = match identity::text(&fields, "apiVersion", "apiVersion") {
+            Ok(Some(version)) if version == wanted => Ok(()),
             // Such as a Service of serving.knative.dev; old versions of slices are worth a word.
-            Some(version) if !version.starts_with("discovery.k8s.io/") => return Read::OtherKind,
-            version => {
-                let found = version.map_or("is missing".to_owned(), |found| format!("is {found}"));
-                let wanted = kind.api_version();
-                let message = format!("{found}; {} objects have {wanted}", kind.as_str());
-                faults.push(fault(Some(label), "apiVersion", &message));
-                return Read::Bad(key.ok());
+            Ok(Some(version)) if !version.starts_with("discovery.k8s.io/") => {
+                return Read::OtherKind;
             }
+            Ok(Some(version)) => Err(format!("is {version}")),
+            Ok(None) => Err("is missing".to_owned()),
+            Err(error) => Err(error.message),
+        };
+        if let Err(found) = version {
+            let message = format!("{found}; {} objects have {wanted}", kind.as_str());
+            faults.push(fault(Some(label), "apiVersion", &message));
+            return Read::Bad(key.ok());
         }
         let name = key.as_ref().ok().map(|key| &*key.name);
         if kind == Kind::Node && name != self.node {
@@ -149,7 +160,7 @@ impl Reader<'_> {
             }
         };
         if kind != Kind::Node {
-            fill_in_namespace(&mut fields);
+            identity::fill_in_namespace(&mut fields);
         }
         match self.convert(&Value::Object(fields), &key, at, faults) {
             Ok((place, event)) => Read::Good(key, place, event),
@@ -251,50 +262,6 @@ pub(super) fn deleted(key: &Key, place: &Place) -> Option<Event> {
         (Kind::EndpointSlice, Place::Of(service, _)) => SliceId::new(service.clone(), name())
             .ok()
             .map(Event::SliceDeleted),
-    }
-}
-
-fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f str> {
-    fields
-        .get(name)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
-}
-
-/// How messages call the object, and its key or what is wrong with its names.
-fn named(kind: Kind, fields: &Map<String, Value>) -> (String, Result<Key, FieldError>) {
-    let metadata = fields.get("metadata").and_then(Value::as_object);
-    let read = |field| match metadata.and_then(|metadata| metadata.get(field)) {
-        Some(value) => decode_value::<Text<'_>>(value)
-            .map_err(|error| FieldError::new(format_args!("metadata.{field}"), error.message)),
-        None => Ok(Text::default()),
-    };
-    let name = read("name");
-    let namespace = match kind {
-        Kind::Node => Ok(None),
-        _ => read("namespace").map(|text| Some(text.filled().unwrap_or("default").to_owned())),
-    };
-    let label = label(
-        namespace.as_ref().map_or(Some("?"), Option::as_deref),
-        name.as_deref().unwrap_or_default(),
-    );
-    let key = || {
-        let (namespace, name) = (namespace?, name?);
-        let name = match (namespace, name.filled()) {
-            (_, None) => return Err(FieldError::new("metadata.name", "is missing")),
-            (Some(namespace), Some(name)) => format!("{namespace}/{name}").into(),
-            (None, Some(name)) => name.into(),
-        };
-        Ok(Key { kind, name })
-    };
-    (format!("{} {label}", kind.as_str()), key())
-}
-
-fn fill_in_namespace(fields: &mut Map<String, Value>) {
-    if let Some(Value::Object(metadata)) = fields.get_mut("metadata")
-        && text(metadata, "namespace").is_none()
-    {
-        metadata.insert("namespace".to_owned(), "default".into());
     }
 }
 
