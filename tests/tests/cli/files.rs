@@ -7,6 +7,21 @@ use viprule_testkit::agent::viprule_binary;
 
 use crate::support::{Answer, Place, good};
 
+/// As people write it by hand for what is outside of the cluster.
+const BY_HAND: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: outside}
+spec: {type: ClusterIP, clusterIP: 10.96.1.24, ports: [{name: http, protocol: TCP, port: 80, targetPort: 80, nodePort: 0}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: outside}
+subsets:
+- addresses: [{ip: 198.18.0.254}]
+  ports: [{name: http, port: 80}]
+";
+
 /// As a byte order mark and `kubectl -o json` have it.
 const MARKED: &str = "\u{feff}{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [
 {\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"svc\", \"namespace\": \"default\"},
@@ -24,6 +39,61 @@ fn shell(place: &Place, script: &str, input: &str) -> Answer {
     let command = command.args(["-c", script]).input(input);
     let program = viprule_binary().unwrap();
     Answer::of(command.env("V", program).env("D", place.directory.path()))
+}
+
+#[test]
+fn endpoints_of_a_service_without_selector_are_served() {
+    let place = Place::new();
+    place.write("m.yaml", BY_HAND);
+    let out = place.viprule(&format!("{RENDER} {{}}")).clean(0);
+    assert!(out.contains("--to-destination 198.18.0.254:80"), "{out}");
+    assert!(!out.contains("has no endpoints"), "{out}");
+    let mut agent = place.run();
+    agent.wait_for_line("first sync", LIMIT).unwrap();
+    assert!(place.ruleset().contains("198.18.0.254"));
+    let (service, endpoints) = BY_HAND.split_once("---\n").unwrap();
+    place.write("endpoints.yaml", &endpoints.replace(".254", ".253"));
+    place.write("m.yaml", service);
+    let serves = |ip: &str| {
+        let all = ["198.18.0.253", "198.18.0.254", "10.244.0.5"];
+        let rules = place.ruleset();
+        all.iter().all(|one| rules.contains(one) == (*one == ip))
+    };
+    let moved = || serves("198.18.0.253");
+    agent
+        .wait_until("Endpoints in another file", LIMIT, moved)
+        .unwrap();
+    place.write(
+        "slice.yaml",
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+         metadata: {name: outside-a, labels: {kubernetes.io/service-name: outside}}\n\
+         addressType: IPv4\nports: [{name: http, port: 80}]\nendpoints: [{addresses: [10.244.0.5]}]\n",
+    );
+    let sliced = || serves("10.244.0.5");
+    agent
+        .wait_until("the Service's own slice", LIMIT, sliced)
+        .unwrap();
+}
+
+#[test]
+fn endpoints_that_are_not_mirrored_are_told() {
+    let place = Place::new();
+    place.write(
+        "m.yaml",
+        &BY_HAND.replace("spec: {", "spec: {selector: {app: x}, "),
+    );
+    let answer = place.viprule(&format!("{RENDER} {{}}"));
+    assert_eq!(answer.code, 0);
+    let told = "m.yaml: document 2, line 6: Endpoints default/outside: are not mirrored to \
+                EndpointSlices, as Service default/outside has a selector";
+    assert!(answer.err.contains(told), "{}", answer.err);
+    assert!(
+        answer.err.contains("kubectl get endpointslices -n default"),
+        "{}",
+        answer.err
+    );
+    assert_eq!(answer.err.lines().count(), 1, "{}", answer.err);
+    assert!(answer.out.contains("has no endpoints"), "{}", answer.out);
 }
 
 #[test]

@@ -62,8 +62,13 @@ pub enum Ignored {
     NoClusterIp,
     /// A slice with `addressType: FQDN`.
     Fqdn,
-    /// A slice without the label that names its Service.
+    /// A slice without the label that names its Service, or Endpoints with a name that no Service
+    /// can have.
     NoServiceName,
+    /// Endpoints with the label `endpointslice.kubernetes.io/skip-mirror: "true"`.
+    SkipMirror,
+    /// Endpoints with the annotation `control-plane.alpha.kubernetes.io/leader`.
+    LeaderElection,
 }
 
 /// What is wrong with a field; becomes an [`ObjectError`] once the object is known.

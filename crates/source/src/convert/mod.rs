@@ -10,6 +10,7 @@
 //! else that can't be programmed refuses the object.
 
 mod balancing;
+mod endpoints;
 mod error;
 mod field;
 mod interner;
@@ -18,6 +19,7 @@ pub mod object;
 mod service;
 mod slice;
 
+pub use endpoints::endpoints;
 pub use error::{Ignored, ObjectError, Outcome, Warning};
 pub use field::{parse_ip, parse_range};
 pub use interner::Interner;

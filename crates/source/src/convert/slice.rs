@@ -101,7 +101,7 @@ fn service(metadata: &Metadata<'_>) -> Result<ServiceId, FieldError> {
 
 /// Ports without a number select nothing (contract 1.6); those with an impossible one, which the
 /// API server does not look at, neither.
-fn ports(
+pub(super) fn ports(
     listed: &[EndpointPort<'_>],
     warnings: &mut Vec<Warning>,
 ) -> Result<Box<[SlicePort]>, FieldError> {

@@ -11,8 +11,8 @@ use super::path;
 use super::problem::PROBLEM_LIMIT;
 use super::state::Before;
 
-/// An object that was found; the event is absent where it is ignored or not wanted.
-pub(super) type Found = (Key, Place, Option<Event>);
+/// An object that was found; there are no events where it is ignored or not wanted.
+pub(super) type Found = (Key, Place, Vec<Event>);
 
 /// What a document holds.
 #[derive(Debug, Default)]
@@ -83,9 +83,11 @@ impl<'d, 'r> Document<'d, 'r> {
         }
         match self.reader.read(value, at, &mut self.contents.faults) {
             Read::OtherKind => self.contents.other_kinds += 1,
-            Read::Good(key, place, event) => {
-                let event = event.filter(|_| self.before.wants(&key, &place));
-                self.contents.objects.push((key, place, event));
+            Read::Good(key, place, mut events) => {
+                if !self.before.wants(&key, &place) {
+                    events.clear();
+                }
+                self.contents.objects.push((key, place, events));
             }
             Read::Bad(Some(key)) => self.contents.broken.push(key),
             Read::Bad(None) => self.contents.unattributed = true,

@@ -133,7 +133,7 @@ impl FileReader<'_, '_> {
         };
         if let Some((key, place)) = self.before.same_text(hash) {
             self.number += 1;
-            self.content.objects.push(((key, place, None), spot));
+            self.content.objects.push(((key, place, Vec::new()), spot));
             return Ok(());
         }
         let mut not_json = None;

@@ -4,13 +4,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use viprule_service::model::{Endpoint, EndpointSlice, Event, Node, Service};
 
-/// The hash of what an event says; the same within one process only.
-pub(super) fn fingerprint(event: &Event) -> u64 {
+/// The hash of what an object's events say; the same within one process only.
+pub(super) fn fingerprint(events: &[Event]) -> u64 {
     let mut hasher = DefaultHasher::new();
+    for event in events {
+        add(event, &mut hasher);
+    }
+    hasher.finish()
+}
+
+fn add(event: &Event, hasher: &mut impl Hasher) {
     match event {
-        Event::ServiceApplied(object) => service(object, &mut hasher),
-        Event::SliceApplied(object) => slice(object, &mut hasher),
-        Event::NodeApplied(object) => node(object, &mut hasher),
+        Event::ServiceApplied(object) => service(object, hasher),
+        Event::SliceApplied(object) => slice(object, hasher),
+        Event::NodeApplied(object) => node(object, hasher),
         Event::ServiceDeleted(_)
         | Event::SliceDeleted(_)
         | Event::SliceMoved { .. }
@@ -22,7 +29,6 @@ pub(super) fn fingerprint(event: &Event) -> u64 {
         | Event::Refused(_)
         | Event::NoLongerRefused(_) => {}
     }
-    hasher.finish()
 }
 
 // The patterns name every field, so that a new one can't be forgotten here.

@@ -12,7 +12,7 @@ use crate::doubt::is_most;
 pub struct Loss {
     /// Of the Services.
     pub services: Share,
-    /// Of the slices.
+    /// Of the slices, and of the `Endpoints` that are mirrored to slices.
     pub slices: Share,
 }
 
@@ -48,13 +48,13 @@ impl Loss {
     ) -> Option<Self> {
         let is_object = |key: &&Key| key.kind != Kind::Node;
         resolution.gone.iter().find(is_object)?;
-        let share = |kind: Kind| {
+        let share = |kinds: &[Kind]| {
             let counted = files.iter().zip(&resolution.counts);
             let left = counted.flat_map(|(file, counts)| file.objects.iter().zip(counts));
             let left = left.filter(|(object, counts)| {
-                **counts && object.key.kind == kind && object.place != Place::Ignored
+                **counts && kinds.contains(&object.key.kind) && object.place.is_told()
             });
-            let is_of_kind = |key: &&Key| key.kind == kind;
+            let is_of_kind = |key: &&Key| kinds.contains(&key.kind);
             Share {
                 missing: resolution.gone.iter().filter(is_of_kind).count(),
                 known: published.keys().filter(is_of_kind).count(),
@@ -62,8 +62,8 @@ impl Loss {
             }
         };
         Some(Self {
-            services: share(Kind::Service),
-            slices: share(Kind::EndpointSlice),
+            services: share(&[Kind::Service]),
+            slices: share(&[Kind::EndpointSlice, Kind::Endpoints]),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Manifest files: Services, `EndpointSlice`s and this node from YAML and JSON.
+//! Manifest files: Services, `EndpointSlice`s, `Endpoints` and this node from YAML and JSON.
 //!
 //! [`Manifests`] reads files and folders and yields events for what changed since the time before.
 //! [`Watch`] says when it is worth to read them again.
@@ -13,6 +13,7 @@ mod identity;
 mod json;
 mod locate;
 mod loss;
+mod mirror;
 mod object;
 mod origin;
 mod path;
@@ -47,8 +48,8 @@ pub use watch::{Watch, WatchOptions};
 /// What a [`Manifests::load`] found.
 #[derive(Debug, Default)]
 pub struct Load {
-    /// What changed since the load before: the node first, then Services, then slices, then what
-    /// is refused.
+    /// What changed since the load before: the node first, then Services, then slices, those that
+    /// `Endpoints` are mirrored to last, then what is refused.
     pub events: Vec<Event>,
     /// Problems that the load before did not have, in the files' order.
     pub problems: Vec<Problem>,
@@ -179,8 +180,9 @@ impl Manifests {
             resolution.gone.retain(|key| key.kind == Kind::Node);
         }
         self.withholds = withheld.is_some();
-        let mut events = self.publish(&resolution.counts, resolution.gone);
-        events.extend(self.tell_refused(!scan.unreadable.is_empty()));
+        let gone = resolution.gone.into_iter().chain(resolution.replaced);
+        let mut events = self.publish(&resolution.counts, gone);
+        events.extend(self.tell_refused(!scan.unreadable.is_empty(), &resolution.unmirrored));
         let known: BTreeSet<Problem> = std::mem::replace(&mut self.problems, problems)
             .into_iter()
             .collect();
@@ -289,7 +291,7 @@ impl Manifests {
     }
 
     /// The events that make the published state what counts now.
-    fn publish(&mut self, counts: &[Vec<bool>], gone: Vec<Key>) -> Vec<Event> {
+    fn publish(&mut self, counts: &[Vec<bool>], gone: impl IntoIterator<Item = Key>) -> Vec<Event> {
         let mut deleted: BTreeMap<Kind, Vec<Event>> = BTreeMap::new();
         let mut applied: BTreeMap<Kind, Vec<Event>> = BTreeMap::new();
         for key in gone {
@@ -302,10 +304,10 @@ impl Manifests {
         }
         for (file, counts) in self.files.iter_mut().zip(counts) {
             let events = std::mem::take(&mut file.events);
-            for ((object, event), counts) in file.objects.iter().zip(events).zip(counts) {
-                let (Some(event), true) = (event, *counts) else {
+            for ((object, of_object), counts) in file.objects.iter().zip(events).zip(counts) {
+                if of_object.is_empty() || !*counts {
                     continue;
-                };
+                }
                 let before = self
                     .published
                     .insert(object.key.clone(), object.place.clone());
@@ -313,20 +315,15 @@ impl Manifests {
                     continue;
                 }
                 let kind = object.key.kind;
-                if let (Some(before @ Place::Of(old, _)), Place::Of(new, _)) =
-                    (&before, &object.place)
-                    && old != new
-                {
-                    deleted
-                        .entry(kind)
-                        .or_default()
-                        .extend(object::deleted(&object.key, before));
+                if let Some(before) = &before {
+                    let replaced = object::replaced(&object.key, before, &object.place);
+                    deleted.entry(kind).or_default().extend(replaced);
                 }
-                applied.entry(kind).or_default().push(event);
+                applied.entry(kind).or_default().extend(of_object);
             }
         }
         let mut events = Vec::new();
-        for kind in [Kind::Node, Kind::Service, Kind::EndpointSlice] {
+        for kind in Kind::ALL {
             events.extend(deleted.remove(&kind).unwrap_or_default());
             events.extend(applied.remove(&kind).unwrap_or_default());
         }

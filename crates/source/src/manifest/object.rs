@@ -9,7 +9,7 @@ use viprule_service::model::{Event, ServiceId, SliceId};
 
 use super::fingerprint::fingerprint;
 use super::{identity, path};
-use crate::convert::object::{EndpointSlice, Node, Service, decode_value};
+use crate::convert::object::{EndpointSlice, Endpoints, Node, Service, decode_value};
 use crate::convert::{self, Converted, Ignored, Interner, ObjectError, Outcome};
 
 /// Kinds that manifests are read for, in the order of their events.
@@ -18,20 +18,30 @@ pub(super) enum Kind {
     Node,
     Service,
     EndpointSlice,
+    /// Told behind the slices that may take their place.
+    Endpoints,
 }
 
 impl Kind {
+    pub(super) const ALL: [Self; 4] = [
+        Self::Node,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Endpoints,
+    ];
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Node => "Node",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::Endpoints => "Endpoints",
         }
     }
 
     const fn api_version(self) -> &'static str {
         match self {
-            Self::Node | Self::Service => "v1",
+            Self::Node | Self::Service | Self::Endpoints => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
         }
     }
@@ -63,10 +73,27 @@ impl fmt::Display for Key {
 pub(super) enum Place {
     /// Is ignored for what it is.
     Ignored,
-    /// A Service or the node.
-    Plain(u64),
+    /// The node.
+    Node(u64),
+    /// A Service.
+    Service {
+        fingerprint: u64,
+        /// An API server would mirror no Endpoints to slices of it.
+        has_selector: bool,
+    },
     /// A slice of a Service; its identity changes with the Service.
     Of(ServiceId, u64),
+    /// Endpoints and the slices that they are mirrored to, if they are.
+    Mirrored(Box<[SliceId]>, u64),
+    /// Endpoints that say that they are not to be mirrored.
+    Unmirrored(Ignored),
+}
+
+impl Place {
+    /// Whether there are events of such an object.
+    pub(super) const fn is_told(&self) -> bool {
+        !matches!(self, Self::Ignored | Self::Unmirrored(_))
+    }
 }
 
 /// Something wrong with an object, a path within its document yet.
@@ -85,8 +112,8 @@ pub(super) struct Fault {
 pub(super) enum Read {
     /// A kind that isn't read, or another node.
     OtherKind,
-    /// An object of ours; the event is absent where it is ignored.
-    Good(Key, Place, Option<Event>),
+    /// An object of ours; there are no events where it is ignored.
+    Good(Key, Place, Vec<Event>),
     /// An object with an error, which `Fault`s tell; it has a key where it could be attributed.
     Bad(Option<Key>),
 }
@@ -128,6 +155,7 @@ impl Reader<'_> {
         let kind = match name {
             "Service" => Kind::Service,
             "EndpointSlice" => Kind::EndpointSlice,
+            "Endpoints" => Kind::Endpoints,
             "Node" => Kind::Node,
             _ => return Read::OtherKind,
         };
@@ -163,7 +191,7 @@ impl Reader<'_> {
             identity::fill_in_namespace(&mut fields);
         }
         match self.convert(&Value::Object(fields), &key, at, faults) {
-            Ok((place, event)) => Read::Good(key, place, event),
+            Ok((place, events)) => Read::Good(key, place, events),
             Err(error) => {
                 let field = error.field;
                 faults.push(fault(Some(label), &field, &error.message));
@@ -178,22 +206,28 @@ impl Reader<'_> {
         key: &Key,
         at: &str,
         faults: &mut Vec<Fault>,
-    ) -> Result<(Place, Option<Event>), ObjectError> {
-        let (event, warnings) = match key.kind {
+    ) -> Result<(Place, Vec<Event>), ObjectError> {
+        let (events, warnings) = match key.kind {
             Kind::Node => {
                 let object: Node<'_> = typed(value, key)?;
-                split(convert::node(&object)?, Event::NodeApplied)
+                split(convert::node(&object)?, |node| {
+                    vec![Event::NodeApplied(node)]
+                })
             }
             Kind::Service => {
                 let object: Service<'_> = typed(value, key)?;
-                split(convert::service(&object)?, Event::ServiceApplied)
+                let events = |service| vec![Event::ServiceApplied(service)];
+                split(convert::service(&object)?, events)
             }
             Kind::EndpointSlice => {
                 let object: EndpointSlice<'_> = typed(value, key)?;
-                split(
-                    convert::endpoint_slice(&object, self.names)?,
-                    Event::SliceApplied,
-                )
+                let events = |slice| vec![Event::SliceApplied(slice)];
+                split(convert::endpoint_slice(&object, self.names)?, events)
+            }
+            Kind::Endpoints => {
+                let object: Endpoints<'_> = typed(value, key)?;
+                let events = |slices: Vec<_>| slices.into_iter().map(Event::SliceApplied).collect();
+                split(convert::endpoints(&object, self.names)?, events)
             }
         };
         let mut warn = |field: String, message: String| {
@@ -208,60 +242,95 @@ impl Reader<'_> {
         for warning in warnings {
             warn(warning.field, warning.message);
         }
-        match event {
-            Ok(event) => {
-                let fingerprint = fingerprint(&event);
-                let place = match &event {
-                    Event::SliceApplied(slice) => Place::Of(slice.id.service.clone(), fingerprint),
-                    _ => Place::Plain(fingerprint),
-                };
-                Ok((place, Some(event)))
-            }
+        match events {
+            Ok(events) => Ok((place(key.kind, value, &events), events)),
             Err(Ignored::NoClusterIp) => {
                 warn(
                     "spec.clusterIP".to_owned(),
                     "is missing, so the Service is ignored; an API server would have assigned one"
                         .to_owned(),
                 );
-                Ok((Place::Ignored, None))
+                Ok((Place::Ignored, Vec::new()))
             }
-            Err(_) => Ok((Place::Ignored, None)),
+            Err(why @ (Ignored::SkipMirror | Ignored::LeaderElection)) => {
+                Ok((Place::Unmirrored(why), Vec::new()))
+            }
+            Err(_) => Ok((Place::Ignored, Vec::new())),
         }
     }
 }
 
-type Parts = (Result<Event, Ignored>, Vec<convert::Warning>);
+/// What is remembered of an object that its events are about.
+fn place(kind: Kind, value: &Value, events: &[Event]) -> Place {
+    let fingerprint = fingerprint(events);
+    let slices = events.iter().filter_map(|event| match event {
+        Event::SliceApplied(slice) => Some(slice.id.clone()),
+        _ => None,
+    });
+    match (kind, events) {
+        // Endpoints without an address.
+        (_, []) => Place::Ignored,
+        (Kind::Node, _) => Place::Node(fingerprint),
+        (Kind::EndpointSlice, [Event::SliceApplied(slice), ..]) => {
+            Place::Of(slice.id.service.clone(), fingerprint)
+        }
+        (Kind::EndpointSlice | Kind::Endpoints, _) => {
+            Place::Mirrored(slices.collect(), fingerprint)
+        }
+        (Kind::Service, _) => Place::Service {
+            fingerprint,
+            has_selector: has_selector(value),
+        },
+    }
+}
 
-fn split<T>(converted: Converted<T>, event: impl FnOnce(T) -> Event) -> Parts {
+/// An empty selector is none: Go leaves it out.
+fn has_selector(service: &Value) -> bool {
+    match service.pointer("/spec/selector") {
+        None | Some(Value::Null) => false,
+        Some(Value::Object(selector)) => !selector.is_empty(),
+        Some(_) => true,
+    }
+}
+
+type Parts = (Result<Vec<Event>, Ignored>, Vec<convert::Warning>);
+
+fn split<T>(converted: Converted<T>, events: impl FnOnce(T) -> Vec<Event>) -> Parts {
     let outcome = match converted.outcome {
-        Outcome::Programmed(object) => Ok(event(object)),
+        Outcome::Programmed(object) => Ok(events(object)),
         Outcome::Ignored(reason) => Err(reason),
     };
     (outcome, converted.warnings)
 }
 
-/// The event that an object is gone.
-pub(super) fn deleted(key: &Key, place: &Place) -> Option<Event> {
-    let name = || {
-        key.name
-            .split_once('/')
-            .map_or(&*key.name, |(_, name)| name)
-    };
-    match (key.kind, place) {
-        (_, Place::Ignored) | (Kind::EndpointSlice, Place::Plain(_)) => None,
-        (Kind::Node, _) => Some(Event::NodeDeleted),
-        (Kind::Service, _) => {
-            let namespace = key
-                .name
-                .split_once('/')
-                .map_or("", |(namespace, _)| namespace);
-            ServiceId::new(namespace, name())
-                .ok()
-                .map(Event::ServiceDeleted)
-        }
-        (Kind::EndpointSlice, Place::Of(service, _)) => SliceId::new(service.clone(), name())
+/// The events that an object is gone.
+pub(super) fn deleted(key: &Key, place: &Place) -> Vec<Event> {
+    let (namespace, name) = key.name.split_once('/').unwrap_or(("", &key.name));
+    let event = match place {
+        Place::Ignored | Place::Unmirrored(_) => None,
+        Place::Node(_) => Some(Event::NodeDeleted),
+        Place::Service { .. } => ServiceId::new(namespace, name)
+            .ok()
+            .map(Event::ServiceDeleted),
+        Place::Of(service, _) => SliceId::new(service.clone(), name)
             .ok()
             .map(Event::SliceDeleted),
+        Place::Mirrored(slices, _) => {
+            return slices.iter().cloned().map(Event::SliceDeleted).collect();
+        }
+    };
+    event.into_iter().collect()
+}
+
+/// The events that something of an object is gone that has another place now.
+pub(super) fn replaced(key: &Key, before: &Place, now: &Place) -> Vec<Event> {
+    match (before, now) {
+        (Place::Of(old, _), Place::Of(new, _)) if old != new => deleted(key, before),
+        (Place::Mirrored(old, _), Place::Mirrored(new, _)) => {
+            let gone = old.iter().filter(|slice| !new.contains(slice));
+            gone.cloned().map(Event::SliceDeleted).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -9,9 +9,10 @@ use super::object::{Key, Kind, Place};
 
 impl Manifests {
     /// What is refused now and was not told, and the other way round. `unseen`: there are paths
-    /// that could not be looked at.
-    pub(super) fn tell_refused(&mut self, unseen: bool) -> Vec<Event> {
+    /// that could not be looked at. `unmirrored`: Endpoints that no Service needs.
+    pub(super) fn tell_refused(&mut self, unseen: bool, unmirrored: &BTreeSet<Key>) -> Vec<Event> {
         let broken = self.files.iter().flat_map(|file| &file.broken);
+        let broken = broken.filter(|key| !unmirrored.contains(key));
         let mut refused: BTreeSet<Refused> = broken.filter_map(|key| self.refused(key)).collect();
         if unseen || self.files.iter().any(|file| file.unattributed) {
             refused.insert(Refused::Unnamed);
@@ -31,6 +32,12 @@ impl Manifests {
             Kind::Node => None,
             // A name that Kubernetes would refuse is in no kernel.
             Kind::Service => ServiceId::new(namespace, name).ok().map(Refused::Service),
+            // Endpoints have the Service's name.
+            Kind::Endpoints => Some(Refused::Slice {
+                namespace: namespace.into(),
+                name: name.into(),
+                service: Some(ServiceId::new(namespace, name).ok()?),
+            }),
             Kind::EndpointSlice => Some(Refused::Slice {
                 namespace: namespace.into(),
                 name: name.into(),

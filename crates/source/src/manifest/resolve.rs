@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use viprule_service::plan::FrontendKind;
 use viprule_service::tracker::Conflict;
 
+use super::mirror::mirror;
 use super::object::{Key, Kind, Place};
 use super::problem::{Problem, Severity};
 use super::state::{File, Object};
@@ -17,13 +18,18 @@ pub(super) struct Resolution {
     pub(super) counts: Vec<Vec<bool>>,
     /// Published objects that no definition is left of.
     pub(super) gone: Vec<Key>,
+    /// Published Endpoints that are there and not mirrored any more.
+    pub(super) replaced: Vec<Key>,
+    /// Broken Endpoints that would not be mirrored.
+    pub(super) unmirrored: BTreeSet<Key>,
     /// Files with a definition that counts now, whose event was dropped when it didn't.
     pub(super) dropped: BTreeSet<usize>,
     /// For each file, the problems between objects.
     pub(super) problems: Vec<Vec<Problem>>,
 }
 
-type Claims<'f> = BTreeMap<(Kind, &'f str), (usize, usize)>;
+/// Definitions that count, by file and object.
+pub(super) type Claims<'f> = BTreeMap<(Kind, &'f str), (usize, usize)>;
 
 /// The first definition in the files' order counts; a stale one only where there is no other.
 pub(super) fn resolve(files: &[File], published: &BTreeMap<Key, Place>) -> Resolution {
@@ -41,12 +47,22 @@ pub(super) fn resolve(files: &[File], published: &BTreeMap<Key, Place>) -> Resol
         .flat_map(|file| &file.broken)
         .map(Key::parts)
         .collect();
-    for &(file, index) in claims.values() {
+    let mirror = mirror(files, &claims, &broken);
+    for (file, problem) in mirror.problems(files) {
+        resolution.problems[file].push(problem);
+    }
+    for (&(kind, name), &(file, index)) in &claims {
         let object = &files[file].objects[index];
+        if kind == Kind::Endpoints && mirror.without.contains(name) {
+            if published.contains_key(&object.key) {
+                resolution.replaced.push(object.key.clone());
+            }
+            continue;
+        }
         resolution.counts[file][index] = true;
-        if object.place != Place::Ignored
+        if object.place.is_told()
             && published.get(&object.key) != Some(&object.place)
-            && files[file].events.get(index).is_none_or(Option::is_none)
+            && files[file].events.get(index).is_none_or(Vec::is_empty)
         {
             resolution.dropped.insert(file);
         }
@@ -55,7 +71,7 @@ pub(super) fn resolve(files: &[File], published: &BTreeMap<Key, Place>) -> Resol
             && !broken.contains(&(Kind::Service, service.as_str()))
         {
             let message = format!("Service {service} is not among the manifests");
-            resolution.problems[file].push(problem(
+            resolution.problems[file].push(object_problem(
                 &files[file],
                 object,
                 Severity::Warning,
@@ -69,10 +85,11 @@ pub(super) fn resolve(files: &[File], published: &BTreeMap<Key, Place>) -> Resol
         .filter(|key| {
             claims
                 .get(&key.parts())
-                .is_none_or(|&(file, index)| files[file].objects[index].place == Place::Ignored)
+                .is_none_or(|&(file, index)| !files[file].objects[index].place.is_told())
         })
         .cloned()
         .collect();
+    resolution.unmirrored = mirror.unneeded(files, &claims);
     resolution
 }
 
@@ -104,7 +121,7 @@ fn claim<'f>(
                     String::new()
                 },
             );
-            let problem = problem(&files[file], object, Severity::Error, None, message);
+            let problem = object_problem(&files[file], object, Severity::Error, None, message);
             resolution.problems[file].push(problem);
         }
     }
@@ -135,7 +152,7 @@ pub(super) fn conflict(files: &[File], conflict: &Conflict) -> Problem {
     let found = objects.find(|(_, object)| object.key.parts() == loser && !object.stale);
     let field = Some(field.to_owned());
     match found {
-        Some((file, object)) => problem(file, object, severity, field, message),
+        Some((file, object)) => object_problem(file, object, severity, field, message),
         None => Problem {
             severity,
             file: String::new(),
@@ -148,7 +165,8 @@ pub(super) fn conflict(files: &[File], conflict: &Conflict) -> Problem {
     }
 }
 
-fn problem(
+/// A problem of an object as a whole.
+pub(super) fn object_problem(
     file: &File,
     object: &Object,
     severity: Severity,

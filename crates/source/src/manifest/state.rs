@@ -18,7 +18,7 @@ pub(super) struct File {
     pub(super) identity: Option<Identity>,
     pub(super) objects: Vec<Object>,
     /// Events of this load, beside `objects`; empty between loads.
-    pub(super) events: Vec<Option<Event>>,
+    pub(super) events: Vec<Vec<Event>>,
     pub(super) broken: BTreeSet<Key>,
     /// Something bad is there that could be any object.
     pub(super) unattributed: bool,
@@ -76,14 +76,14 @@ impl File {
     pub(super) fn update(&mut self, content: Content) {
         let before = std::mem::take(&mut self.objects);
         self.events.clear();
-        for ((key, place, event), spot) in content.objects {
+        for ((key, place, events), spot) in content.objects {
             self.objects.push(Object {
                 key,
                 place,
                 spot,
                 stale: false,
             });
-            self.events.push(event);
+            self.events.push(events);
         }
         if content.unattributed || !content.broken.is_empty() {
             let found: BTreeSet<_> = self

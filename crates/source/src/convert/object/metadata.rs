@@ -31,6 +31,8 @@ fields! {
         "service.kubernetes.io/headless" => headless: Option<Text<'o>>,
         /// On Services of another proxy; any value (KEP-2447).
         "service.kubernetes.io/service-proxy-name" => service_proxy_name: Option<Text<'o>>,
+        /// `true` on Endpoints that are not mirrored to slices (KEP-752).
+        "endpointslice.kubernetes.io/skip-mirror" => skip_mirror: Option<Text<'o>>,
         /// A node's zone.
         "topology.kubernetes.io/zone" => zone: Option<Text<'o>>,
     }
@@ -43,6 +45,8 @@ fields! {
         "endpoints.kubernetes.io/last-change-trigger-time" => trigger: Option<Text<'o>>,
         /// On a bookmark: the initial events of a watch end with it (KEP-3157).
         "k8s.io/initial-events-end" => initial_events_end: Option<Text<'o>>,
+        /// On Endpoints that are the lock of a leader election; any value.
+        "control-plane.alpha.kubernetes.io/leader" => leader: Option<Text<'o>>,
         /// IPVS scheduler of a Service.
         "ipvs.viprule.dev/scheduler" => scheduler: Option<Text<'o>>,
         /// Its flags.

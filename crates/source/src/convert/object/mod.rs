@@ -6,6 +6,7 @@
 //!
 //! `decode` makes an object of a server's text, `decode_value` of a manifest's fields.
 
+mod endpoints;
 mod metadata;
 mod node;
 mod service;
@@ -20,6 +21,7 @@ use serde_path_to_error::{Path, Segment};
 
 use super::FieldError;
 
+pub use endpoints::{Endpoints, Subset, SubsetAddress};
 pub use metadata::{Annotations, Labels, Metadata, Named};
 pub use node::{Node, NodeAddress, NodeSpec, NodeStatus, Taint};
 pub use service::{
