@@ -9,6 +9,7 @@ mod contention;
 mod follow;
 mod former;
 mod legacy;
+mod log;
 mod parts;
 mod repair;
 mod rival;

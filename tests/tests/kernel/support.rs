@@ -1,7 +1,7 @@
 //! A node without pods: a namespace, a folder of manifests, and the program.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
 use netlink_batch::{Socket, socket::NETFILTER};
@@ -115,6 +115,15 @@ impl Place {
         let program = viprule_binary().unwrap().display().to_string();
         let args = [vec![path, program], self.args("run", more)].concat();
         Agent::start_program(&self.namespace, Path::new("/usr/bin/env"), args).unwrap()
+    }
+
+    /// Starts the agent with a log that goes elsewhere.
+    pub(crate) fn start_logging_to(&self, log: impl Into<Stdio>) -> Child {
+        let mut command = Command::new(viprule_binary().unwrap());
+        command.args(self.args("run", &[])).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(log);
+        // A child is in the network namespace of the thread that starts it.
+        self.namespace.run(|| command.spawn()).unwrap().unwrap()
     }
 
     /// Runs a program of the iptables family.

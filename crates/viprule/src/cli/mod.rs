@@ -14,11 +14,12 @@ mod render;
 mod run;
 mod verb;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::log;
 
 /// Exit codes, which scripts rely on.
 mod exit {
@@ -87,15 +88,17 @@ pub fn main() -> ExitCode {
         Verb::Cleanup(args) => cleanup::run(&args),
         Verb::Completions(args) => completions::run(&args),
     };
-    match result {
-        Ok(exit::ERROR) => ExitCode::from(failed),
-        Ok(code) => ExitCode::from(code),
-        Err(error) if is_broken_pipe(&error) => ExitCode::from(exit::OK),
+    let code = match result {
+        Ok(exit::ERROR) => failed,
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => exit::OK,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "viprule: {error:#}");
-            ExitCode::from(failed)
+            log::last_line(&format!("viprule: {error:#}"));
+            failed
         }
-    }
+    };
+    log::finish();
+    ExitCode::from(code)
 }
 
 /// Which flags of the verb were given. Every one is called as its argument, but for dashes.

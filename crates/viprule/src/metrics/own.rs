@@ -11,7 +11,15 @@ use prometheus::{
     exponential_buckets,
 };
 
+use super::collect::{self, Kind, Metric};
 use super::{MetricsMode, Writes};
+use crate::log;
+
+const LOG: &[Metric] = &[Metric {
+    name: "viprule_lost_log_lines_total",
+    help: "Lines of the log that standard error did not take",
+    kind: Kind::Counter,
+}];
 
 /// How a difference between the kernel and what we wrote was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +79,10 @@ impl Own {
             registry.register(Box::new(draining.clone()))?;
         }
         let counter =
+        collect::register(registry, LOG, || {
+            let lost = u32::try_from(log::lost_lines()).unwrap_or(u32::MAX);
+            vec![Some(f64::from(lost))]
+        })?;
             |name: &str, help: &str| add(registry, IntCounter::with_opts(Opts::new(name, help)));
         let gauge =
             |name: &str, help: &str| add(registry, IntGauge::with_opts(Opts::new(name, help)));

@@ -134,6 +134,7 @@ fn samples_have_kube_proxys_labels() {
         "viprule_quarantined_services 1",
         "viprule_partly_programmed_services 2",
         "viprule_refused_objects 3",
+        "viprule_lost_log_lines_total 0",
         "viprule_host_settings_wrong 2",
         "viprule_host_settings_repaired_total 1",
         "viprule_write_conflicts_total 1",
