@@ -1,7 +1,8 @@
-//! The agent: sources and servers on one thread, the kernel on another.
+//! The agent: sources on one thread, the kernel on another, what it serves on a third.
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use viprule_dataplane::iptables::Iptables;
 use viprule_service::tracker::Tracker;
@@ -9,7 +10,7 @@ use viprule_writer::iptables::probe;
 
 use super::front::{Front, Input, Next, Signals};
 use super::host_settings::{self, Strictness};
-use super::servers::Servers;
+use super::servers::{self, Servers};
 use super::sync_thread::{KernelFacts, SyncThread};
 use super::telemetry::{EventSink, Telemetry};
 use crate::config::{Effective, ProxyMode, Reloader};
@@ -25,7 +26,9 @@ pub fn run(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(agent(configuration, log));
+    let servers = servers::runtime()?;
+    let outcome = runtime.block_on(agent(configuration, log, servers.handle()));
+    servers.shutdown_background();
     // Whoever still looks up a name, or waits for a credential program, is not waited for.
     runtime.shutdown_background();
     outcome
@@ -46,7 +49,7 @@ pub fn prepare_host(effective: &Effective) -> anyhow::Result<()> {
     }
 }
 
-async fn agent(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {
+async fn agent(configuration: Reloader, log: &LogHandle, serving: &Handle) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let effective = configuration.current();
     let resolved = effective.resolve();
@@ -74,7 +77,11 @@ async fn agent(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {
     for (gate, stage, enabled) in effective.feature_gates() {
         metrics.feature(gate, stage, enabled);
     }
-    let servers = Servers::start(effective, &health, &metrics, owners.clone(), failures)?;
+    let servers = {
+        // Their tasks are that runtime's.
+        let _there = serving.enter();
+        Servers::start(effective, &health, &metrics, owners.clone(), failures)?
+    };
     let telemetry = Telemetry {
         families: kernel.families(),
         metrics,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use viprule_writer::ipvs::Counters;
 
@@ -12,6 +13,18 @@ use crate::health::{
 };
 use crate::http::{BindError, Server, ServerOptions};
 use crate::metrics::{Metrics, ServerOwners};
+
+/// A runtime with one thread, for [`Servers`] alone: no work that objects of the cluster cause is
+/// between a probe and its answer.
+pub(super) fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        // One for each text that takes time to work out.
+        .max_blocking_threads(2)
+        .thread_name("viprule-serve")
+        .enable_all()
+        .build()
+}
 
 /// The servers of an agent.
 #[derive(Debug)]
@@ -118,4 +131,47 @@ fn flags() -> Vec<(String, String)> {
         flags.push((name.to_owned(), value));
     }
     flags
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    use viprule_testkit::Namespace;
+
+    use super::*;
+    use crate::http::{Handler, Reply, Request, StatusCode, text};
+
+    struct Ok200;
+
+    impl Handler for Ok200 {
+        async fn answer(&self, _: &Request<()>) -> Reply {
+            text(StatusCode::OK, "ok")
+        }
+    }
+
+    #[test]
+    fn what_is_served_does_not_wait_for_the_thread_that_started_it() {
+        let namespace = Namespace::new("serve").unwrap();
+        namespace.ip(["link set lo up"]).unwrap();
+        let answer = namespace.run(|| {
+            let runtime = runtime().unwrap();
+            let server = {
+                let _there = runtime.enter();
+                let address = Some("127.0.0.1:10256".parse().unwrap());
+                Server::start(ServerOptions::new("test"), address, Arc::new(Ok200))
+            };
+            let address = runtime.block_on(server.listening()).unwrap();
+            // Blocks this thread, on which nothing else is done.
+            let mut stream = TcpStream::connect(address).unwrap();
+            let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            runtime.shutdown_background();
+            answer
+        });
+        assert!(answer.unwrap().ends_with("\r\n\r\nok"));
+    }
 }

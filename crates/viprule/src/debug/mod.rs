@@ -2,22 +2,21 @@
 
 mod healthz;
 mod pages;
+mod reading;
 
 use std::fmt;
 use std::sync::Arc;
 
+use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
-use tokio::sync::Semaphore;
 
+use self::reading::Reading;
 use crate::http::{Handler, Reply, Request, json, not_found, text};
 use crate::metrics::{self, Metrics, Slis};
 
 /// When this process started, in seconds since 1970.
 const START_TIME: HeaderName = HeaderName::from_static("process-start-time-unix");
-
-/// Scrapes that are worked out at a time; others wait for their turn.
-const SCRAPES: usize = 2;
 
 /// A text that is asked for with each request, so that a reload shows.
 pub type Text = Box<dyn Fn() -> String + Send + Sync>;
@@ -45,7 +44,9 @@ pub struct DebugEndpoint {
     metrics: Arc<Metrics>,
     slis: Slis,
     pages: Pages,
-    scrapes: Semaphore,
+    counted: Reading,
+    /// Kept apart: there are as many as Services.
+    services: Option<Reading>,
 }
 
 impl fmt::Debug for DebugEndpoint {
@@ -57,37 +58,20 @@ impl fmt::Debug for DebugEndpoint {
 impl DebugEndpoint {
     /// Serves these. Fails only on a metric that is defined twice.
     pub fn new(metrics: Arc<Metrics>, pages: Pages) -> Result<Self, prometheus::Error> {
+        let read = Arc::clone(&metrics);
         Ok(Self {
-            metrics,
             slis: Slis::new()?,
+            counted: Reading::of(Arc::new(move || Ok(read.render()?))),
+            services: pages.services.clone().map(Reading::of),
+            metrics,
             pages,
-            scrapes: Semaphore::new(SCRAPES),
         })
     }
 
-    async fn metrics(&self) -> Reply {
-        let metrics = self.metrics.clone();
-        // Closing it is nobody's business, so there is a permit in the end.
-        let _permit = self.scrapes.acquire().await;
-        let rendered = tokio::task::spawn_blocking(move || metrics.render()).await;
-        match rendered {
-            Ok(Ok(body)) => self.exposition(body),
-            Ok(Err(error)) => failed(&error.to_string()),
-            Err(error) => failed(&error.to_string()),
-        }
-    }
-
-    /// Kept apart: there are as many as Services.
-    async fn services(&self) -> Reply {
-        let Some(services) = self.pages.services.clone() else {
-            return not_found();
-        };
-        // As above.
-        let _permit = self.scrapes.acquire().await;
-        match tokio::task::spawn_blocking(move || services()).await {
-            Ok(Ok(body)) => self.exposition(body),
-            Ok(Err(error)) => failed(&format!("{error:#}")),
-            Err(error) => failed(&error.to_string()),
+    async fn read(&self, reading: &Reading) -> Reply {
+        match reading.take().await {
+            Ok(body) => self.exposition(body),
+            Err(error) => failed(&error),
         }
     }
 
@@ -97,12 +81,12 @@ impl DebugEndpoint {
             return text(StatusCode::OK, "metrics reset\n");
         }
         match self.slis.render() {
-            Ok(body) => self.exposition(body),
+            Ok(body) => self.exposition(body.into()),
             Err(error) => failed(&error.to_string()),
         }
     }
 
-    fn exposition(&self, body: String) -> Reply {
+    fn exposition(&self, body: Bytes) -> Reply {
         let mut reply = Reply::new(body.into());
         let headers = reply.headers_mut();
         let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
@@ -123,8 +107,11 @@ impl Handler for DebugEndpoint {
     async fn answer(&self, request: &Request<()>) -> Reply {
         let ok = |body| text(StatusCode::OK, body);
         match request.uri().path() {
-            "/metrics" => self.metrics().await,
-            pages::SERVICES => self.services().await,
+            "/metrics" => self.read(&self.counted).await,
+            pages::SERVICES => match &self.services {
+                Some(services) => self.read(services).await,
+                None => not_found(),
+            },
             "/metrics/slis" => self.slis(request.method()),
             "/healthz" => {
                 let (body, checked) = healthz::answer(request.uri().query().unwrap_or_default());
@@ -142,7 +129,7 @@ impl Handler for DebugEndpoint {
                 ok(pages::statusz(
                     started,
                     self.pages.version,
-                    self.pages.services.is_some(),
+                    self.services.is_some(),
                 ))
             }
             _ => not_found(),

@@ -7,8 +7,9 @@ use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 128;
+/// Connections that the kernel holds until they are accepted, for the most part within its own
+/// bound. Of one that it has no place for, the client hears nothing for a second.
+const BACKLOG: i32 = 4096;
 
 /// Listens on an address. The wildcard of either family means both (contract 6.1), but for
 /// 0.0.0.0 on a kernel without IPv6.

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
 
 use netlink_batch::Socket;
 use nfnetlink::nfacct;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use viprule::debug::{DebugEndpoint, Fallible, Pages};
 use viprule::http::{Server, ServerOptions};
 use viprule::metrics::MetricsMode;
@@ -210,5 +213,32 @@ fn many_scrapes_at_once_are_all_answered() {
         for scrape in scrapes {
             assert_eq!(scrape.await.unwrap().status, 200);
         }
+    });
+}
+
+#[test]
+fn scrapes_that_are_given_up_cost_no_more_than_one_reading_at_a_time() {
+    in_namespace(|| async {
+        let (enter, leave) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let most = Arc::new(AtomicUsize::new(0));
+        let counts = (enter.clone(), leave.clone(), most.clone());
+        let services: Fallible = Arc::new(move || {
+            let (enter, leave, most) = &counts;
+            let inside = enter.fetch_add(1, SeqCst) + 1 - leave.load(SeqCst);
+            most.fetch_max(inside, SeqCst);
+            std::thread::sleep(Duration::from_millis(5));
+            leave.fetch_add(1, SeqCst);
+            Ok("counted".to_owned())
+        });
+        let _server = serve_with(Some(services)).await;
+        for _ in 0..300 {
+            let mut stream = TcpStream::connect(AT).await.unwrap();
+            let head = b"GET /metrics/services HTTP/1.1\r\nHost: x\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+        }
+        assert_eq!(get(address(AT), "/metrics/services").await.body, "counted");
+        assert_eq!(most.load(SeqCst), 1);
+        let readings = enter.load(SeqCst);
+        assert!(readings < 300, "{readings}");
     });
 }

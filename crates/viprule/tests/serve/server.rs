@@ -1,5 +1,6 @@
 //! Listening, moving, limits, stopping.
 
+use std::io::{ErrorKind, Read as _};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use viprule::http::{
     Handler, Reply, Request, Server, ServerOptions, ServerState, StatusCode, text,
 };
@@ -231,5 +233,28 @@ fn a_request_under_way_is_answered_when_the_server_stops() {
         assert!(answer.ends_with("/slow"), "{answer}");
         let mut byte = [0];
         assert!(matches!(idle.read(&mut byte).await, Ok(0) | Err(_)));
+    });
+}
+
+#[test]
+fn a_crowd_of_idle_clients_keeps_nobody_out() {
+    in_namespace(|| async {
+        let server = start(OPTIONS, "127.0.0.1:80");
+        let at = server.listening().await.unwrap();
+        let mut idle = Vec::new();
+        for round in 0..10 {
+            let connecting: JoinSet<_> = (0..100).map(|_| TcpStream::connect(at)).collect();
+            idle.extend(connecting.join_all().await);
+            let path = format!("/{round}");
+            assert_eq!(get(at, &path).await.body, path);
+        }
+        // Most of them were told to go.
+        let mut open = 0;
+        for stream in idle {
+            let mut stream = stream.unwrap().into_std().unwrap();
+            let read = stream.read(&mut [0]);
+            open += usize::from(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+        }
+        assert!(open <= OPTIONS.connections + 1, "{open}");
     });
 }
