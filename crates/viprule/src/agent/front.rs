@@ -229,9 +229,9 @@ fn adopt(
     }
 }
 
+/// Whoever listens has logged it.
 fn tell(failure: &ListenFailure, node: &str, telemetry: &Telemetry) {
     let message = failure.note(node);
-    tracing::error!("{message}");
     telemetry.events.publish(
         Regarding::Service(failure.service.clone()),
         Severity::Warning,

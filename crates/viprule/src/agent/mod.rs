@@ -1,6 +1,7 @@
 //! The node agent: what happens when, and what follows from it.
 
 mod books;
+mod descriptors;
 mod desired;
 mod flows;
 mod fragment;

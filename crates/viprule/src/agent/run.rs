@@ -8,13 +8,14 @@ use viprule_dataplane::iptables::Iptables;
 use viprule_service::tracker::Tracker;
 use viprule_writer::iptables::probe;
 
+use super::descriptors;
 use super::front::{Front, Input, Next, Signals};
 use super::host_settings::{self, Strictness};
 use super::servers::{self, Servers};
 use super::sync_thread::{KernelFacts, SyncThread};
 use super::telemetry::{EventSink, Telemetry};
 use crate::config::{Effective, ProxyMode, Reloader};
-use crate::health::ProxyHealth;
+use crate::health::{ProxyHealth, Room, ServiceCheckOptions};
 use crate::log::LogHandle;
 use crate::metrics::{BuildInfo, Metrics, MetricsMode, ServerOwners};
 
@@ -26,8 +27,9 @@ pub fn run(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let room = descriptors::for_health_checks(descriptors::raise());
     let servers = servers::runtime()?;
-    let outcome = runtime.block_on(agent(configuration, log, servers.handle()));
+    let outcome = runtime.block_on(agent(configuration, log, servers.handle(), room));
     servers.shutdown_background();
     // Whoever still looks up a name, or waits for a credential program, is not waited for.
     runtime.shutdown_background();
@@ -49,7 +51,12 @@ pub fn prepare_host(effective: &Effective) -> anyhow::Result<()> {
     }
 }
 
-async fn agent(configuration: Reloader, log: &LogHandle, serving: &Handle) -> anyhow::Result<()> {
+async fn agent(
+    configuration: Reloader,
+    log: &LogHandle,
+    serving: &Handle,
+    room: Room,
+) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let effective = configuration.current();
     let resolved = effective.resolve();
@@ -80,7 +87,11 @@ async fn agent(configuration: Reloader, log: &LogHandle, serving: &Handle) -> an
     let servers = {
         // Their tasks are that runtime's.
         let _there = serving.enter();
-        Servers::start(effective, &health, &metrics, owners.clone(), failures)?
+        let checks = ServiceCheckOptions {
+            room,
+            ..ServiceCheckOptions::new(metrics.clone(), failures)
+        };
+        Servers::start(effective, &health, &metrics, owners.clone(), checks)?
     };
     let telemetry = Telemetry {
         families: kernel.families(),

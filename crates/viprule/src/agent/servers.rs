@@ -3,14 +3,11 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
 use viprule_writer::ipvs::Counters;
 
 use crate::config::Effective;
 use crate::debug::{DebugEndpoint, Fallible, Pages};
-use crate::health::{
-    HealthEndpoint, ListenFailure, Moment, ProxyHealth, ServiceCheckOptions, ServiceChecks,
-};
+use crate::health::{HealthEndpoint, Moment, ProxyHealth, ServiceCheckOptions, ServiceChecks};
 use crate::http::{BindError, Server, ServerOptions};
 use crate::metrics::{Metrics, ServerOwners};
 
@@ -36,14 +33,13 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// Starts them as tasks of the current runtime. Failures of health check node ports go to
-    /// `failures`.
+    /// Starts them as tasks of the current runtime.
     pub(super) fn start(
         effective: &Effective,
         health: &Arc<ProxyHealth>,
         metrics: &Arc<Metrics>,
         owners: Option<ServerOwners>,
-        failures: mpsc::UnboundedSender<ListenFailure>,
+        checks: ServiceCheckOptions,
     ) -> anyhow::Result<Self> {
         let resolved = effective.resolve();
         let options = |name| ServerOptions {
@@ -68,7 +64,10 @@ impl Servers {
         let debug = DebugEndpoint::new(metrics.clone(), pages)?;
         // Without a health server nobody could ask why (contract 12, 1).
         let judged = resolved.health.is_some().then(|| health.clone());
-        let checks = ServiceChecks::start(ServiceCheckOptions::new(judged, failures));
+        let checks = ServiceChecks::start(ServiceCheckOptions {
+            health: judged,
+            ..checks
+        });
         Ok(Self {
             health: Server::start(options("proxy health"), resolved.health, Arc::new(endpoint)),
             debug: Server::start(options("metrics"), Some(resolved.metrics), Arc::new(debug)),

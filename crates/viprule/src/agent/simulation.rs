@@ -73,7 +73,7 @@ impl Agent {
         };
         let metrics = Arc::new(Metrics::new(mode, &BuildInfo::of_this_program())?);
         let (failures, _) = mpsc::unbounded_channel();
-        let checks = ServiceChecks::start(ServiceCheckOptions::new(None, failures));
+        let checks = ServiceChecks::start(ServiceCheckOptions::new(metrics.clone(), failures));
         let telemetry = Telemetry {
             families: kernel.families(),
             metrics: Arc::clone(&metrics),

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -51,11 +51,18 @@ impl Acceptor {
         listener: TcpListener,
         handler: Arc<H>,
         limits: Limits,
+        crowd: Option<Crowd>,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let (ended, unbound) = oneshot::channel();
-        let task = tokio::spawn(accept(listener, handler, limits, stopped, ended));
+        let task = tokio::spawn(accept(
+            listener,
+            handler,
+            Connections::new(limits, crowd),
+            stopped,
+            ended,
+        ));
         Ok(Self {
             address,
             stop,
@@ -82,19 +89,28 @@ impl Acceptor {
 async fn accept<H: Handler>(
     listener: TcpListener,
     handler: Arc<H>,
-    limits: Limits,
+    mut connections: Connections,
     mut stopped: oneshot::Receiver<()>,
     unbound: oneshot::Sender<()>,
 ) {
-    let mut connections = Connections::new(limits);
+    let mut fails = false;
     loop {
         tokio::select! {
             _ = &mut stopped => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connections.add(stream, &handler),
+                Ok((stream, _)) => {
+                    fails = false;
+                    connections.add(stream, &handler);
+                }
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
-                    tracing::warn!("accepting a connection: {error}");
+                    if !std::mem::replace(&mut fails, true) {
+                        tracing::warn!(
+                            "accepting a connection: {error}; trying again until that works"
+                        );
+                    }
+                    // Its descriptor may be what is lacking.
+                    connections.end_oldest();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -114,38 +130,81 @@ fn is_of_the_client(error: &io::Error) -> bool {
     )
 }
 
+/// Open connections of several listeners, within one bound: the oldest ends for one more.
+#[derive(Debug, Clone)]
+pub(crate) struct Crowd {
+    most: usize,
+    order: Arc<Mutex<VecDeque<AbortHandle>>>,
+}
+
+impl Crowd {
+    /// So many at most.
+    pub(crate) fn of(most: usize) -> Self {
+        Self {
+            most,
+            order: Arc::default(),
+        }
+    }
+
+    fn add(&self, task: AbortHandle) {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut order, self.most);
+        order.push_back(task);
+    }
+}
+
+/// Ends the oldest where there are as many as there may be.
+fn make_room(order: &mut VecDeque<AbortHandle>, most: usize) {
+    // Also as a handle keeps the memory of a task that has ended.
+    order.retain(|task| !task.is_finished());
+    while order.len() >= most {
+        match order.pop_front() {
+            Some(oldest) => oldest.abort(),
+            None => break,
+        }
+    }
+}
+
 /// Open connections, the oldest first.
 struct Connections {
     limits: Limits,
     tasks: JoinSet<()>,
     order: VecDeque<AbortHandle>,
+    crowd: Option<Crowd>,
     ending: watch::Sender<bool>,
 }
 
 impl Connections {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, crowd: Option<Crowd>) -> Self {
         Self {
             limits,
             tasks: JoinSet::new(),
             order: VecDeque::new(),
+            crowd,
             ending: watch::Sender::new(false),
         }
     }
 
     fn add<H: Handler>(&mut self, stream: TcpStream, handler: &Arc<H>) {
-        self.order.retain(|task| !task.is_finished());
-        while self.order.len() >= self.limits.connections {
-            if let Some(oldest) = self.order.pop_front() {
-                oldest.abort();
-            }
-        }
+        make_room(&mut self.order, self.limits.connections);
         let task = serve(
             stream,
             handler.clone(),
             self.limits.head_timeout,
             self.ending.subscribe(),
         );
-        self.order.push_back(self.tasks.spawn(task));
+        let task = self.tasks.spawn(task);
+        if let Some(crowd) = &self.crowd {
+            crowd.add(task.clone());
+        }
+        self.order.push_back(task);
+    }
+
+    fn end_oldest(&mut self) {
+        self.order.retain(|task| !task.is_finished());
+        if let Some(oldest) = self.order.pop_front() {
+            oldest.abort();
+        }
     }
 
     /// Lets requests under way finish.

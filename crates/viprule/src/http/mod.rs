@@ -9,7 +9,7 @@ pub use hyper::{Method, Request, StatusCode};
 pub use reply::{Reply, json, not_found, text};
 pub use server::{BindError, Server, ServerOptions, ServerState};
 
-pub(crate) use acceptor::{Acceptor, Limits};
+pub(crate) use acceptor::{Acceptor, Crowd, Limits};
 pub(crate) use listen::listen_one_family;
 pub(crate) use server::RETRY;
 

@@ -215,7 +215,7 @@ impl<H: Handler> Keeper<H> {
                 connections: self.options.connections,
                 head_timeout: self.options.head_timeout,
             };
-            Acceptor::spawn(listener, self.handler.clone(), limits)
+            Acceptor::spawn(listener, self.handler.clone(), limits, None)
         });
         let acceptor = acceptor.map_err(|source| BindError {
             name: self.options.name,

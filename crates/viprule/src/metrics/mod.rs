@@ -279,6 +279,11 @@ impl Metrics {
         self.own.objected.set(as_gauge(services));
     }
 
+    /// Services whose health check node port is not served everywhere, as of now.
+    pub fn health_checks_unserved(&self, services: usize) {
+        self.own.health_checks_unserved.set(as_gauge(services));
+    }
+
     /// Destinations that are not wanted any more and still have connections, as of now (IPVS mode).
     pub fn draining(&self, destinations: usize) {
         self.own.draining.set(as_gauge(destinations));

@@ -57,6 +57,7 @@ pub(super) struct Own {
     pub(super) oversized: IntGauge,
     pub(super) objected: IntGauge,
     pub(super) unusable: IntGauge,
+    pub(super) health_checks_unserved: IntGauge,
     pub(super) draining: IntGauge,
     pub(super) host_settings_wrong: IntGauge,
     pub(super) host_settings_repaired: IntCounter,
@@ -78,11 +79,11 @@ impl Own {
         if mode == MetricsMode::Ipvs {
             registry.register(Box::new(draining.clone()))?;
         }
-        let counter =
         collect::register(registry, LOG, || {
             let lost = u32::try_from(log::lost_lines()).unwrap_or(u32::MAX);
             vec![Some(f64::from(lost))]
         })?;
+        let counter =
             |name: &str, help: &str| add(registry, IntCounter::with_opts(Opts::new(name, help)));
         let gauge =
             |name: &str, help: &str| add(registry, IntGauge::with_opts(Opts::new(name, help)));
@@ -142,6 +143,10 @@ impl Own {
             unusable: gauge(
                 "viprule_refused_objects",
                 "Services and EndpointSlices that exist and can't be used",
+            )?,
+            health_checks_unserved: gauge(
+                "viprule_unserved_health_checks",
+                "Services whose health check node port can't be served",
             )?,
             draining,
             host_settings_wrong: gauge(

@@ -60,6 +60,7 @@ fn everything(mode: MetricsMode) -> String {
     metrics.quarantined(1);
     metrics.objected(2);
     metrics.unusable(3);
+    metrics.health_checks_unserved(4);
     metrics.draining(3);
     metrics.host_settings_wrong(2);
     metrics.host_setting_repaired();
@@ -134,6 +135,7 @@ fn samples_have_kube_proxys_labels() {
         "viprule_quarantined_services 1",
         "viprule_partly_programmed_services 2",
         "viprule_refused_objects 3",
+        "viprule_unserved_health_checks 4",
         "viprule_lost_log_lines_total 0",
         "viprule_host_settings_wrong 2",
         "viprule_host_settings_repaired_total 1",

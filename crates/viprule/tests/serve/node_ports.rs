@@ -4,14 +4,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use viprule::health::{
-    ListenFailure, Moment, ProxyHealth, ServiceCheck, ServiceCheckOptions, ServiceChecks,
+    ListenFailure, Moment, ProxyHealth, Room, ServiceCheck, ServiceCheckOptions, ServiceChecks,
 };
+use viprule::metrics::{Metrics, MetricsMode};
 use viprule_service::model::{Family, ServiceId};
 use viprule_service::plan::NodePortTargets;
 
-use super::support::{Answer, address, eventually, get, in_namespace, is_closed};
+use super::support::{Answer, address, eventually, get, in_namespace, is_closed, metrics};
 
 const GOLDEN: &str = include_str!("golden/healthcheck-nodeport.txt");
 const V4: &str = "127.0.0.1:32000";
@@ -33,6 +36,7 @@ fn check(port: u16, v4: Option<usize>, v6: Option<usize>) -> ServiceCheck {
 }
 
 struct World {
+    metrics: Arc<Metrics>,
     checks: ServiceChecks,
     health: Arc<ProxyHealth>,
     failures: mpsc::UnboundedReceiver<ListenFailure>,
@@ -40,13 +44,25 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with_room(usize::MAX, usize::MAX)
+    }
+
+    /// A world in which so many files may be open.
+    fn with_room(listeners: usize, connections: usize) -> Self {
         let health = Arc::new(ProxyHealth::new(Duration::from_secs(60)));
         let (failures, heard) = mpsc::unbounded_channel();
+        let metrics = metrics(MetricsMode::Ipvs);
         let options = ServiceCheckOptions {
             retry: Duration::from_millis(20),
-            ..ServiceCheckOptions::new(Some(health.clone()), failures)
+            health: Some(health.clone()),
+            room: Room {
+                listeners,
+                connections,
+            },
+            ..ServiceCheckOptions::new(metrics.clone(), failures)
         };
         Self {
+            metrics,
             checks: ServiceChecks::start(options),
             health,
             failures: heard,
@@ -136,7 +152,10 @@ fn an_unhealthy_proxy_fails_every_check_and_the_node_none() {
 fn without_a_proxy_health_server_the_proxy_counts_as_healthy() {
     in_namespace(|| async {
         let (failures, _heard) = mpsc::unbounded_channel();
-        let checks = ServiceChecks::start(ServiceCheckOptions::new(None, failures));
+        let checks = ServiceChecks::start(ServiceCheckOptions::new(
+            metrics(MetricsMode::Ipvs),
+            failures,
+        ));
         checks.apply(vec![(edge(), Some(check(32_000, Some(1), None)))]);
         opens(V4).await;
         let answer = get(address(V4), "/").await;
@@ -241,6 +260,68 @@ fn an_address_that_is_not_there_yet_is_tried_again() {
         world.set_ipv4(&["127.0.0.1", "127.0.0.2"]);
         opens("127.0.0.2:32000").await;
         assert!(world.failures.try_recv().is_err(), "there is nothing wrong");
+        assert_eq!(get(address(V4), "/").await.status, 200);
+    });
+}
+
+#[test]
+fn services_beyond_the_limit_of_open_files_are_named_and_the_oldest_are_served() {
+    in_namespace(|| async {
+        let mut world = World::with_room(3, usize::MAX);
+        let at = |port: u16| address(&format!("127.0.0.1:{port}"));
+        let name = |name| ServiceId::new("shop", name).unwrap();
+        let apply = |id, check| world.checks.apply(vec![(id, check)]);
+        apply(name("z"), Some(check(32_000, Some(1), Some(1))));
+        apply(name("b"), Some(check(32_001, Some(1), None)));
+        apply(name("a"), Some(check(32_002, Some(1), None)));
+        let failure = world.failures.recv().await.unwrap();
+        assert_eq!(failure.service, name("a"));
+        let limit = "the limit of open files leaves room for 3 listeners";
+        assert!(failure.problem.contains(limit), "{failure:?}");
+        for (port, closed) in [(32_000, false), (32_001, false), (32_002, true)] {
+            assert_eq!(is_closed(at(port)).await, closed, "{port}");
+        }
+        let unserved = || {
+            let text = world.metrics.render().unwrap();
+            let name = "\nviprule_unserved_health_checks ";
+            text.split_once(name).unwrap().1.chars().next()
+        };
+        eventually("the count", || async { unserved() == Some('1') }).await;
+        // What is older needs more, then less.
+        apply(name("b"), Some(check(32_001, Some(1), Some(1))));
+        assert_eq!(world.failures.recv().await.unwrap().service, name("b"));
+        assert!(is_closed(at(32_001)).await);
+        apply(name("z"), None);
+        eventually("room for all", || async {
+            !is_closed(at(32_001)).await && !is_closed(at(32_002)).await
+        })
+        .await;
+        eventually("the count", || async { unserved() == Some('0') }).await;
+    });
+}
+
+#[test]
+fn connections_to_all_ports_together_have_a_bound() {
+    in_namespace(|| async {
+        let world = World::with_room(usize::MAX, 2);
+        let change = |name, port| {
+            let id = ServiceId::new("shop", name).unwrap();
+            (id, Some(check(port, Some(1), None)))
+        };
+        world
+            .checks
+            .apply(vec![change("a", 32_000), change("b", 32_001)]);
+        opens("127.0.0.1:32001").await;
+        let mut held = TcpStream::connect(V4).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(get(address("127.0.0.1:32001"), "/").await.status, 200);
+        }
+        let mut kept = Vec::new();
+        for _ in 0..2 {
+            kept.push(TcpStream::connect("127.0.0.1:32001").await.unwrap());
+        }
+        let mut byte = [0];
+        assert!(matches!(held.read(&mut byte).await, Ok(0) | Err(_)));
         assert_eq!(get(address(V4), "/").await.status, 200);
     });
 }

@@ -1,5 +1,7 @@
 //! Which listeners there are, and which there should be.
 
+mod set_aside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,9 +11,10 @@ use std::time::Duration;
 use viprule_service::model::{Family, ServiceId};
 use viprule_service::plan::NodePortTargets;
 
+use self::set_aside::{Rank, Ranks};
 use super::answer::ServiceEndpoint;
 use super::{ListenFailure, ServiceCheck, ServiceCheckOptions};
-use crate::http::{Acceptor, Limits, listen_one_family};
+use crate::http::{Acceptor, Crowd, Limits, listen_one_family};
 
 /// What the clients of one listener may use: several load balancers ask, each now and then.
 const LIMITS: Limits = Limits {
@@ -24,11 +27,18 @@ pub(super) struct Listeners {
     options: ServiceCheckOptions,
     targets: [NodePortTargets; 2],
     services: BTreeMap<ServiceId, Service>,
-    /// Services that lack a listener, or may.
+    /// Services that lack a listener, or may, and could have it.
     failing: BTreeSet<ServiceId>,
+    /// Services for whose listeners there is no room.
+    aside: BTreeSet<ServiceId>,
+    /// How many of those the log has told of.
+    told: usize,
+    ranks: Ranks,
+    connections: Crowd,
 }
 
 struct Service {
+    rank: Rank,
     port: u16,
     families: [Option<Listening>; 2],
     /// What was said about it last.
@@ -45,10 +55,14 @@ struct Listening {
 impl Listeners {
     pub(super) fn new(options: ServiceCheckOptions) -> Self {
         Self {
+            connections: Crowd::of(options.room.connections),
             options,
             targets: Family::ALL.map(|_| NodePortTargets::Every),
             services: BTreeMap::new(),
             failing: BTreeSet::new(),
+            aside: BTreeSet::new(),
+            told: 0,
+            ranks: Ranks::default(),
         }
     }
 
@@ -61,27 +75,32 @@ impl Listeners {
                 wanted.push(id);
             } else if let Some(service) = self.services.remove(&id) {
                 self.failing.remove(&id);
+                self.aside.remove(&id);
                 service.close().await;
             }
         }
         // A port that was taken may just have become free.
         self.failing.extend(wanted);
+        self.allot().await;
         self.try_again();
     }
 
     /// Takes over what is wanted of a Service and closes what no longer is.
     async fn update(&mut self, id: &ServiceId, check: ServiceCheck) {
-        if let Some(service) = self.services.get(id)
-            && service.port != check.port
-            && let Some(service) = self.services.remove(id)
-        {
-            service.close().await;
-        }
+        let ranks = &mut self.ranks;
         let service = self.services.entry(id.clone()).or_insert_with(|| Service {
+            rank: ranks.next(),
             port: check.port,
             families: [None, None],
             problem: None,
         });
+        if service.port != check.port {
+            service.port = check.port;
+            service.problem = None;
+            for listening in service.families.iter_mut().filter_map(Option::take) {
+                listening.close().await;
+            }
+        }
         for (family, count) in service.families.iter_mut().zip(check.local_endpoints) {
             if let Some(count) = count {
                 let listening = family.get_or_insert_default();
@@ -106,17 +125,21 @@ impl Listeners {
             }
         }
         self.failing.extend(self.services.keys().cloned());
+        self.allot().await;
         self.try_again();
     }
 
-    pub(super) fn has_failures(&self) -> bool {
-        !self.failing.is_empty()
+    /// True where something is to be tried again, or told.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.failing.is_empty() || self.aside.len() != self.told
     }
 
     pub(super) fn try_again(&mut self) {
         for id in self.failing.clone() {
             self.open(&id);
         }
+        let unserved = self.failing.len() + self.aside.len();
+        self.options.metrics.health_checks_unserved(unserved);
     }
 
     /// Opens what a Service lacks. An address that fails does not take others with it.
@@ -140,8 +163,10 @@ impl Listeners {
                     health: self.options.health.clone(),
                     clock: self.options.clock,
                 };
-                let acceptor = listen_one_family(address)
-                    .and_then(|listener| Acceptor::spawn(listener, Arc::new(endpoint), LIMITS));
+                let acceptor = listen_one_family(address).and_then(|listener| {
+                    let crowd = Some(self.connections.clone());
+                    Acceptor::spawn(listener, Arc::new(endpoint), LIMITS, crowd)
+                });
                 match acceptor {
                     Ok(acceptor) => {
                         tracing::debug!("service {id}: health check listens on {address}");

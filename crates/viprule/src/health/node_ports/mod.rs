@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use viprule_service::model::{Family, ServiceId};
 use viprule_service::plan::{NodePortTargets, ServicePlan};
 
 use self::listeners::Listeners;
 use super::{Clock, Moment, ProxyHealth};
 use crate::http::RETRY;
+use crate::metrics::Metrics;
 
 /// What a Service's health check needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +72,22 @@ impl ListenFailure {
     }
 }
 
+/// How many files health checks may have open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Listening sockets; the oldest Services have theirs first.
+    pub listeners: usize,
+    /// Connections to all of them at a time; one more ends the oldest.
+    pub connections: usize,
+}
+
 /// How health checks are served.
 #[derive(Debug, Clone)]
 pub struct ServiceCheckOptions {
+    /// Told how many Services lack a listener.
+    pub metrics: Arc<Metrics>,
+    /// How many files may be open.
+    pub room: Room,
     /// The proxy's health, on which answers depend. `None` where the proxy health server is
     /// switched off: the proxy counts as healthy then.
     pub health: Option<Arc<ProxyHealth>>,
@@ -85,13 +100,16 @@ pub struct ServiceCheckOptions {
 }
 
 impl ServiceCheckOptions {
-    /// With the real clock, trying again every 5 s.
-    pub fn new(
-        health: Option<Arc<ProxyHealth>>,
-        failures: mpsc::UnboundedSender<ListenFailure>,
-    ) -> Self {
+    /// With the real clock and room for everything, trying again every 5 s; the proxy counts as
+    /// healthy.
+    pub fn new(metrics: Arc<Metrics>, failures: mpsc::UnboundedSender<ListenFailure>) -> Self {
         Self {
-            health,
+            metrics,
+            room: Room {
+                listeners: usize::MAX,
+                connections: usize::MAX,
+            },
+            health: None,
             failures,
             clock: Moment::now,
             retry: RETRY,
@@ -151,14 +169,30 @@ impl ServiceChecks {
 async fn keep(options: ServiceCheckOptions, mut inbox: mpsc::UnboundedReceiver<Order>) {
     let retry = options.retry;
     let mut listeners = Listeners::new(options);
+    let mut due = None;
     loop {
+        due = match due {
+            _ if !listeners.is_waiting() => None,
+            None => Some(Instant::now() + retry),
+            due => due,
+        };
+        let again = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             order = inbox.recv() => match order {
                 Some(Order::Checks(changes)) => listeners.apply(changes).await,
                 Some(Order::Targets(targets)) => listeners.set_targets(targets).await,
                 None => break,
             },
-            () = tokio::time::sleep(retry), if listeners.has_failures() => listeners.try_again(),
+            () = again => {
+                due = None;
+                listeners.try_again();
+                listeners.tell();
+            }
         }
     }
     listeners.close_all().await;

@@ -264,13 +264,13 @@ pub(super) fn run(test: impl Future<Output = ()>) {
 fn telemetry() -> Telemetry {
     let mode = MetricsMode::Iptables { nfacct: false };
     let (failures, _) = mpsc::unbounded_channel();
+    let metrics = Arc::new(Metrics::new(mode, &BuildInfo::of_this_program()).unwrap());
+    let checks = ServiceCheckOptions::new(metrics.clone(), failures);
     Telemetry {
         families: Family::ALL.to_vec(),
-        metrics: Arc::new(Metrics::new(mode, &BuildInfo::of_this_program()).unwrap()),
+        metrics,
         health: Arc::new(ProxyHealth::new(Duration::from_secs(60))),
-        checks: Arc::new(ServiceChecks::start(ServiceCheckOptions::new(
-            None, failures,
-        ))),
+        checks: Arc::new(ServiceChecks::start(checks)),
         events: EventSink::default(),
     }
 }
