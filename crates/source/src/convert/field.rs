@@ -1,5 +1,6 @@
 //! Field values: addresses, ranges, ports, protocols, port names.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -149,10 +150,24 @@ pub(super) fn port_name(name: &str, field: impl Display) -> Result<Box<str>, Fie
     }
 }
 
-/// Adds what is not there yet.
-pub(super) fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
-    if !list.contains(&item) {
-        list.push(item);
+/// Addresses in the order in which they came, each once; there may be many.
+#[derive(Default)]
+pub(super) struct Distinct {
+    known: HashSet<IpAddr>,
+    list: Vec<IpAddr>,
+}
+
+impl Distinct {
+    /// Adds one that is not there yet.
+    pub(super) fn add(&mut self, address: IpAddr) {
+        if self.known.insert(address) {
+            self.list.push(address);
+        }
+    }
+
+    /// All of them.
+    pub(super) fn into_list(self) -> Vec<IpAddr> {
+        self.list
     }
 }
 

@@ -16,6 +16,7 @@ mod field;
 mod interner;
 mod node;
 pub mod object;
+mod ports;
 mod service;
 mod slice;
 

@@ -35,18 +35,18 @@ pub fn node(object: &object::Node<'_>) -> Result<Converted<Node>, ObjectError> {
 
 /// Every `InternalIP` in order, then every `ExternalIP` in order.
 fn addresses(status: &NodeStatus<'_>, warnings: &mut Vec<Warning>) -> Vec<IpAddr> {
-    let mut addresses = Vec::new();
+    let mut addresses = field::Distinct::default();
     for kind in ["InternalIP", "ExternalIP"] {
         let listed = status.addresses.iter().enumerate();
         for (index, entry) in listed.filter(|(_, entry)| *entry.kind == *kind) {
             let path = format_args!("status.addresses[{index}].address");
             match field::ip(&entry.address, path, warnings) {
-                Ok(address) => field::push_new(&mut addresses, address),
+                Ok(address) => addresses.add(address),
                 Err(error) => warnings.push(Warning::skipped(error)),
             }
         }
     }
-    addresses
+    addresses.into_list()
 }
 
 fn pod_cidrs(spec: &NodeSpec<'_>, warnings: &mut Vec<Warning>) -> Vec<ipnet::IpNet> {

@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use viprule_service::model::{
-    CreationTime, Family, Protocol, Service, ServiceId, ServicePort, ServiceType,
-};
+use viprule_service::model::{CreationTime, Family, Protocol, Service, ServiceId, ServiceType};
 
 use super::balancing::balancing;
 use super::object::{self, Metadata, ServiceSpec, ServiceStatus, Text};
+use super::ports::ports;
 use super::{Converted, FieldError, Ignored, ObjectError, Outcome, Warning, field, quoted};
 
 /// The API's default for `sessionAffinityConfig.clientIP.timeoutSeconds`, seconds.
@@ -208,55 +207,6 @@ fn ip_family(text: &str, index: usize) -> Result<Family, FieldError> {
     }
 }
 
-fn ports(spec: &ServiceSpec<'_>) -> Result<Box<[ServicePort]>, FieldError> {
-    let mut ports: Vec<ServicePort> = Vec::with_capacity(spec.ports.len());
-    for (index, port) in spec.ports.iter().enumerate() {
-        let new = ServicePort {
-            name: field::port_name(&port.name, format_args!("spec.ports[{index}].name"))?,
-            protocol: field::protocol(
-                &port.protocol,
-                format_args!("spec.ports[{index}].protocol"),
-            )?,
-            port: field::port(port.port, format_args!("spec.ports[{index}].port"))?,
-            node_port: field::optional_port(
-                port.node_port,
-                format_args!("spec.ports[{index}].nodePort"),
-            )?,
-        };
-        for (other, known) in ports.iter().enumerate() {
-            collision(known, &new, other, index)?;
-        }
-        ports.push(new);
-    }
-    Ok(ports.into())
-}
-
-/// What two ports of one Service must not share.
-fn collision(
-    known: &ServicePort,
-    new: &ServicePort,
-    other: usize,
-    index: usize,
-) -> Result<(), FieldError> {
-    if known.protocol != new.protocol {
-        return Ok(());
-    }
-    let protocol = protocol_name(new.protocol);
-    let (field, what) = if known.name == new.name {
-        ("name", format!("{:?} with {protocol}", new.name))
-    } else if known.port == new.port {
-        ("port", format!("{}/{protocol}", new.port))
-    } else if known.node_port == new.node_port && new.node_port != 0 {
-        ("nodePort", format!("{}/{protocol}", new.node_port))
-    } else {
-        return Ok(());
-    };
-    Err(FieldError::new(
-        format_args!("spec.ports[{index}].{field}"),
-        format!("{what} is taken by spec.ports[{other}]"),
-    ))
-}
-
 /// As `Protocol` is spelt in objects.
 pub(super) fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
@@ -268,23 +218,23 @@ pub(super) fn protocol_name(protocol: Protocol) -> &'static str {
 
 /// Invalid ones are skipped with a warning, blank ones without (contract 1.4).
 fn external_ips(spec: &ServiceSpec<'_>, warnings: &mut Vec<Warning>) -> Box<[IpAddr]> {
-    let mut addresses = Vec::new();
+    let mut addresses = field::Distinct::default();
     for (index, text) in spec.external_ips.iter().enumerate() {
         let text = text.trim();
         if text.is_empty() {
             continue;
         }
         match field::ip(text, format_args!("spec.externalIPs[{index}]"), warnings) {
-            Ok(address) => field::push_new(&mut addresses, address),
+            Ok(address) => addresses.add(address),
             Err(error) => warnings.push(Warning::skipped(error)),
         }
     }
-    addresses.into()
+    addresses.into_list().into()
 }
 
 /// Only what the load balancer delivers with the VIP as destination (KEP-1860).
 fn load_balancer_ips(status: &ServiceStatus<'_>, warnings: &mut Vec<Warning>) -> Box<[IpAddr]> {
-    let mut addresses = Vec::new();
+    let mut addresses = field::Distinct::default();
     for (index, entry) in status.load_balancer.ingress.iter().enumerate() {
         let is_vip = entry.ip_mode.as_ref().is_none_or(|mode| &**mode == "VIP");
         let Some(text) = entry.ip.filled().filter(|_| is_vip) else {
@@ -292,11 +242,11 @@ fn load_balancer_ips(status: &ServiceStatus<'_>, warnings: &mut Vec<Warning>) ->
         };
         let path = format_args!("status.loadBalancer.ingress[{index}].ip");
         match field::ip(text, path, warnings) {
-            Ok(address) => field::push_new(&mut addresses, address),
+            Ok(address) => addresses.add(address),
             Err(error) => warnings.push(Warning::skipped(error)),
         }
     }
-    addresses.into()
+    addresses.into_list().into()
 }
 
 /// An invalid one is an error: without it, a list of one would let everybody in.

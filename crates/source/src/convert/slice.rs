@@ -1,5 +1,6 @@
 //! `EndpointSlice`s (contract 1.1, 1.6).
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use viprule_service::model::{
@@ -105,7 +106,8 @@ pub(super) fn ports(
     listed: &[EndpointPort<'_>],
     warnings: &mut Vec<Warning>,
 ) -> Result<Box<[SlicePort]>, FieldError> {
-    let mut ports: Vec<(usize, SlicePort)> = Vec::with_capacity(listed.len());
+    let mut ports = Vec::with_capacity(listed.len());
+    let mut taken = HashMap::new();
     for (index, port) in listed.iter().enumerate() {
         let Some(number) = port.port.filter(|port| *port != 0) else {
             continue;
@@ -122,10 +124,7 @@ pub(super) fn ports(
             protocol: field::protocol(&port.protocol, format_args!("ports[{index}].protocol"))?,
             port: number,
         };
-        let same = |(_, known): &&(usize, SlicePort)| {
-            known.name == new.name && known.protocol == new.protocol
-        };
-        if let Some((other, _)) = ports.iter().find(same) {
+        if let Some(other) = taken.insert((new.protocol, &*port.name), index) {
             return Err(FieldError::new(
                 format_args!("ports[{index}].name"),
                 format!(
@@ -135,9 +134,9 @@ pub(super) fn ports(
                 ),
             ));
         }
-        ports.push((index, new));
+        ports.push(new);
     }
-    Ok(ports.into_iter().map(|(_, port)| port).collect())
+    Ok(ports.into())
 }
 
 fn endpoints(
