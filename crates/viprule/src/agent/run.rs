@@ -1,6 +1,7 @@
 //! The agent: sources on one thread, the kernel on another, what it serves on a third.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +22,9 @@ use crate::metrics::{BuildInfo, Metrics, MetricsMode, ServerOwners};
 
 /// What waits for the sync loop at most: messages, each with what came in together.
 pub(super) const NEWS: usize = 64;
+
+/// How long an end waits for what the sync thread is at.
+const END: Duration = Duration::from_secs(10);
 
 /// Keeps the kernel right until told to stop by SIGTERM or SIGINT. Rules stay in place then.
 pub fn run(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {
@@ -141,8 +145,15 @@ async fn agent(
     // An agent that has ended does not listen any more.
     let _ = stop.send(());
     drop(front);
-    let kept = tokio::task::spawn_blocking(move || keeper.join())
-        .await?
-        .map_err(|_| anyhow::anyhow!("the sync thread panicked"))?;
+    let join = tokio::task::spawn_blocking(move || keeper.join());
+    let Ok(joined) = tokio::time::timeout(END, join).await else {
+        tracing::warn!(
+            "the kernel or a program keeps the sync thread busy for more than {} s: the agent ends \
+             without it",
+            END.as_secs()
+        );
+        return outcome;
+    };
+    let kept = joined?.map_err(|_| anyhow::anyhow!("the sync thread panicked"))?;
     kept.and(outcome)
 }

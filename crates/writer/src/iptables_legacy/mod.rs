@@ -8,6 +8,7 @@
 mod failure;
 mod observe;
 mod payload;
+mod program;
 mod send;
 mod stage;
 pub(crate) mod tables;

@@ -2,18 +2,24 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use nfnetlink::Family;
 
 use super::payload::Block;
+use super::program::{self, Ended, Failure};
 use super::tables::needs;
 use crate::WriteError;
 use viprule_dataplane::iptables::Table;
 
 /// How long the programs wait for the lock that all of them share, seconds (contract 2.9).
 const LOCK_WAIT: &str = "5";
+/// How long they may take: with the wait for the lock once for each table, and large tables on a busy
+/// machine. A program that hangs must not hold up the sync loop for good.
+const LIMIT: Duration = Duration::from_secs(60);
 /// Exit status for a resource problem: the lock, for one (contract 2.9).
 const BUSY: i32 = 4;
 
@@ -24,8 +30,8 @@ pub(super) enum Stopped {
     Line(usize, String),
     /// It isn't known how far it came.
     Unknown(String),
-    /// It can't work here, or not now as the lock is held elsewhere: it is taken for each table
-    /// anew, so tables before may have been written.
+    /// It can't work here, or not now, as it hangs or crashes or the lock is held elsewhere: that is
+    /// taken for each table anew, so tables before may have been written.
     Failed(WriteError),
 }
 
@@ -63,11 +69,18 @@ impl Tools {
         if let Some(table) = table {
             command.args(["-t", table.kind.name()]);
         }
-        let output = run(&mut command).map_err(|error| starting(program, &error))?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        let ended = run(&mut command).map_err(|error| starting(program, &error))?;
+        let cut = ended.out.cut;
+        if ended.status.success() && !cut {
+            return Ok(String::from_utf8_lossy(&ended.out.bytes).into_owned());
         }
-        let said = said(&output);
+        let said = match no_exit(&ended) {
+            Some(why) => why,
+            None if ended.status.success() => {
+                "it wrote more than 256 MiB, or did not end its output".to_owned()
+            }
+            None => said(&ended),
+        };
         let operation = format!("running {}", program.display());
         Err(if said.contains("Permission denied") {
             denied(operation)
@@ -87,24 +100,25 @@ impl Tools {
     /// Applies blocks in order.
     pub(super) fn restore(&self, family: Family, blocks: &[Block<'_>]) -> Result<(), Stopped> {
         let program = &self.of(family).map_err(Stopped::Failed)?.restore;
-        let mut child = Command::new(program)
-            .args(["-w", LOCK_WAIT, "--noflush", "--counters"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| Stopped::Failed(starting(program, &error)))?;
-        let fed = child.stdin.take().map_or(Ok(()), |pipe| {
+        let mut command = Command::new(program);
+        command.args(["-w", LOCK_WAIT, "--noflush", "--counters"]);
+        let feed = |pipe| {
             let mut pipe = io::BufWriter::new(pipe);
             blocks.iter().try_for_each(|block| block.write(&mut pipe))?;
             pipe.flush()
-        });
-        let output = child
-            .wait_with_output()
-            .map_err(|error| Stopped::Unknown(error.to_string()))?;
-        let said = said(&output);
-        match output.status.code() {
-            Some(0) => match fed {
+        };
+        let ended = program::run(&mut command, LIMIT, feed).map_err(|failure| match failure {
+            Failure::Start(error) => Stopped::Failed(starting(program, &error)),
+            Failure::Wait(error) => Stopped::Unknown(format!("{}: {error}", program.display())),
+        })?;
+        // It would go no better at once. The caller looks at what was written before the next try.
+        if let Some(reason) = no_exit(&ended) {
+            let operation = format!("running {}", program.display());
+            return Err(Stopped::Failed(WriteError::Failed { operation, reason }));
+        }
+        let said = said(&ended);
+        match ended.status.code() {
+            Some(0) => match ended.fed {
                 Ok(()) => Ok(()),
                 Err(error) => Err(Stopped::Unknown(format!("feeding the rules: {error}"))),
             },
@@ -127,7 +141,11 @@ impl Tools {
                     ),
                 }))
             }
-            None | Some(BUSY) => Err(Stopped::Unknown(format!("{}: {said}", output.status))),
+            None | Some(BUSY) => Err(Stopped::Unknown(format!(
+                "{}: {}: {said}",
+                program.display(),
+                ended.status
+            ))),
             Some(_) => Err(match line_number(&said) {
                 Some(line) => Stopped::Line(line, said),
                 None => Stopped::Failed(WriteError::Failed {
@@ -149,7 +167,7 @@ impl Programs {
             };
             let (restore, save) = (path("restore"), path("save"));
             match run(Command::new(&restore).arg("--version")) {
-                Ok(output) if speaks_legacy(&output) => {
+                Ok(ended) if speaks_legacy(&ended) => {
                     return Ok(Self {
                         family,
                         restore,
@@ -174,17 +192,41 @@ const fn prefix(family: Family) -> &'static str {
 }
 
 /// Releases before 1.8 know nothing else and say nothing about it.
-fn speaks_legacy(output: &Output) -> bool {
-    output.status.success() && !String::from_utf8_lossy(&output.stdout).contains("nf_tables")
+fn speaks_legacy(ended: &Ended) -> bool {
+    ended.status.success() && !String::from_utf8_lossy(&ended.out.bytes).contains("nf_tables")
 }
 
-fn run(command: &mut Command) -> io::Result<Output> {
-    command.stdin(Stdio::null()).output()
+fn run(command: &mut Command) -> io::Result<Ended> {
+    let nothing = |pipe| {
+        drop(pipe);
+        Ok(())
+    };
+    program::run(command, LIMIT, nothing).map_err(|failure| match failure {
+        Failure::Start(error) | Failure::Wait(error) => error,
+    })
+}
+
+/// Why a program did not end by itself, where it did not.
+fn no_exit(ended: &Ended) -> Option<String> {
+    if ended.too_slow {
+        let seconds = LIMIT.as_secs();
+        return Some(format!(
+            "it did not end within {seconds} s and was killed; look for what it waits for"
+        ));
+    }
+    ended.status.signal()?;
+    let said = said(ended);
+    let said = if said.is_empty() {
+        String::new()
+    } else {
+        format!(": {said}")
+    };
+    Some(format!("it crashed or was killed: {}{said}", ended.status))
 }
 
 /// What a program said about its failure, in one line.
-fn said(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr);
+fn said(ended: &Ended) -> String {
+    let text = String::from_utf8_lossy(&ended.err.bytes);
     let lines = text.lines().map(str::trim);
     let lines: Vec<&str> = lines
         .filter(|line| !line.is_empty() && !line.starts_with("Try `"))

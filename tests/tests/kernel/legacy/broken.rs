@@ -1,9 +1,15 @@
 //! What the kernel or the host refuses.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::{Family, nfacct};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use viprule::agent::SyncError;
 use viprule_dataplane::iptables::{Settings, counter};
 use viprule_testkit::manifests::service;
@@ -11,7 +17,7 @@ use viprule_writer::WriteError;
 use viprule_writer::iptables_legacy::LegacyWriter;
 
 use super::support::{Node, uncounted};
-use crate::support::{Place, chain_of, endpoints_of};
+use crate::support::{LIMIT, Place, chain_of, endpoints_of};
 
 #[test]
 fn a_rule_that_the_kernel_does_not_take_keeps_only_its_service_out() {
@@ -132,4 +138,64 @@ fn a_host_without_the_programs_is_told_what_to_install() {
         "writing legacy tables: this node lacks iptables-legacy-restore and \
          iptables-legacy-save; install the package iptables"
     );
+}
+
+/// Puts a shell script in a program's place.
+fn script(program: &Path, text: &str) {
+    let new = program.with_extension("new");
+    std::fs::write(&new, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(new, program).unwrap();
+}
+
+#[test]
+fn a_restore_program_that_crashes_is_told_as_such() {
+    let mut node = Node::new(Place::small(), uncounted());
+    let program = node.place.directory().join("tools/iptables-legacy-restore");
+    let kept = program.with_extension("kept");
+    std::fs::rename(&program, &kept).unwrap();
+    script(&program, "kill -SEGV $$");
+    let error = node.look().unwrap_err().to_string();
+    let expected = "iptables-legacy-restore: it crashed or was killed: signal: 11 (SIGSEGV)";
+    assert!(error.contains(expected), "{error}");
+    std::fs::rename(kept, program).unwrap();
+    node.look().unwrap();
+    node.assert_right();
+}
+
+#[test]
+fn an_end_does_not_wait_for_a_restore_program_that_hangs() {
+    let place = Place::small();
+    let folder = place.directory().join("bin");
+    std::fs::create_dir(&folder).unwrap();
+    for family in ["iptables", "ip6tables"] {
+        for what in ["save", "restore"] {
+            let name = format!("{family}-legacy-{what}");
+            script(
+                &folder.join(&name),
+                &format!("exec /usr/sbin/{name} \"$@\""),
+            );
+        }
+    }
+    let mut agent = place.start_with_path(&folder, &["--iptables-backend=legacy"]);
+    agent.wait_for_line("first sync", LIMIT).unwrap();
+    let hangs = folder.join("hangs");
+    let text = format!("echo $$ >{}; exec /bin/sleep 1000", hangs.display());
+    script(&folder.join("iptables-legacy-restore"), &text);
+    place.write("a", 1, &["10.244.0.6"]);
+    let start = Instant::now();
+    let program = loop {
+        let pid = std::fs::read_to_string(&hangs).unwrap_or_default();
+        if let Ok(pid) = pid.trim().parse() {
+            break Pid::from_raw(pid);
+        }
+        assert!(start.elapsed() < LIMIT, "nothing is restored");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let status = agent.terminate(LIMIT).unwrap();
+    kill(program, Signal::SIGKILL).unwrap();
+    assert!(status.success(), "{status}");
+    let lines = agent.lines();
+    let told = |line: &String| line.contains("keeps the sync thread busy");
+    assert!(lines.iter().any(told), "{lines:#?}");
 }
