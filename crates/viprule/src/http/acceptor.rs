@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
@@ -34,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// How long a client may take for a request's head, waiting for the next request included.
     pub(crate) head_timeout: Duration,
+    /// How long a client may take nothing of an answer, which is kept until it is taken.
+    pub(crate) stall_timeout: Duration,
 }
 
 /// A listener that is served by a task of its own. Dropping it ends listening soon.
@@ -187,6 +190,8 @@ impl Connections {
 
     fn add<H: Handler>(&mut self, stream: TcpStream, handler: &Arc<H>) {
         make_room(&mut self.order, self.limits.connections);
+        // Without it the client has as long as it likes, within the other bounds.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(self.limits.stall_timeout));
         let task = serve(
             stream,
             handler.clone(),

@@ -11,7 +11,7 @@ pub use server::{BindError, Server, ServerOptions, ServerState};
 
 pub(crate) use acceptor::{Acceptor, Crowd, Limits};
 pub(crate) use listen::listen_one_family;
-pub(crate) use server::RETRY;
+pub(crate) use server::{RETRY, STALL};
 
 use std::future::Future;
 

@@ -14,6 +14,9 @@ use super::{Acceptor, Handler, Limits};
 /// How long to wait before listening is tried again (contract 6.1).
 pub(crate) const RETRY: Duration = Duration::from_secs(5);
 
+/// How long a client may take nothing of an answer: longer than a busy network loses packets.
+pub(crate) const STALL: Duration = Duration::from_secs(30);
+
 /// How a server serves.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerOptions {
@@ -26,18 +29,21 @@ pub struct ServerOptions {
     pub connections: usize,
     /// How long a client may take to send a request, idle time between requests included.
     pub head_timeout: Duration,
+    /// How long a client may take nothing of an answer.
+    pub stall_timeout: Duration,
     /// How long to wait before listening is tried again.
     pub retry: Duration,
 }
 
 impl ServerOptions {
-    /// 64 connections, two minutes for an idle one; failures to listen are tried again every 5 s.
+    /// 64 connections, two minutes for an idle one, half a minute for one that stalls; failures to listen are tried again every 5 s.
     pub const fn new(name: &'static str) -> Self {
         Self {
             name,
             hard_fail: false,
             connections: 64,
             head_timeout: Duration::from_secs(120),
+            stall_timeout: STALL,
             retry: RETRY,
         }
     }
@@ -214,6 +220,7 @@ impl<H: Handler> Keeper<H> {
             let limits = Limits {
                 connections: self.options.connections,
                 head_timeout: self.options.head_timeout,
+                stall_timeout: self.options.stall_timeout,
             };
             Acceptor::spawn(listener, self.handler.clone(), limits, None)
         });

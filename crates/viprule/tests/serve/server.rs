@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -256,5 +257,48 @@ fn a_crowd_of_idle_clients_keeps_nobody_out() {
             open += usize::from(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
         }
         assert!(open <= OPTIONS.connections + 1, "{open}");
+    });
+}
+
+/// Answers with more than sockets hold, and tells when the answer is no longer kept.
+struct Large(Arc<Notify>);
+
+struct Kept(Vec<u8>, Arc<Notify>);
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.1.notify_one();
+    }
+}
+
+impl Handler for Large {
+    async fn answer(&self, _: &Request<()>) -> Reply {
+        let kept = Kept(vec![b'x'; 64 << 20], self.0.clone());
+        Reply::new(Bytes::from_owner(kept).into())
+    }
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_dropped() {
+    in_namespace(|| async {
+        let options = ServerOptions {
+            stall_timeout: Duration::from_millis(50),
+            ..OPTIONS
+        };
+        let dropped = Arc::new(Notify::new());
+        let handler = Arc::new(Large(dropped.clone()));
+        let server = Server::start(options, Some(address("127.0.0.1:80")), handler);
+        let at = server.listening().await.unwrap();
+        let mut stalled = TcpStream::connect(at).await.unwrap();
+        let head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        stalled.write_all(head).await.unwrap();
+        dropped.notified().await;
+        drop(stalled);
     });
 }

@@ -14,12 +14,13 @@ use viprule_service::plan::NodePortTargets;
 use self::set_aside::{Rank, Ranks};
 use super::answer::ServiceEndpoint;
 use super::{ListenFailure, ServiceCheck, ServiceCheckOptions};
-use crate::http::{Acceptor, Crowd, Limits, listen_one_family};
+use crate::http::{Acceptor, Crowd, Limits, STALL, listen_one_family};
 
 /// What the clients of one listener may use: several load balancers ask, each now and then.
 const LIMITS: Limits = Limits {
     connections: 32,
     head_timeout: Duration::from_secs(120),
+    stall_timeout: STALL,
 };
 
 /// Every Service's listeners.
