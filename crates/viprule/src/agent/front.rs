@@ -34,6 +34,19 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
         })
     }
+
+    /// Resolves when somebody wants the agent to end.
+    pub(super) async fn end(&mut self) {
+        ended(&mut self.terminate, &mut self.interrupt).await;
+    }
+}
+
+async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!("{name}: rules stay in place");
 }
 
 /// All of it.
@@ -80,12 +93,7 @@ impl Front<'_> {
         tokio::pin!(follow);
         loop {
             tokio::select! {
-                _ = self.signals.terminate.recv() => {
-                    tracing::info!("SIGTERM: rules stay in place");
-                    return Next::End(Ok(()));
-                }
-                _ = self.signals.interrupt.recv() => {
-                    tracing::info!("SIGINT: rules stay in place");
+                () = ended(&mut self.signals.terminate, &mut self.signals.interrupt) => {
                     return Next::End(Ok(()));
                 }
                 _ = &mut self.end => return Next::End(Ok(())),
@@ -119,8 +127,13 @@ impl Front<'_> {
                     resolved: resolved.clone(),
                     support: self.support,
                 };
-                // A closed channel means that the agent is about to end.
-                let _ = self.news.send(News::Settings(Box::new(settings))).await;
+                let news = News::Settings(Box::new(settings));
+                // The sync thread may be busy for long.
+                tokio::select! {
+                    () = self.signals.end() => return Next::End(Ok(())),
+                    // A closed channel means that the agent is about to end.
+                    _ = self.news.send(news) => {}
+                }
             }
             self.another_input |= changes.source;
             if self.another_input {

@@ -61,7 +61,7 @@ async fn agent(
     serving: &Handle,
     room: Room,
 ) -> anyhow::Result<()> {
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let effective = configuration.current();
     let resolved = effective.resolve();
     let mut input = Input::open(&effective.input).await?;
@@ -69,7 +69,15 @@ async fn agent(
     let support = probe(resolved.mode == ProxyMode::Iptables)?;
     // Some of them decide which rules are written.
     host_settings::make(resolved, Strictness::Told)?;
-    let kernel = KernelFacts::look(effective, support.read_again())?;
+    let kernel = {
+        let (effective, support) = (effective.clone(), support.read_again());
+        // It may run programs that take long.
+        let look = tokio::task::spawn_blocking(move || KernelFacts::look(&effective, support));
+        tokio::select! {
+            () = signals.end() => return Ok(()),
+            kernel = look => kernel??,
+        }
+    };
     if resolved.mode == ProxyMode::Ipvs {
         host_settings::make_ipvs(&resolved.ipvs, Strictness::Told)?;
     }

@@ -29,7 +29,7 @@ impl Served {
     /// can't be read isn't written either.
     pub(super) async fn count(&self) -> Result<usize, WriteError> {
         loop {
-            let error = match self.try_to_count() {
+            let error = match self.count_once().await {
                 Ok(count) => return Ok(count),
                 Err(error) if error.is_final() => return Err(error),
                 Err(error) => error,
@@ -39,6 +39,21 @@ impl Served {
             );
             time::sleep(AGAIN).await;
         }
+    }
+
+    async fn count_once(&self) -> Result<usize, WriteError> {
+        if self.backend == Backend::Nft {
+            return self.try_to_count();
+        }
+        let asked = self.clone();
+        // The programs may take long, and signals are not to wait for them.
+        let count = tokio::task::spawn_blocking(move || asked.try_to_count()).await;
+        count.unwrap_or_else(|error| {
+            Err(WriteError::Failed {
+                operation: "counting the Services that are served".to_owned(),
+                reason: error.to_string(),
+            })
+        })
     }
 
     fn try_to_count(&self) -> Result<usize, WriteError> {
