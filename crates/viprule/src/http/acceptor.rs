@@ -17,6 +17,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::Handler;
 
@@ -24,6 +25,8 @@ use super::Handler;
 const GRACE: Duration = Duration::from_secs(1);
 /// How long to wait after a failure to accept, which is about a lack of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long failures to accept are not told again.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// Bytes of a request's head at most.
 const HEAD_LIMIT: usize = 16 << 10;
 
@@ -96,25 +99,25 @@ async fn accept<H: Handler>(
     mut stopped: oneshot::Receiver<()>,
     unbound: oneshot::Sender<()>,
 ) {
-    let mut fails = false;
+    let mut told: Option<Instant> = None;
     loop {
         tokio::select! {
             _ = &mut stopped => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    fails = false;
-                    connections.add(stream, &handler);
-                }
+                Ok((stream, _)) => connections.add(stream, &handler),
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
-                    if !std::mem::replace(&mut fails, true) {
+                    let now = Instant::now();
+                    if told.is_none_or(|told| now > told + TELL_AGAIN) {
+                        told = Some(now);
                         tracing::warn!(
                             "accepting a connection: {error}; trying again until that works"
                         );
                     }
                     // Its descriptor may be what is lacking.
-                    connections.end_oldest();
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    if !connections.end_oldest().await {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             },
             Some(_) = connections.tasks.join_next() => {}
@@ -205,11 +208,14 @@ impl Connections {
         self.order.push_back(task);
     }
 
-    fn end_oldest(&mut self) {
+    /// Ends the oldest and waits for that; false where there is none.
+    async fn end_oldest(&mut self) -> bool {
         self.order.retain(|task| !task.is_finished());
-        if let Some(oldest) = self.order.pop_front() {
-            oldest.abort();
-        }
+        let Some(oldest) = self.order.pop_front() else {
+            return false;
+        };
+        oldest.abort();
+        self.tasks.join_next().await.is_some()
     }
 
     /// Lets requests under way finish.
