@@ -46,7 +46,8 @@ fn check_changes(tracker: &mut Tracker, before: &Snapshot) -> Result<Snapshot, T
         changes.node || before.facts == after.facts,
         "the node is not marked"
     );
-    let [known, told, there] = [&before.conflicts, &changes.conflicts, &after.conflicts].map(lost);
+    let [known, told, there] =
+        [&before.conflicts, &changes.conflicts, &after.conflicts].map(|it| lost(it));
     for (loser, frontend) in there.difference(&known) {
         let is_told = told.contains(&(loser.clone(), *frontend));
         prop_assert!(is_told, "{frontend} of {loser} is not told");
@@ -59,7 +60,7 @@ fn check_changes(tracker: &mut Tracker, before: &Snapshot) -> Result<Snapshot, T
 }
 
 /// Who is without what.
-fn lost(conflicts: &Vec<Conflict>) -> BTreeSet<(ServiceId, Frontend)> {
+fn lost(conflicts: &[Conflict]) -> BTreeSet<(ServiceId, Frontend)> {
     let of = |it: &Conflict| {
         let loser = it.loser.clone();
         it.frontends

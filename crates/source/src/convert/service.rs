@@ -74,19 +74,17 @@ fn created(metadata: &Metadata<'_>, warnings: &mut Vec<Warning>) -> CreationTime
     let Some(text) = metadata.creation_timestamp.filled() else {
         return CreationTime::default();
     };
-    match text.parse::<jiff::Timestamp>() {
-        Ok(time) => CreationTime::at(time.as_second()),
-        Err(_) => {
-            warnings.push(Warning {
-                field: "metadata.creationTimestamp".to_owned(),
-                message: format!(
-                    "{} is no time such as 2026-01-31T08:00:00Z; the Service counts as the newest",
-                    quoted(text)
-                ),
-            });
-            CreationTime::default()
-        }
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return CreationTime::at(time.as_second());
     }
+    warnings.push(Warning {
+        field: "metadata.creationTimestamp".to_owned(),
+        message: format!(
+            "{} is no time such as 2026-01-31T08:00:00Z; the Service counts as the newest",
+            quoted(text)
+        ),
+    });
+    CreationTime::default()
 }
 
 fn ignored(object: &object::Service<'_>) -> Option<Ignored> {

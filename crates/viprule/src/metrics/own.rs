@@ -67,18 +67,23 @@ pub(super) struct Own {
     pub(super) watch_failures: IntCounterVec,
 }
 
+/// Only IPVS mode shows it.
+fn draining(registry: &Registry, mode: MetricsMode) -> Result<IntGauge, prometheus::Error> {
+    let draining = IntGauge::with_opts(Opts::new(
+        "viprule_ipvs_draining_destinations",
+        "Destinations at weight 0 that wait for the end of their connections",
+    ))?;
+    if mode == MetricsMode::Ipvs {
+        registry.register(Box::new(draining.clone()))?;
+    }
+    Ok(draining)
+}
+
 impl Own {
     pub(super) fn register(
         registry: &Registry,
         mode: MetricsMode,
     ) -> Result<Self, prometheus::Error> {
-        let draining = IntGauge::with_opts(Opts::new(
-            "viprule_ipvs_draining_destinations",
-            "Destinations at weight 0 that wait for the end of their connections",
-        ))?;
-        if mode == MetricsMode::Ipvs {
-            registry.register(Box::new(draining.clone()))?;
-        }
         collect::register(registry, LOG, || {
             let lost = u32::try_from(log::lost_lines()).unwrap_or(u32::MAX);
             vec![Some(f64::from(lost))]
@@ -148,7 +153,7 @@ impl Own {
                 "viprule_unserved_health_checks",
                 "Services whose health check node port can't be served",
             )?,
-            draining,
+            draining: draining(registry, mode)?,
             host_settings_wrong: gauge(
                 "viprule_host_settings_wrong",
                 "Settings of the node that have to be otherwise and can't be put right",
