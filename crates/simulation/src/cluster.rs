@@ -17,6 +17,8 @@ use crate::odd;
 pub(crate) const NODE: &str = "node-0";
 /// The namespace of everything.
 const NAMESPACE: &str = "shop";
+/// 2026-01-01T00:00:00Z.
+const EPOCH: i64 = 1_767_225_600;
 /// Services that are there from the beginning to the end, with an endpoint at every moment: so many
 /// that it is noticed when a list lacks most of them.
 const STEADY: usize = 12;
@@ -297,6 +299,8 @@ impl Cluster {
     fn put_service(&self, server: &ApiServer, number: usize) {
         if let Some(kept) = self.services.get(&number) {
             let mut object = service_object(&kept.service(number));
+            let created = format!("2026-01-01T00:00:0{}Z", age(number));
+            object["metadata"]["creationTimestamp"] = json!(created);
             kept.odd.service(&mut object);
             server.put(Kind::Service, object);
         }
@@ -358,6 +362,20 @@ pub(crate) fn interfaces(more: bool) -> Vec<IpAddr> {
     addresses
 }
 
+/// When a Service was created: so many seconds after [`EPOCH`], 0 to 4, in another order than that of
+/// their names.
+fn age(number: usize) -> u8 {
+    u8::try_from(number * 7 % 5).unwrap_or_default()
+}
+
+fn cluster_ip(low: u8) -> IpAddr {
+    Ipv4Addr::new(10, 96, 0, low + 1).into()
+}
+
+fn balancer_ip(low: u8) -> IpAddr {
+    Ipv4Addr::new(203, 0, 113, low + 1).into()
+}
+
 impl Kept {
     fn new(number: usize, chance: &mut Chance) -> Self {
         let kinds = [
@@ -397,6 +415,25 @@ impl Kept {
         }
     }
 
+    /// What other Services have or ask for, too: of those that come and go, as nobody knows what a
+    /// Service has that is refused from an agent's start on. A balancer is nothing that another type
+    /// has, and says that it does.
+    fn external_ips(&self, number: usize) -> Vec<IpAddr> {
+        if !self.balancer || self.kind == ServiceType::LoadBalancer {
+            return Vec::new();
+        }
+        let passing = |distance: usize| {
+            let other = STEADY + (number + distance) % (MOST - STEADY);
+            u8::try_from(other).unwrap_or_default()
+        };
+        let shared = Ipv4Addr::new(198, 51, 100, 99);
+        vec![
+            cluster_ip(passing(1)),
+            balancer_ip(passing(2)),
+            shared.into(),
+        ]
+    }
+
     fn service(&self, number: usize) -> Service {
         let low = u8::try_from(number).unwrap_or_default();
         let exposed = self.kind != ServiceType::ClusterIp;
@@ -411,19 +448,19 @@ impl Kept {
             },
         };
         let ips = self.families().into_iter().map(|family| match family {
-            Family::Ipv4 => Ipv4Addr::new(10, 96, 0, low + 1).into(),
+            Family::Ipv4 => cluster_ip(low),
             Family::Ipv6 => Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, u16::from(low) + 1).into(),
         });
         let balanced = self.balancer && self.kind == ServiceType::LoadBalancer;
-        let balancers: &[IpAddr] = &[Ipv4Addr::new(203, 0, 113, low + 1).into()];
+        let balancers: &[IpAddr] = &[balancer_ip(low)];
         Service {
             // Numbers make names.
             id: id(number).unwrap_or_else(|| unreachable!("{number}")),
-            created: CreationTime::default(),
+            created: CreationTime::at(EPOCH + i64::from(age(number))),
             kind: self.kind,
             cluster_ips: ips.collect(),
             ports: self.ports.iter().enumerate().map(port).collect(),
-            external_ips: [].into(),
+            external_ips: self.external_ips(number).into(),
             load_balancer_ips: if balanced { balancers } else { &[] }.into(),
             source_ranges: [].into(),
             affinity_seconds: self.affinity,
@@ -567,6 +604,9 @@ fn service_object(service: &Service) -> Value {
     if service.kind != ServiceType::ClusterIp {
         let local = service.external_policy_local;
         spec["externalTrafficPolicy"] = json!(if local { "Local" } else { "Cluster" });
+    }
+    if !service.external_ips.is_empty() {
+        spec["externalIPs"] = json!(service.external_ips);
     }
     let balancers = service.load_balancer_ips.iter();
     let balancers: Vec<Value> = balancers.map(|ip| json!({"ip": ip})).collect();

@@ -83,7 +83,7 @@ impl Looks {
 
 fn odd_metadata(object: &mut Value) {
     let metadata = &mut object["metadata"];
-    metadata["creationTimestamp"] = Value::Null;
+    metadata["generateName"] = Value::Null;
     metadata["generation"] = json!("seven");
     metadata["ownerReferences"] = json!({"not": "a list"});
     metadata["managedFields"] = json!([{"time": "yesterday", "fieldsV1": 7}]);
