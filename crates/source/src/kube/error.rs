@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Resource;
+use super::{Resource, bound};
 
 /// The API server can't be addressed as configured.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +129,9 @@ pub(super) enum Cause {
     /// Not all of a list.
     #[error("the list is not complete: {0}; check the API server and proxies before it")]
     Partial(String),
+    /// More than is taken of an answer.
+    #[error("the answer is too large: {0}; check the API server and proxies before it")]
+    TooLarge(String),
     /// Versions went backwards, as after a restore of etcd.
     #[error("the API server is at version {found}, before {known} that it told; listing anew")]
     WentBack {
@@ -181,14 +184,17 @@ impl From<kube::core::Status> for Cause {
     fn from(status: kube::core::Status) -> Self {
         Self::Refused {
             code: status.code,
-            reason: status.reason,
-            message: status.message,
+            reason: bounded(status.reason),
+            message: bounded(status.message),
         }
     }
 }
 
 impl From<kube::Error> for Cause {
     fn from(error: kube::Error) -> Self {
+        if let Some(cause) = bound::exceeded(&error) {
+            return cause;
+        }
         match error {
             kube::Error::Api(status) => (*status).into(),
             kube::Error::SerdeError(error) => Self::Malformed(error.to_string()),
@@ -210,6 +216,17 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
             text = format!("{text}: {cause_text}");
         }
         source = cause.source();
+    }
+    bounded(text)
+}
+
+/// Longest text of an answer in an error, characters.
+const TEXT_LIMIT: usize = 1024;
+
+fn bounded(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_LIMIT) {
+        text.truncate(end);
+        text.push('…');
     }
     text
 }

@@ -19,6 +19,9 @@ use crate::convert::object::{EndpointSlice, Named, Node, Service, Text};
 /// limit, an answer that never ends would take all memory.
 const LINE_LIMIT: usize = 64 << 20;
 
+/// Room for a line that is kept from one to the next, bytes.
+const KEPT: usize = 1 << 20;
+
 /// What a line says.
 #[derive(Debug)]
 pub(super) enum Line {
@@ -60,14 +63,14 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     /// The next line; none where the answer ends, also within a line.
     pub(super) async fn next(&mut self, asked: Asked<'_>) -> Result<Option<Line>, Cause> {
         self.line.clear();
+        // One long line shall not cost its size for as long as the watch lasts.
+        self.line.shrink_to(KEPT);
         let mut body = (&mut self.body).take(LINE_LIMIT as u64);
         match body.read_until(b'\n', &mut self.line).await {
             Ok(0) => return Ok(None),
             Ok(LINE_LIMIT) if self.line.last() != Some(&b'\n') => {
                 let size = LINE_LIMIT >> 20;
-                return Err(Cause::Malformed(format!(
-                    "a line is longer than {size} MiB"
-                )));
+                return Err(Cause::TooLarge(format!("a line of more than {size} MiB")));
             }
             Ok(_) => {}
             Err(error) if is_cut(&error) => return Ok(None),
@@ -279,6 +282,6 @@ mod tests {
         let endless = futures_util::io::repeat(b'x');
         let mut lines = Lines::new(futures_util::io::BufReader::new(endless));
         let error = lines.next(ASKED).await.unwrap_err();
-        assert!(error.to_string().contains("longer than 64 MiB"), "{error}");
+        assert!(error.to_string().contains("more than 64 MiB"), "{error}");
     }
 }

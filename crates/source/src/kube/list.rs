@@ -7,6 +7,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::Phase;
+use super::bound::{self, PAGE_BYTES};
 use super::error::{Cause, ServerError, Step};
 use super::object::Change;
 use super::page::{Page, Pages};
@@ -16,6 +17,9 @@ use super::watch::{Failure, Watch};
 
 /// Longest wait for a page of a list as a whole.
 const PAGE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Objects in one page where larger ones are too large.
+const SMALL_PAGE: u32 = 100;
 
 /// How long it takes until a list that is doubted is asked for again.
 const DOUBT_TIME: Duration = Duration::from_secs(1);
@@ -75,7 +79,12 @@ impl Watch {
         let mut pages = Pages::default();
         let mut next = None;
         loop {
-            let text = self.page(Step::List, next).await?;
+            let page = self.page(Step::List, next).await;
+            if let Err(error) = &page {
+                // The next attempt asks for less at a time.
+                self.small_pages |= error.cause == bound::too_many_bytes(PAGE_BYTES);
+            }
+            let text = page?;
             self.status.enter(Phase::Listing, PAGE_LIMIT);
             let failed = |cause| self.error(Step::List, cause);
             let page = Page::read(self.asked(), &text).map_err(failed)?;
@@ -98,13 +107,19 @@ impl Watch {
         let mut parameters = self.resource.page(&self.node, next);
         if step == Step::Check {
             parameters.limit = Some(1);
+        } else if self.small_pages {
+            parameters.limit = Some(SMALL_PAGE);
         }
         let request = Request::new(self.resource.path())
             .list(&parameters)
             .map_err(|error| self.error(step, kube::Error::BuildRequest(error)))?;
         let client = self.server.client();
-        match timeout(PAGE_LIMIT, client.request_text(request)).await {
-            Ok(answer) => answer.map_err(|error| self.error(step, error)),
+        let answer = async {
+            let body = client.request_stream(request).await?;
+            bound::read(Box::pin(body), PAGE_BYTES).await
+        };
+        match timeout(PAGE_LIMIT, answer).await {
+            Ok(answer) => answer.map_err(|cause| self.error(step, cause)),
             Err(_) => Err(self.error(step, Cause::Silent(PAGE_LIMIT))),
         }
     }

@@ -27,6 +27,7 @@
 //! minutes. [`Statuses`] tell all this at any time.
 
 mod access;
+mod bound;
 mod chance;
 mod error;
 mod events;

@@ -1,11 +1,16 @@
 //! The pages of a list, and whether they are what was asked for: all of it.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::marker::PhantomData;
 
+use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Resource;
+use super::bound::{LIST_OBJECTS, LIST_PAGES, too_many_objects};
 use super::error::Cause;
 use super::kind::{self, Asked, Place};
 use super::object::{self, Change, Object, Reading};
@@ -50,8 +55,31 @@ where
     T: Deserialize<'p>,
     D: Deserializer<'p>,
 {
-    let items: Option<Vec<T>> = Deserialize::deserialize(from)?;
-    Ok(Some(items.unwrap_or_default()))
+    struct Items<T>(PhantomData<T>);
+    impl<'p, T: Deserialize<'p>> Visitor<'p> for Items<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+
+        // An item takes a hundred times the room of its text where that is `{}`.
+        fn visit_seq<S: SeqAccess<'p>>(self, mut from: S) -> Result<Vec<T>, S::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = from.next_element()? {
+                if items.len() as u64 == LIST_OBJECTS {
+                    return Err(de::Error::custom(too_many_objects()));
+                }
+                items.push(item);
+            }
+            Ok(items)
+        }
+    }
+    from.deserialize_any(Items(PhantomData)).map(Some)
 }
 
 /// True for a version at which a list can have been: servers read no version and 0 as any.
@@ -121,7 +149,9 @@ impl Page {
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     version: Option<String>,
-    tokens: HashSet<String>,
+    /// The continue tokens that came, as a hash each: they can be of any length.
+    tokens: HashSet<u64>,
+    keys: RandomState,
     items: u64,
     /// How many items there are at least, by what the pages said.
     promised: u64,
@@ -139,6 +169,9 @@ impl Pages {
         }
         let items = u64::try_from(page.items.len()).unwrap_or(u64::MAX);
         self.items = self.items.saturating_add(items);
+        if self.items > LIST_OBJECTS {
+            return Err(Cause::TooLarge(too_many_objects()));
+        }
         self.promised = self.promised.max(self.items.saturating_add(page.remaining));
         let Some(token) = &page.next else {
             // The server counts those of this version, so fewer can't be.
@@ -156,8 +189,12 @@ impl Pages {
                 "a page without items says that more follow".to_owned(),
             ));
         }
-        if !self.tokens.insert(token.clone()) {
+        if !self.tokens.insert(self.keys.hash_one(token)) {
             return Err(Cause::Partial("a continue token came twice".to_owned()));
+        }
+        if self.tokens.len() >= LIST_PAGES {
+            let many = format!("more than {LIST_PAGES} pages in one list");
+            return Err(Cause::TooLarge(many));
         }
         Ok(Some(token.clone()))
     }
@@ -183,6 +220,27 @@ mod tests {
             next,
             remaining,
         }
+    }
+
+    #[test]
+    fn a_list_has_an_end() {
+        let objects = usize::try_from(LIST_OBJECTS).unwrap();
+        let many = |count| {
+            let items = vec!["{}"; count].join(",");
+            let head = r#""kind":"ServiceList","apiVersion":"v1""#;
+            read(&format!(r#"{{{head},"items":[{items}]}}"#)).unwrap_err()
+        };
+        assert!(!many(objects).contains("objects in one list"));
+        let told = "more than 250000 objects in one list";
+        assert!(many(objects + 1).contains(told));
+
+        let pages = |size, count| last((0..count).map(|at| page(size, "7", &format!("t{at}"), 0)));
+        let error = pages(2_000, objects / 2_000 + 1).unwrap_err();
+        assert!(error.contains(told), "{error}");
+        pages(2_000, objects / 2_000).unwrap();
+        let error = pages(1, LIST_PAGES).unwrap_err();
+        assert!(error.contains("10000 pages in one list"), "{error}");
+        pages(1, LIST_PAGES - 1).unwrap();
     }
 
     fn last(pages: impl IntoIterator<Item = Page>) -> Result<Option<String>, String> {

@@ -16,6 +16,7 @@ use tower::{BoxError, ServiceBuilder};
 use tracing::{debug, warn};
 
 use super::access::{Access, config, unused_proxy};
+use super::bound::Bounds;
 use super::chance::Chance;
 use super::error::{ConnectError, chain};
 use super::peers::{Connector, Peers, Resolver, port};
@@ -194,6 +195,7 @@ fn client(config: Config, peers: Peers) -> Result<Client, kube::Error> {
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
+        .layer_fn(Bounds)
         .service(http);
     Ok(Client::new(service, config.default_namespace))
 }

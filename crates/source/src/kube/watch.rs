@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::bound::{LIST_OBJECTS, too_many_objects};
 use super::error::{Cause, ServerError, Step};
 use super::kind::Asked;
 use super::known::Known;
@@ -75,6 +76,8 @@ pub(super) struct Watch {
     pub(super) known_before: Option<usize>,
     /// What the last list named, where it is not believed before another one says the same.
     pub(super) doubted: Option<Present>,
+    /// A page was too large.
+    pub(super) small_pages: bool,
 }
 
 impl Watch {
@@ -97,6 +100,7 @@ impl Watch {
             known: Known::nothing(in_kernel),
             known_before: None,
             doubted: None,
+            small_pages: false,
         }
     }
 
@@ -227,6 +231,7 @@ impl Watch {
         let end = asked + END_LIMIT;
         let began = Instant::now();
         let mut silent = true;
+        let mut listed: u64 = 0;
         self.enter(present.is_some(), end);
         loop {
             let (step, limit) = match present {
@@ -258,6 +263,13 @@ impl Watch {
             };
             self.status.heard();
             silent = false;
+            if present.is_some() {
+                listed += 1;
+                if listed > LIST_OBJECTS {
+                    let cause = Cause::TooLarge(too_many_objects());
+                    return Err(self.error(step, cause).into());
+                }
+            }
             match line {
                 Line::Object(change, reading) => {
                     if present.is_none()

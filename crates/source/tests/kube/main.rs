@@ -4,6 +4,7 @@
 
 mod connecting;
 mod doubting;
+mod endless;
 mod equal;
 mod failing;
 mod listing;

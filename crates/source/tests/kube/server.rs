@@ -202,6 +202,16 @@ impl Request {
         let _ = self.socket.write_all(body.as_bytes()).await;
     }
 
+    /// Answers with a text that goes on until nobody reads it.
+    pub(crate) async fn answer_for_ever(mut self, status: u16) {
+        let head = format!("HTTP/1.1 {status} X\r\ntransfer-encoding: chunked\r\n\r\n");
+        let mut chunk = b"100000\r\n".to_vec();
+        chunk.resize(chunk.len() + (1 << 20), b' ');
+        chunk.extend(b"\r\n");
+        let _ = self.socket.write_all(head.as_bytes()).await;
+        while self.socket.write_all(&chunk).await.is_ok() {}
+    }
+
     /// Answers with an error.
     pub(crate) async fn refuse(self, code: u16, reason: &str, message: &str) {
         let status = serde_json::json!({
