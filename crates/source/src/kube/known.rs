@@ -5,6 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use viprule_service::model::Event;
 
+use super::bound::LIST_OBJECTS;
 use super::present::Present;
 use crate::doubt::is_most;
 
@@ -67,6 +68,11 @@ impl Known {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.told.len()
+    }
+
+    /// True where a watch told of more than a list may have, and of as much again.
+    pub(super) fn is_full(&self) -> bool {
+        self.told.len() as u64 > 2 * LIST_OBJECTS
     }
 
     /// Takes note of what is told.
@@ -249,6 +255,24 @@ mod tests {
         let doubt = Known::nothing(10).doubt(&slices, 0, false);
         let (listed, served) = (4, 10);
         assert_eq!(doubt, Some(Doubt::Fewer { listed, served }));
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_a_watch_adds() {
+        let mut told = Known::default();
+        told.told.extend(0..2 * LIST_OBJECTS);
+        assert!(!told.is_full());
+        told.note(&Event::SliceMoved {
+            namespace: "shop".into(),
+            name: "absent".into(),
+            to: None,
+        });
+        assert!(!told.is_full());
+        told.told.insert(u64::MAX);
+        assert!(told.is_full());
+        // A list makes room.
+        told.keep(&Present::none(Resource::Service));
+        assert!(!told.is_full());
     }
 
     #[test]

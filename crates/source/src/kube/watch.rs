@@ -231,7 +231,7 @@ impl Watch {
         let end = asked + END_LIMIT;
         let began = Instant::now();
         let mut silent = true;
-        let mut listed: u64 = 0;
+        let mut lines_of_list: u64 = 0;
         self.enter(present.is_some(), end);
         loop {
             let (step, limit) = match present {
@@ -264,8 +264,8 @@ impl Watch {
             self.status.heard();
             silent = false;
             if present.is_some() {
-                listed += 1;
-                if listed > LIST_OBJECTS {
+                lines_of_list += 1;
+                if lines_of_list > LIST_OBJECTS {
                     let cause = Cause::TooLarge(too_many_objects());
                     return Err(self.error(step, cause).into());
                 }
@@ -278,6 +278,11 @@ impl Watch {
                         self.not_before(step, version)?;
                     }
                     let version = self.tell(reading, change, present.as_mut()).await?;
+                    if present.is_none() && self.known.is_full() {
+                        let many =
+                            format!("a watch told of more than {} objects", 2 * LIST_OBJECTS);
+                        return Err(self.error(step, Cause::TooLarge(many)).into());
+                    }
                     if present.is_none() && version.is_some() {
                         self.version = version;
                     }
