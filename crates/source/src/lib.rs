@@ -8,6 +8,7 @@
 pub mod addresses;
 pub mod convert;
 mod doubt;
+pub mod escape;
 pub mod files;
 pub mod kube;
 pub mod manifest;

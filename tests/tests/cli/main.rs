@@ -5,6 +5,7 @@
 mod against;
 mod broken;
 mod empty;
+mod escapes;
 mod files;
 mod flags;
 mod help;

@@ -8,6 +8,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::error::{ConnectError, chain};
 use super::kubeconfig;
+use crate::escape;
 
 /// Sent with every request; audit logs show it.
 const USER_AGENT: &str = concat!("viprule/", env!("CARGO_PKG_VERSION"));
@@ -33,7 +34,7 @@ impl Access {
                 reason,
             },
             (None, Some(url)) => ConnectError::Master {
-                url: url.clone(),
+                url: escape::url(url).into_owned(),
                 reason,
             },
             (None, None) => ConnectError::InCluster { reason },
@@ -114,7 +115,7 @@ pub(super) fn unused_proxy(url: &str) -> Option<&'static str> {
 /// The URL of `--master`; a scheme may be missing, as client-go allows.
 fn master(text: &str, scheme: &str) -> Result<Uri, ConnectError> {
     let error = |reason: String| ConnectError::Master {
-        url: text.to_owned(),
+        url: escape::url(text).into_owned(),
         reason,
     };
     let whole = if text.contains("://") {
@@ -144,5 +145,7 @@ mod tests {
             let error = url(text).unwrap_err().to_string();
             assert!(error.starts_with(&format!("--master {text}: ")), "{error}");
         }
+        let error = url("ftp://user:pass@10.0.0.1").unwrap_err().to_string();
+        assert!(error.starts_with("--master ftp://10.0.0.1: "), "{error}");
     }
 }

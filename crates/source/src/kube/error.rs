@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Resource, bound};
+use crate::escape;
 
 /// The API server can't be addressed as configured.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum ConnectError {
         "--master {url}: {reason}; give the API server's address such as https://192.0.2.1:6443"
     )]
     Master {
-        /// As given.
+        /// As given, but for a user's name and password.
         url: String,
         /// What is wrong.
         reason: String,
@@ -67,7 +68,7 @@ impl fmt::Display for Step {
 
 /// A request that failed; it is tried again.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{step} {what}: {cause}")]
+#[error("{step} {what}: {}", escape::line(&cause.to_string()))]
 pub struct ServerError {
     /// What was asked.
     pub(super) step: Step,

@@ -16,6 +16,7 @@ use viprule_service::model::ServiceId;
 
 use super::ApiServer;
 use super::error::{Cause, ServerError, Step};
+use crate::escape;
 
 /// What an Event is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -95,7 +96,8 @@ impl Events {
         action: &'static str,
         note: impl Into<String>,
     ) {
-        let mut note = note.into();
+        // Who reads it may be at a terminal.
+        let mut note = escape::line(&note.into()).into_owned();
         if note.len() > NOTE_LIMIT {
             let fits = (0..=NOTE_LIMIT).rev().find(|at| note.is_char_boundary(*at));
             note.truncate(fits.unwrap_or_default());

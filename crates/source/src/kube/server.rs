@@ -20,6 +20,7 @@ use super::bound::Bounds;
 use super::chance::Chance;
 use super::error::{ConnectError, chain};
 use super::peers::{Connector, Peers, Resolver, port};
+use crate::escape;
 
 /// Longest wait for a TCP connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -54,6 +55,7 @@ struct Inner {
 
 struct Current {
     client: Client,
+    /// To be shown: without a password.
     url: String,
     /// When it was last read again.
     renewed: Option<Instant>,
@@ -162,7 +164,8 @@ impl ApiServer {
 async fn open(access: &Access, peers: &Peers) -> Result<Current, ConnectError> {
     let config = config(access).await?;
     let url = config.cluster_url.clone();
-    debug!(%url, "API server");
+    let shown = escape::url(&url.to_string()).into_owned();
+    debug!(url = shown, "API server");
     let of_client = peers.clone();
     let runtime = tokio::runtime::Handle::current();
     let build = move || {
@@ -179,7 +182,7 @@ async fn open(access: &Access, peers: &Peers) -> Result<Current, ConnectError> {
     peers.use_url(&url);
     Ok(Current {
         client,
-        url: url.to_string(),
+        url: shown,
         renewed: None,
     })
 }

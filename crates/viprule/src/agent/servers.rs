@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::runtime::{Builder, Runtime};
+use viprule_source::escape;
 use viprule_writer::ipvs::Counters;
 
 use crate::config::Effective;
@@ -126,6 +127,11 @@ fn flags() -> Vec<(String, String)> {
         } else {
             let value = words.next_if(|next| !next.starts_with('-'));
             (flag, value.unwrap_or_else(|| "true".to_owned()))
+        };
+        let value = match name {
+            // May have a password, which is nobody's business.
+            "master" => escape::url(&value).into_owned(),
+            _ => value,
         };
         flags.push((name.to_owned(), value));
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use viprule_dataplane::{Fingerprint, Scope};
+use viprule_source::escape;
 use viprule_writer::Writer as _;
 
 use super::facility::{Facility, ObjectOf, OfIptables, OfIpvs};
@@ -112,10 +113,10 @@ pub(super) fn describe(report: &Report) -> String {
         );
     }
     for leaving in &report.leavings {
-        let _ = writeln!(text, "removed {leaving}");
+        let _ = writeln!(text, "removed {}", escape::line(leaving));
     }
     for refused in &report.refused {
-        let _ = writeln!(text, "refused by the kernel: {refused}");
+        let _ = writeln!(text, "refused by the kernel: {}", escape::line(refused));
     }
     let _ = if report.is_empty() {
         writeln!(text, "nothing to change")

@@ -9,6 +9,7 @@ use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 use viprule_dataplane::iptables::{Key, Object, Place, place_of};
 use viprule_dataplane::{Diff, Write, ipvs};
+use viprule_source::escape;
 
 use super::facility::section_name;
 
@@ -175,11 +176,11 @@ impl Changes {
         if self.in_sync {
             return text;
         }
-        let _ = writeln!(text, "--- {from}\n+++ {to}");
+        let _ = writeln!(text, "--- {}\n+++ {}", escape::line(from), escape::line(to));
         let mut add = |heading: &str, lines: &[Line]| {
-            let _ = writeln!(text, "@@ {heading} @@");
+            let _ = writeln!(text, "@@ {} @@", escape::line(heading));
             for Line { op, text: line } in lines {
-                let _ = writeln!(text, "{}{line}", op.sign());
+                let _ = writeln!(text, "{}{}", op.sign(), escape::line(line));
             }
         };
         for SectionChange { heading, lines, .. } in &self.sections {
@@ -198,7 +199,7 @@ impl Changes {
             let _ = writeln!(text, "@@ left by an earlier proxy @@");
         }
         for leaving in &self.leavings {
-            let _ = writeln!(text, "-{leaving}");
+            let _ = writeln!(text, "-{}", escape::line(leaving));
         }
         text
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use viprule_service::model::Event;
 use viprule_service::tracker::Tracker;
+use viprule_source::escape;
 use viprule_source::kube::{Access, ApiServer, list_once};
 use viprule_source::manifest::{Manifests, Problem, Severity};
 
@@ -103,14 +104,22 @@ fn refuse_errors(problems: impl IntoIterator<Item = Problem>) -> anyhow::Result<
             Severity::Warning => print::note(&format!("warning: {problem}")),
             Severity::Error => {
                 bad += 1;
-                let _ = write!(errors, "\n  {problem}");
+                let problem = problem.to_string();
+                let _ = write!(errors, "\n  {}", escape::line(&problem));
             }
         }
     }
     let plural = if bad == 1 { "" } else { "s" };
-    anyhow::ensure!(
-        bad == 0,
+    if bad == 0 {
+        return Ok(());
+    }
+    Err(ManifestErrors(format!(
         "{bad} error{plural} in the manifests, nothing was touched:{errors}"
-    );
-    Ok(())
+    ))
+    .into())
 }
+
+/// All that is wrong, a line each, which is escaped.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct ManifestErrors(String);

@@ -18,7 +18,9 @@ use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use viprule_source::escape;
 
+use crate::config::{ConfigError, ReloaderError};
 use crate::log;
 
 /// Exit codes, which scripts rely on.
@@ -93,12 +95,23 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => exit::OK,
         Err(error) => {
-            log::last_line(&format!("viprule: {error:#}"));
+            log::last_line(&described(&error));
             failed
         }
     };
     log::finish();
     ExitCode::from(code)
+}
+
+/// An error as it is told: one line, unless it is several that were escaped one by one.
+fn described(error: &anyhow::Error) -> String {
+    let text = format!("viprule: {error:#}");
+    let of_agent = matches!(error.downcast_ref(), Some(ReloaderError::Config(_)));
+    if of_agent || error.is::<ConfigError>() || error.is::<input::ManifestErrors>() {
+        escape::lines(&text).into_owned()
+    } else {
+        escape::line(&text).into_owned()
+    }
 }
 
 /// Which flags of the verb were given. Every one is called as its argument, but for dashes.

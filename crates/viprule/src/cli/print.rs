@@ -5,13 +5,14 @@ use std::io::{self, Write as _};
 use serde::Serialize;
 use viprule_dataplane::Dataplane;
 use viprule_service::tracker::Tracker;
+use viprule_source::escape;
 
 use crate::agent::too_large;
 
-/// Prints text as it is.
+/// Prints lines. What is no text of ours in them is escaped already where it may hold newlines.
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(escape::lines(text).as_bytes())?;
     out.flush()?;
     Ok(())
 }
@@ -19,7 +20,8 @@ pub(super) fn text(text: &str) -> anyhow::Result<()> {
 /// Prints one JSON document.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
+    let document = serde_json::to_string_pretty(value)?;
+    out.write_all(escape::json(&document).as_bytes())?;
     out.write_all(b"\n")?;
     out.flush()?;
     Ok(())
@@ -28,7 +30,7 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// Prints a line for the operator, apart from results.
 pub(super) fn note(line: &str) {
     // Nobody to tell where standard error is closed.
-    let _ = writeln!(io::stderr(), "viprule: {line}");
+    let _ = writeln!(io::stderr(), "viprule: {}", escape::line(line));
 }
 
 /// Tells what the dataplane refuses to do.

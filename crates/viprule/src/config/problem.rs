@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use viprule_source::escape;
+
 /// A field that can't be used as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -50,16 +52,16 @@ impl ConfigError {
     }
 
     fn describe(&self) -> String {
-        let mut text = self.origin.clone();
+        let mut text = escape::line(&self.origin).into_owned();
         let lead = if text.is_empty() { "" } else { ": " };
         match self.problems.as_slice() {
             [only] => {
-                let _ = write!(text, "{lead}{only}");
+                let _ = write!(text, "{lead}{}", escape::line(&only.to_string()));
             }
             all => {
                 let _ = write!(text, "{lead}{} errors in the configuration:", all.len());
                 for problem in all {
-                    let _ = write!(text, "\n  {problem}");
+                    let _ = write!(text, "\n  {}", escape::line(&problem.to_string()));
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
+use viprule_source::escape;
 
 const NOTICE: &str = "Warning: This endpoint is not meant to be machine parseable, has no \
                       formatting compatibility guarantees and is for debugging purposes only.";
@@ -30,7 +31,7 @@ pub(super) fn flagz(flags: &[(String, String)]) -> String {
     flags.sort_unstable();
     for (name, value) in flags {
         // Writing to a string does not fail.
-        let _ = writeln!(page, "{name}={value}");
+        let _ = writeln!(page, "{name}={}", escape::line(value));
     }
     page
 }

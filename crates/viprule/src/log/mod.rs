@@ -13,6 +13,7 @@ use std::{fmt, thread};
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
+use viprule_source::escape;
 
 use self::queue::Queue;
 use crate::config::LoggingFormat;
@@ -64,7 +65,7 @@ pub fn start(format: LoggingFormat, level: &str) -> anyhow::Result<LogHandle> {
     let lines = spawn().context("starting the log's thread")?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(move || Line(Arc::clone(&lines)))
+        .with_writer(move || Line(Arc::clone(&lines), format))
         // They would be written to standard error, and a panic would follow where that fails.
         .log_internal_errors(false)
         .with_ansi(false)
@@ -141,6 +142,7 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
     let thread = thread::current();
     let thread = thread.name().unwrap_or("without a name");
     let panic = panic.to_string().replace('\n', " ");
+    let panic = escape::line(&panic);
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
         format!("viprule: thread {thread} {panic}\n{backtrace}\n")
@@ -149,16 +151,44 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
     }
 }
 
-/// Takes one line.
-struct Line(Arc<Queue>);
+/// A line as it is written: one, whatever is in it.
+fn shown(line: &[u8], format: LoggingFormat) -> String {
+    let text = String::from_utf8_lossy(line);
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let shown = match format {
+        LoggingFormat::Text => escape::line(text),
+        LoggingFormat::Json => escape::json(text),
+    };
+    format!("{shown}\n")
+}
+
+/// Takes one line, whatever is in it.
+struct Line(Arc<Queue>, LoggingFormat);
 
 impl io::Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
+        self.0.push(shown(line, self.1).as_bytes());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_and_moves_no_terminal() {
+        let text = "WARN a\nWARN b \u{1b}[2J\u{202e}\n";
+        let written = shown(text.as_bytes(), LoggingFormat::Text);
+        assert_eq!(written, "WARN a\\nWARN b \\u{1b}[2J\\u{202e}\n");
+        let written = shown(
+            "{\"a\":\"\u{9b}\u{202e}\"}\n".as_bytes(),
+            LoggingFormat::Json,
+        );
+        assert_eq!(written, "{\"a\":\"\\u009b\\u202e\"}\n");
     }
 }
