@@ -30,6 +30,7 @@ pub(super) fn check(
             .map_or(0, |_| local_ready_addresses(slices, family, node))
     };
     (port != 0).then(|| HealthCheck {
+        created: service.created,
         port,
         local_endpoints: Family::ALL.map(count),
     })
@@ -55,6 +56,7 @@ fn local_ready_addresses(slices: &[EndpointSlice], family: Family, node: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::CreationTime;
     use crate::plan::testing::{
         NODE, NOT_READY, READY, SERVING, endpoint, ip, service, slice, slice_port,
     };
@@ -82,10 +84,13 @@ mod tests {
     #[test]
     fn it_is_there_without_any_endpoint() {
         let expected = HealthCheck {
+            created: CreationTime::at(7),
             port: 32_000,
             local_endpoints: [0, 0],
         };
-        assert_eq!(check(&load_balancer(), &[], NODE), Some(expected));
+        let mut service = load_balancer();
+        service.created = CreationTime::at(7);
+        assert_eq!(check(&service, &[], NODE), Some(expected));
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::UdpFlows;
-use crate::model::{Family, Protocol, SchedulerFlags, SchedulerName, ServiceId, ServicePortName};
+use crate::model::{
+    CreationTime, Family, Protocol, SchedulerFlags, SchedulerName, ServiceId, ServicePortName,
+};
 
 /// Everything that one Service asks of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +179,8 @@ pub struct EndpointPlan {
 /// A health check that a cloud load balancer asks this node for (contract 6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HealthCheck {
+    /// When the Service was created: where there is no room for all, the oldest have theirs.
+    pub created: CreationTime,
     /// The TCP port.
     pub port: u16,
     /// Distinct addresses of local ready endpoints over all ports, for each family.

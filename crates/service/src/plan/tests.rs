@@ -286,6 +286,7 @@ fn the_health_check_port_is_there_without_endpoints() {
     assert_eq!(
         plan.health_check,
         Some(HealthCheck {
+            created: service.created,
             port: 32_000,
             local_endpoints: [0, 0]
         })

@@ -11,7 +11,7 @@ use viprule::health::{
     ListenFailure, Moment, ProxyHealth, Room, ServiceCheck, ServiceCheckOptions, ServiceChecks,
 };
 use viprule::metrics::{Metrics, MetricsMode};
-use viprule_service::model::{Family, ServiceId};
+use viprule_service::model::{CreationTime, Family, ServiceId};
 use viprule_service::plan::NodePortTargets;
 
 use super::support::{Answer, address, eventually, get, in_namespace, is_closed, metrics};
@@ -30,6 +30,7 @@ fn other() -> ServiceId {
 
 fn check(port: u16, v4: Option<usize>, v6: Option<usize>) -> ServiceCheck {
     ServiceCheck {
+        created: CreationTime::at(0),
         port,
         local_endpoints: [v4, v6],
     }
@@ -271,9 +272,16 @@ fn services_beyond_the_limit_of_open_files_are_named_and_the_oldest_are_served()
         let at = |port: u16| address(&format!("127.0.0.1:{port}"));
         let name = |name| ServiceId::new("shop", name).unwrap();
         let apply = |id, check| world.checks.apply(vec![(id, check)]);
-        apply(name("z"), Some(check(32_000, Some(1), Some(1))));
-        apply(name("b"), Some(check(32_001, Some(1), None)));
-        apply(name("a"), Some(check(32_002, Some(1), None)));
+        let since = |seconds, check| ServiceCheck {
+            created: CreationTime::at(seconds),
+            ..check
+        };
+        // Who came last to this node is not who was created last.
+        apply(name("a"), Some(since(3, check(32_002, Some(1), None))));
+        apply(name("z"), Some(since(1, check(32_000, Some(1), Some(1)))));
+        opens(V4).await;
+        opens("127.0.0.1:32002").await;
+        apply(name("b"), Some(since(2, check(32_001, Some(1), None))));
         let failure = world.failures.recv().await.unwrap();
         assert_eq!(failure.service, name("a"));
         let limit = "the limit of open files leaves room for 3 listeners";
@@ -288,7 +296,7 @@ fn services_beyond_the_limit_of_open_files_are_named_and_the_oldest_are_served()
         };
         eventually("the count", || async { unserved() == Some('1') }).await;
         // What is older needs more, then less.
-        apply(name("b"), Some(check(32_001, Some(1), Some(1))));
+        apply(name("b"), Some(since(2, check(32_001, Some(1), Some(1)))));
         assert_eq!(world.failures.recv().await.unwrap().service, name("b"));
         assert!(is_closed(at(32_001)).await);
         apply(name("z"), None);

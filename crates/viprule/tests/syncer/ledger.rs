@@ -4,7 +4,7 @@ use viprule::agent::NoLocal;
 use viprule::health::ServiceCheck;
 use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_dataplane::{Dataplane as _, RuleCounts, Scope};
-use viprule_service::model::{Event, ServiceType};
+use viprule_service::model::{CreationTime, Event, ServiceType};
 use viprule_testkit::fake::Blame;
 
 use crate::world::{FakeSyncer, NAT, balancing_chain, id, service, slice, synced, wanted};
@@ -28,6 +28,7 @@ fn local_load_balancer(name: &str) -> Event {
     service.kind = ServiceType::LoadBalancer;
     service.external_policy_local = true;
     service.health_check_node_port = 32_000;
+    service.created = CreationTime::at(1);
     Event::ServiceApplied(service)
 }
 
@@ -53,6 +54,7 @@ fn health_checks_are_told_when_they_change() {
     syncer.apply(local_load_balancer("a"));
     syncer.sync().unwrap();
     let check = ServiceCheck {
+        created: CreationTime::at(1),
         port: 32_000,
         local_endpoints: [Some(0), None],
     };

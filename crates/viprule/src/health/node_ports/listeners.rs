@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use viprule_service::model::{Family, ServiceId};
+use viprule_service::model::{CreationTime, Family, ServiceId};
 use viprule_service::plan::NodePortTargets;
 
-use self::set_aside::{Rank, Ranks};
 use super::answer::ServiceEndpoint;
 use super::{ListenFailure, ServiceCheck, ServiceCheckOptions};
 use crate::http::{Acceptor, Crowd, Limits, STALL, listen_one_family};
@@ -34,12 +33,11 @@ pub(super) struct Listeners {
     aside: BTreeSet<ServiceId>,
     /// How many of those the log has told of.
     told: usize,
-    ranks: Ranks,
     connections: Crowd,
 }
 
 struct Service {
-    rank: Rank,
+    created: CreationTime,
     port: u16,
     families: [Option<Listening>; 2],
     /// What was said about it last.
@@ -63,7 +61,6 @@ impl Listeners {
             failing: BTreeSet::new(),
             aside: BTreeSet::new(),
             told: 0,
-            ranks: Ranks::default(),
         }
     }
 
@@ -88,13 +85,13 @@ impl Listeners {
 
     /// Takes over what is wanted of a Service and closes what no longer is.
     async fn update(&mut self, id: &ServiceId, check: ServiceCheck) {
-        let ranks = &mut self.ranks;
         let service = self.services.entry(id.clone()).or_insert_with(|| Service {
-            rank: ranks.next(),
+            created: check.created,
             port: check.port,
             families: [None, None],
             problem: None,
         });
+        service.created = check.created;
         if service.port != check.port {
             service.port = check.port;
             service.problem = None;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use viprule_service::model::{Family, ServiceId};
+use viprule_service::model::{CreationTime, Family, ServiceId};
 use viprule_service::plan::{NodePortTargets, ServicePlan};
 
 use self::listeners::Listeners;
@@ -20,6 +20,8 @@ use crate::metrics::Metrics;
 /// What a Service's health check needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServiceCheck {
+    /// When the Service was created.
+    pub created: CreationTime,
     /// The TCP port, not 0.
     pub port: u16,
     /// Distinct addresses of local ready endpoints, for each family; `None` where the Service has
@@ -37,6 +39,7 @@ impl ServiceCheck {
             served.then_some(check.local_endpoints[family as usize])
         });
         Some(Self {
+            created: check.created,
             port: check.port,
             local_endpoints,
         })

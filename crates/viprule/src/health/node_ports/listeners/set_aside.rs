@@ -2,27 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use viprule_service::model::{Family, ServiceId};
+use viprule_service::model::{CreationTime, Family, ServiceId};
 
 use super::{ListenFailure, Listeners, addresses};
 
 /// Services whose names fit into one line.
 const NAMED: usize = 5;
-
-/// A Service's place among those that want listeners; the lower one is served first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank(u64);
-
-/// Gives out ranks: who came first is served first.
-#[derive(Debug, Default)]
-pub(super) struct Ranks(u64);
-
-impl Ranks {
-    pub(super) fn next(&mut self) -> Rank {
-        self.0 += 1;
-        Rank(self.0)
-    }
-}
 
 impl Listeners {
     /// Sets Services aside for which there is no room, and takes those back for which there is.
@@ -39,7 +24,7 @@ impl Listeners {
             let wanted = self.services.iter().map(|(id, service)| {
                 let families = service.families.iter().zip(each);
                 let wanted = families.filter_map(|(family, each)| family.as_ref().map(|_| each));
-                (service.rank, id, wanted.sum())
+                (service.created, id, wanted.sum())
             });
             beyond(room, wanted)
         };
@@ -91,16 +76,18 @@ impl Listeners {
     }
 }
 
-/// Those for which there is no room, of Services that want so many listeners each. Nobody is served
-/// behind one that is not, so that it gets what becomes free.
+/// Those for which there is no room, of Services that want so many listeners each. The oldest come
+/// first, of those of one second the first by namespace and name, so that a start of this program
+/// takes them from nobody. Nobody is served behind one that is not, so that it gets what becomes
+/// free.
 fn beyond<'a>(
     room: usize,
-    wanted: impl Iterator<Item = (Rank, &'a ServiceId, usize)>,
+    wanted: impl Iterator<Item = (CreationTime, &'a ServiceId, usize)>,
 ) -> BTreeSet<ServiceId> {
     let mut wanted: Vec<_> = wanted.collect();
     wanted.sort_unstable();
     let mut used = 0_usize;
-    let has_room = |(_, _, listeners): &&(Rank, &ServiceId, usize)| {
+    let has_room = |(_, _, listeners): &&(CreationTime, &ServiceId, usize)| {
         used = used.saturating_add(*listeners);
         used <= room
     };
@@ -130,20 +117,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_came_first_is_served_and_nobody_is_overtaken() {
-        let ids = ["c", "a", "d", "b"].map(|name| ServiceId::new("shop", name).unwrap());
-        let mut ranks = Ranks::default();
-        let ranks = ids.each_ref().map(|_| ranks.next());
+    fn the_oldest_are_served_and_nobody_is_overtaken() {
+        let ids = ["b", "c", "a", "d"].map(|name| ServiceId::new("shop", name).unwrap());
+        // Two of one second; of the last nobody knows when.
+        let created = [
+            CreationTime::at(9),
+            CreationTime::at(3),
+            CreationTime::at(9),
+        ];
         let aside = |room, wanted: [usize; 4]| {
-            let all = ranks.into_iter().zip(&ids).zip(wanted);
+            let times = created.into_iter().chain([CreationTime::default()]);
+            let all = times.zip(&ids).zip(wanted);
             named(&beyond(
                 room,
-                all.map(|((rank, id), wanted)| (rank, id, wanted)),
+                all.map(|((created, id), wanted)| (created, id, wanted)),
             ))
         };
         assert_eq!(aside(4, [1, 1, 1, 1]), "");
+        assert_eq!(aside(3, [1, 1, 1, 1]), "shop/d");
         assert_eq!(aside(2, [1, 1, 1, 1]), "shop/b, shop/d");
-        assert_eq!(aside(3, [1, 1, 2, 1]), "shop/b, shop/d");
-        assert_eq!(aside(0, [1, 0, 1, 1]), "shop/a, shop/b, shop/c, shop/d");
+        assert_eq!(aside(3, [1, 1, 3, 1]), "shop/a, shop/b, shop/d");
+        assert_eq!(aside(0, [1, 0, 1, 1]), "shop/a, shop/b, shop/d");
     }
 }
