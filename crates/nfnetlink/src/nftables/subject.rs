@@ -7,6 +7,9 @@ use netlink_batch::{Attr, Attrs, Message};
 use super::uapi::{BATCH_BEGIN, BATCH_END, chain, expression, op, rule, table};
 use crate::Family;
 
+/// Bytes of an attribute's header.
+const ATTR_HEADER: usize = 4;
+
 /// What a message asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -52,7 +55,8 @@ pub struct Subject {
     pub table: Box<str>,
     /// The chain's name, empty where there is none.
     pub chain: Box<str>,
-    /// The expression that the kernel points at; without such a hint all of the rule's.
+    /// The expression that the kernel points at; none where it points at something else, as the
+    /// chain, and all of the rule's where it points at nothing.
     pub expressions: Vec<Expression>,
 }
 
@@ -115,7 +119,8 @@ fn text(attr: Attr<'_>) -> Box<str> {
     attr.str().unwrap_or_default().into()
 }
 
-/// The expression that holds the byte at `fault`, or all of them.
+/// The expression that holds the byte at `fault`, or all of them where nothing is known. A fault
+/// in front of them is the table's or the chain's and no expression's.
 fn expressions(list: Attrs<'_>, payload: &[u8], fault: Option<usize>) -> Vec<Expression> {
     let base = payload.as_ptr().addr();
     let mut all = Vec::new();
@@ -123,10 +128,15 @@ fn expressions(list: Attrs<'_>, payload: &[u8], fault: Option<usize>) -> Vec<Exp
         let Some(found) = read(element.nested()) else {
             continue;
         };
-        let end = element.payload.as_ptr().addr() + element.payload.len() - base;
+        let start = element.payload.as_ptr().addr() - base;
+        let end = start + element.payload.len();
         match fault {
-            Some(fault) if fault < end => return vec![found],
-            _ => all.push(found),
+            // It may be at the element's own header.
+            Some(fault) if (start.saturating_sub(ATTR_HEADER)..end).contains(&fault) => {
+                return vec![found];
+            }
+            Some(_) => {}
+            None => all.push(found),
         }
     }
     all

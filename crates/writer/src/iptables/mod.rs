@@ -12,6 +12,7 @@ mod list;
 mod observe;
 pub(crate) mod order;
 mod probe;
+mod rivals;
 mod send;
 mod sets;
 mod stage;

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use netlink_batch::Errno;
-use nfnetlink::nftables::{CommitError, Position};
+use nfnetlink::nftables::{self, CommitError, Position};
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::ObjectKey;
 use viprule_dataplane::iptables::{BaseChain, Key, Part, Table};
 use viprule_dataplane::ownership::Chain;
 
 use super::order::{self, Beside};
-use super::{IptablesWriter, chains};
+use super::{IptablesWriter, chains, rivals};
 use crate::{ApplyError, Refusal, Tag, WriteError};
 
 /// Size of a part while nothing leads to our chains yet, bytes: keeps memory small, and the
@@ -152,7 +152,7 @@ impl IptablesWriter {
         }
     }
 
-    fn refused(&self, error: CommitError<Tag>) -> ApplyError<Part> {
+    fn refused(&mut self, error: CommitError<Tag>) -> ApplyError<Part> {
         let partly = self.staged.written.transactions > 0;
         let refused = |refusals| ApplyError::Refused { refusals, partly };
         match error {
@@ -164,7 +164,7 @@ impl IptablesWriter {
                     .into_iter()
                     .map(|refusal| Refusal {
                         tag: refusal.tag,
-                        reason: refusal.to_string(),
+                        reason: self.reason(&refusal),
                     })
                     .collect(),
             ),
@@ -176,6 +176,16 @@ impl IptablesWriter {
             CommitError::NotSent(error) => {
                 WriteError::netlink("committing to nf_tables", &error).into()
             }
+        }
+    }
+
+    /// Why something was refused, with what the kernel leaves unsaid.
+    fn reason(&mut self, refusal: &nftables::Refusal<Tag>) -> String {
+        let jump = refusal.subject.as_ref();
+        let jump = jump.filter(|it| rivals::is_jump_to_base(it, refusal.errno));
+        match jump.and_then(|jump| self.base_chains(jump)) {
+            Some(why) => format!("{refusal}; {why}"),
+            None => refusal.to_string(),
         }
     }
 

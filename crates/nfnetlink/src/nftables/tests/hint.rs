@@ -73,6 +73,21 @@ fn a_missing_extension_names_its_options() {
 }
 
 #[test]
+fn a_missing_chain_blames_no_kernel_option() {
+    // Byte 28 is where the chain's name begins, 20 the table's.
+    for offset in [20, 28] {
+        let subject = rule(Ipv4, Some(offset));
+        assert_eq!(
+            subject.to_string(),
+            "adding a rule to chain KUBE-SEP-A of table ip nat"
+        );
+        let text = hint(&subject, Errno::NOENT).unwrap();
+        assert!(text.contains("its table, its chain"), "{text}");
+        assert!(!text.contains("CONFIG_"), "{text}");
+    }
+}
+
+#[test]
 fn nat_outside_the_nat_table_is_explained() {
     let text = hint(&rule(Ipv6, None), Errno::INVAL).unwrap();
     assert!(text.contains("only in a table called nat"), "{text}");

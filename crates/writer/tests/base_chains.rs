@@ -1,0 +1,53 @@
+//! Another program's base chain that has a name of ours.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "these are tests")]
+
+use nfnetlink::Family;
+use nfnetlink::xtables::Rule;
+use viprule_dataplane::iptables::{Key, Kind, Object, Table};
+use viprule_dataplane::ownership::Chain;
+use viprule_dataplane::{Scope, State, diff};
+use viprule_testkit::Namespace;
+use viprule_testkit::netns::require_privileges;
+use viprule_writer::iptables::IptablesWriter;
+use viprule_writer::{ApplyError, Tag, Writer as _};
+
+#[test]
+fn a_refused_jump_names_the_base_chain_and_what_to_do() {
+    require_privileges().unwrap();
+    let namespace = Namespace::new("base").unwrap();
+    let base = "{ type nat hook prerouting priority 7 ; }";
+    for words in [
+        &["add", "table", "ip", "nat"][..],
+        &["add", "chain", "ip", "nat", "KUBE-SERVICES", base],
+        &["add", "chain", "ip", "nat", "OTHER", base],
+    ] {
+        namespace.command("nft").args(words).text().unwrap();
+    }
+    let opened = namespace.run(|| IptablesWriter::open(&[Family::Ipv4]));
+    let mut writer = opened.unwrap().unwrap();
+    let seen: State<Key, Object> = writer.observe(&Scope::Everything).unwrap();
+    let key = Key::Chain {
+        table: Table {
+            family: Family::Ipv4,
+            kind: Kind::Nat,
+        },
+        chain: Chain::Postrouting,
+    };
+    let jump = Rule::parse(Family::Ipv4, "-j KUBE-SERVICES").unwrap();
+    let new = (key, Object::Rules(vec![jump]));
+    let wanted: State<Key, Object> = seen.iter().cloned().chain([new]).collect();
+    writer.stage(Tag(1), &diff(&seen, &wanted)).unwrap();
+    let Err(ApplyError::Refused { refusals, .. }) = writer.commit() else {
+        panic!("no rule can jump to a base chain");
+    };
+    let reason = &refusals[0].reason;
+    for part in [
+        "chain KUBE-SERVICES of table ip nat is a base chain of another program",
+        "(type nat, hook prerouting, priority 7)",
+        "nft rename chain ip nat KUBE-SERVICES",
+    ] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    assert!(!reason.contains("OTHER"), "{reason}");
+}
