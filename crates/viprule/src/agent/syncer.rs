@@ -68,7 +68,7 @@ pub struct Syncer<D: Dataplane, W> {
     pub(super) ledger: Ledger,
     /// Ends flows that lead to endpoints which are gone.
     pub(super) cleaner: Option<Cleaner>,
-    /// How many objects of ours the first look found.
+    /// How many objects of a service proxy, and of nobody else, the first look found.
     found: Option<usize>,
     /// UDP frontends that it found, until all Services are known to be written.
     found_udp: Vec<UdpDestination>,
@@ -123,7 +123,8 @@ impl<D: Dataplane, W> Syncer<D, W> {
         self.cleaner.as_ref()
     }
 
-    /// How many objects of ours were in the kernel before the first sync.
+    /// How many objects of a service proxy, and of nobody else, were in the kernel before the first
+    /// sync.
     pub fn found(&self) -> usize {
         self.found.unwrap_or_default()
     }
@@ -418,7 +419,9 @@ where
         } else {
             self.writer.observe(scope)?
         };
-        self.found = Some(seen.len());
+        // Kubelet makes the others on every node.
+        let proxys = seen.iter().filter(|(key, _)| key.is_removable());
+        self.found = Some(proxys.count());
         let served = |(key, glimpse): &(D::Key, Glimpse)| glimpse.udp.or(D::udp_frontend(key));
         self.found_udp = seen.iter().filter_map(served).collect();
         let prints = seen.into_iter().map(|(key, glimpse)| (key, glimpse.print));

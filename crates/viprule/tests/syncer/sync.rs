@@ -8,7 +8,7 @@ use viprule_service::model::Event;
 use viprule_testkit::fake::Kernel;
 
 use crate::world::{
-    FILTER, NAT, assert_in_sync, fragment, fresh, id, service, slice, synced, wanted,
+    FILTER, NAT, assert_in_sync, fragment, fresh, id, restarted, service, slice, synced, wanted,
 };
 
 fn keys(syncer: &mut crate::world::FakeSyncer) -> BTreeSet<Key> {
@@ -46,6 +46,25 @@ fn a_restart_on_an_unchanged_cluster_writes_nothing() {
     assert!(syncer.reconcile(Scope::Everything).unwrap().is_empty());
     assert_eq!(syncer.writer().transactions(), 0);
     assert_in_sync(&mut syncer);
+}
+
+#[test]
+fn what_kubelet_makes_is_not_found_as_a_service_proxys() {
+    let syncer = synced();
+    assert_eq!(syncer.found(), 0, "of nobody");
+    let objects = wanted(&syncer).iter().count();
+    let mut again = restarted(syncer);
+    again.reconcile(Scope::Everything).unwrap();
+    let all = again.found();
+    assert!((1..objects).contains(&all), "{all} of {objects}");
+    // All that goes is a service proxy's; kubelet's chain and the jumps to it stay.
+    again.remove_everything().unwrap();
+    let mut after = restarted(again);
+    assert!(after.writer().has(FILTER, "KUBE-FIREWALL"));
+    let kubelets = after.writer().state().iter().count();
+    after.reconcile(Scope::Everything).unwrap();
+    assert_eq!(after.found(), 0);
+    assert_eq!(all + kubelets, objects);
 }
 
 #[test]
