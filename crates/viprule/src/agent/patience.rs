@@ -114,7 +114,15 @@ impl Patience {
         tracker: &Tracker,
         families: &[Family],
     ) -> anyhow::Result<()> {
-        let Some(node) = tracker.node().filter(|_| self.from_cluster) else {
+        if !self.from_cluster {
+            return Ok(());
+        }
+        let Some(node) = tracker.node() else {
+            let name = &tracker.config().node_name;
+            tracing::warn!(
+                "the cluster has no Node {name}: no endpoint counts as local unless its nodeName is \
+                 {name}; if this node has another name, set hostnameOverride or --node"
+            );
             return Ok(());
         };
         let primary = match families {
@@ -127,7 +135,13 @@ impl Patience {
             family_name(primary)
         );
         let fit = resolved.fit(primary, families.len() > 1, &node.pod_cidrs);
-        for warning in fit.warnings {
+        // The primary family is told above.
+        let others = families.iter().copied().filter(|family| {
+            *family != primary && node.addresses.iter().any(|ip| Family::of(ip) == *family)
+        });
+        let others: Vec<Family> = others.collect();
+        let without = resolved.without_local(&others, &node.pod_cidrs);
+        for warning in fit.warnings.into_iter().chain(without) {
             tracing::warn!("{warning}");
         }
         match fit.fatal {

@@ -46,9 +46,13 @@ fn of_manifests(effective: &Effective, paths: &[PathBuf], place: Place) -> anyho
     let mut manifests = manifests.with_pipes();
     let load = manifests.load();
     refuse_errors(load.problems)?;
+    let unknown = unknown_node(&plan.node_name, &load.events);
     let mut tracker = Tracker::new(plan);
     for event in load.events {
         tracker.apply(event);
+    }
+    if let Some(warning) = unknown {
+        print::note(&format!("warning: {warning}"));
     }
     place_node(&mut tracker, place)?;
     let conflicts = tracker
@@ -87,6 +91,32 @@ fn of_cluster(effective: &Effective, access: Access, place: Place) -> anyhow::Re
     Ok(tracker)
 }
 
+/// Says that the node is none of those that the manifests have endpoints on, and has no object among
+/// them either: most likely its name is misspelt.
+fn unknown_node(name: &str, events: &[Event]) -> Option<String> {
+    let mut others = 0;
+    for event in events {
+        match event {
+            Event::NodeApplied(_) => return None,
+            Event::SliceApplied(slice) => {
+                for node in slice.endpoints.iter().filter_map(|it| it.node.as_deref()) {
+                    if node == name {
+                        return None;
+                    }
+                    others += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    (others > 0).then(|| {
+        format!(
+            "there is no Node {name} among the manifests, and no endpoint has this nodeName, so none \
+             is local; if this node has another name there, set it with --node or hostnameOverride"
+        )
+    })
+}
+
 /// Tells which addresses are the node's, where its object does not.
 fn place_node(tracker: &mut Tracker, place: Place) -> anyhow::Result<()> {
     if matches!(place, Place::Here { .. }) || tracker.node().is_none() {
@@ -123,3 +153,30 @@ fn refuse_errors(problems: impl IntoIterator<Item = Problem>) -> anyhow::Result<
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct ManifestErrors(String);
+#[cfg(test)]
+mod tests {
+    use viprule_service::model::{Family, Node};
+    use viprule_testkit::objects::{READY, endpoint, id, ip, slice};
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_nothing_knows_is_told() {
+        let on = |node: Option<&str>| {
+            let endpoints = vec![endpoint(ip("10.244.0.5"), node, READY)];
+            Event::SliceApplied(slice(&id("a"), Family::Ipv4, endpoints))
+        };
+        let told = |events: &[Event]| unknown_node("node-1", events);
+        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[on(None)]), None, "nobody tells of nodes");
+        let warning = told(&[on(None), on(Some("node-2"))]).unwrap();
+        assert!(warning.contains("no Node node-1"), "{warning}");
+        assert!(warning.contains("--node"), "{warning}");
+        assert_eq!(told(&[on(Some("node-2")), on(Some("node-1"))]), None);
+        let node = Event::NodeApplied(Node {
+            name: "node-1".into(),
+            ..Node::default()
+        });
+        assert_eq!(told(&[node, on(Some("node-2"))]), None);
+    }
+}

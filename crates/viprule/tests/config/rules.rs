@@ -510,6 +510,39 @@ fn settings_that_do_not_fit_the_node_are_told() {
 }
 
 #[test]
+fn a_family_of_the_node_without_a_network_of_pods_is_told() {
+    let told = |fields: &str, families: &[Family], pod_cidrs: &[&str]| {
+        let pod_cidrs: Vec<_> = pod_cidrs.iter().map(|text| text.parse().unwrap()).collect();
+        let effective = of_file(fields).unwrap();
+        effective.resolve().without_local(families, &pod_cidrs)
+    };
+    let v4 = "clusterCIDR: 10.244.0.0/16\n";
+    let [warning] = &told(v4, &Family::ALL, &[])[..] else {
+        panic!("one line");
+    };
+    assert!(
+        warning.contains("clusterCIDR has no IPv6 network"),
+        "{warning}"
+    );
+    let none: [String; 0] = [];
+    assert_eq!(told(v4, &[Family::Ipv4], &[]), none);
+    let both = "clusterCIDR: 10.244.0.0/16,fd00::/48\n";
+    assert_eq!(told(both, &Family::ALL, &[]), none);
+    let by_node = "detectLocalMode: NodeCIDR\n";
+    let [warning] = &told(by_node, &Family::ALL, &["fd00::/64"])[..] else {
+        panic!("one line");
+    };
+    assert!(
+        warning.contains("spec.podCIDRs has no IPv4 network"),
+        "{warning}"
+    );
+    let dual = ["10.244.0.0/24", "fd00::/64"];
+    assert_eq!(told(by_node, &Family::ALL, &dual), none);
+    let by_name = "detectLocalMode: InterfaceNamePrefix\ndetectLocal: {interfaceNamePrefix: cni}\n";
+    assert_eq!(told(by_name, &Family::ALL, &["fd00::/64"]), none);
+}
+
+#[test]
 fn only_a_regular_file_of_some_length_is_followed() {
     let place = Place::new("");
     let path = place.path("config.conf");

@@ -60,6 +60,25 @@ impl Resolved {
         ));
         fit
     }
+
+    /// Tells for which of the node's families there is no network to tell pods' traffic by: there it
+    /// counts as traffic from outside, as with kube-proxy.
+    pub fn without_local(&self, families: &[Family], pod_cidrs: &[IpNet]) -> Vec<String> {
+        let (networks, field) = match &self.iptables.detect_local {
+            DetectLocal::ClusterCidr(networks) => (networks.as_slice(), "ClusterCIDR: clusterCIDR"),
+            DetectLocal::NodeCidr => (pod_cidrs, "NodeCIDR: the Node's spec.podCIDRs"),
+            _ => return Vec::new(),
+        };
+        let families = families.iter().filter(|it| misses(networks, **it));
+        let families = families.map(|it| name(*it));
+        let tell = |name| {
+            format!(
+                "detectLocalMode {field} has no {name} network, but the node has {name} addresses: \
+                 {name} traffic from pods counts as from outside the cluster"
+            )
+        };
+        families.map(tell).collect()
+    }
 }
 
 /// Which families node ports are open in without a limit.
