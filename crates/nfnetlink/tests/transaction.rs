@@ -8,8 +8,21 @@ use common::{accept, base, handles, in_netns, jump, nat, prepare, run, uses};
 use netlink_batch::Errno;
 use nfnetlink::Family::{Ipv4, Ipv6};
 use nfnetlink::nftables::{
-    BaseChain, CommitError, Hook, Position, Transaction, chain_exists, chains, generation, tables,
+    BaseChain, CommitError, Hook, Position, Transaction, chain_exists, chains, generation,
+    has_family, tables,
 };
+
+#[test]
+fn asking_for_a_family_makes_nothing() {
+    in_netns(|socket| {
+        let before = generation(socket).unwrap();
+        for family in [Ipv4, Ipv6] {
+            assert!(has_family(socket, family).unwrap());
+            tables(socket, family, |table| panic!("{} is there", table.name)).unwrap();
+        }
+        assert_eq!(generation(socket).unwrap(), before);
+    });
+}
 
 #[test]
 fn creates_reads_flushes_and_deletes() {

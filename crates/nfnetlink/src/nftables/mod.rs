@@ -26,7 +26,7 @@ pub use generation::{Generation, generation};
 pub use hint::hint;
 pub use rule::{Position, RawRule, rules};
 pub use subject::{Expression, Operation, Subject};
-pub use table::{Table, tables};
+pub use table::{Table, has_family, tables};
 
 use netlink_batch::{Attr, Error};
 

@@ -1,10 +1,10 @@
 //! Tables.
 
 use netlink_batch::message::flags::{CREATE, EXCL};
-use netlink_batch::{Error, Message, Socket};
+use netlink_batch::{Batch, Errno, Error, Message, Socket};
 
 use super::batch::Transaction;
-use super::uapi::{op, table as attr};
+use super::uapi::{BATCH_BEGIN, BATCH_HEADER, op, table as attr};
 use super::{by_kind, pick, require};
 use crate::{Family, nfgenmsg};
 
@@ -51,6 +51,26 @@ pub fn tables(
             Ok(())
         },
     )
+}
+
+/// True where the kernel has tables of this family, which no list tells.
+///
+/// A batch without its end is looked at and thrown away, as `nft --check` sends it: no table is
+/// made.
+pub fn has_family(socket: &mut Socket, family: Family) -> Result<bool, Error> {
+    let mut batch: Batch<()> = Batch::new();
+    batch.message(BATCH_BEGIN, 0, &BATCH_HEADER, |_| {});
+    batch.message(op::NEW_TABLE, CREATE, &nfgenmsg(family.number()), |attrs| {
+        attrs.str(attr::NAME, "viprule-question");
+    });
+    let answers = socket.send(&batch, |_, _| {})?;
+    let errnos: Vec<Errno> = answers.refusals.iter().map(|it| it.errno).collect();
+    if errnos.contains(&Errno::PERM) {
+        return Err(Error::Permission {
+            doing: "asking for an nf_tables family",
+        });
+    }
+    Ok(!errnos.into_iter().any(Errno::is_unsupported))
 }
 
 impl<T> Transaction<T> {

@@ -71,6 +71,10 @@ fn by_evidence(nft: Option<&mut Nft>, legacy: &Legacy) -> Result<(Backend, Strin
             "this kernel has no iptables in nf_tables".to_owned(),
         ));
     };
+    if let Some(option) = nft.lacks {
+        let reason = format!("nf_tables lacks a family of this kernel ({option})");
+        return Ok((Backend::Legacy, reason));
+    }
     if let Some(name) = nft.evidence.hint {
         return Ok((Backend::Nft, hint(name)));
     }
@@ -95,4 +99,17 @@ fn by_evidence(nft: Option<&mut Nft>, legacy: &Legacy) -> Result<(Backend, Strin
             format!("it has more rules ({})", legacy.rules),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_a_family_of_nf_tables_gets_legacy_tables() {
+        let mut nft = Nft::without("CONFIG_NF_TABLES_IPV6").unwrap();
+        let (backend, reason) = by_evidence(Some(&mut nft), &Legacy::default()).unwrap();
+        assert_eq!(backend, Backend::Legacy);
+        assert!(reason.contains("(CONFIG_NF_TABLES_IPV6)"), "{reason}");
+    }
 }

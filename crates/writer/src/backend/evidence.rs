@@ -9,6 +9,7 @@ use viprule_dataplane::ownership::Chain;
 
 use super::compat::{self, Compat};
 use crate::WriteError;
+use crate::iptables::probe;
 use crate::iptables_legacy::tables;
 use crate::iptables_legacy::tool::Tools;
 
@@ -42,6 +43,8 @@ impl Evidence {
 pub(super) struct Nft {
     socket: Socket,
     pub(super) evidence: Evidence,
+    /// The tables that can't be made here, as the kernel option that they need.
+    pub(super) lacks: Option<&'static str>,
     /// Chains of iptables' tables.
     chains: BTreeSet<(Family, String, String)>,
 }
@@ -58,6 +61,7 @@ impl Nft {
             });
         }
         let mut nft = Self {
+            lacks: lacks(&mut socket)?,
             socket,
             evidence: Evidence::default(),
             chains: BTreeSet::new(),
@@ -72,6 +76,21 @@ impl Nft {
             }
         }
         Ok(nft)
+    }
+
+    /// nf_tables with kubelet's chain that lacks the tables of this kernel option.
+    #[cfg(test)]
+    pub(super) fn without(option: &'static str) -> Result<Self, Error> {
+        let evidence = Evidence {
+            hint: Some(HINTS[0]),
+            proxy_chains: 0,
+        };
+        Ok(Self {
+            socket: Socket::open(NETFILTER)?,
+            evidence,
+            lacks: Some(option),
+            chains: BTreeSet::new(),
+        })
     }
 
     fn list(&mut self, family: Family) -> Result<(), WriteError> {
@@ -113,6 +132,20 @@ impl Nft {
         }
         Ok(count >= enough)
     }
+}
+
+/// What nf_tables lacks of the families that rules are written for. A kernel without IPv6 needs none
+/// of it.
+fn lacks(socket: &mut Socket) -> Result<Option<&'static str>, WriteError> {
+    for (family, needed, option) in [
+        (Family::Ipv4, true, "CONFIG_NF_TABLES_IPV4"),
+        (Family::Ipv6, probe::ipv6(), "CONFIG_NF_TABLES_IPV6"),
+    ] {
+        if needed && !nftables::has_family(socket, family).map_err(|error| reading(&error))? {
+            return Ok(Some(option));
+        }
+    }
+    Ok(None)
 }
 
 /// iptables in legacy tables.

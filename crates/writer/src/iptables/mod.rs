@@ -11,7 +11,7 @@ mod known;
 mod list;
 mod observe;
 pub(crate) mod order;
-mod probe;
+pub(crate) mod probe;
 mod rivals;
 mod send;
 mod sets;

@@ -53,7 +53,8 @@ fn be_liberal() -> bool {
     sysctl::read("net/netfilter/nf_conntrack_tcp_be_liberal").is_some_and(|value| value != "0")
 }
 
-fn ipv6() -> bool {
+/// IPv6 is there and not switched off.
+pub(crate) fn ipv6() -> bool {
     // The file is the namespace's own only below the reading thread.
     files::exists(Path::new("/proc/thread-self/net/if_inet6"))
         && sysctl::read("net/ipv6/conf/all/disable_ipv6").is_none_or(|value| value != "1")
