@@ -138,9 +138,9 @@ fn a_reader_who_has_had_enough_is_no_error() {
     let viprule = viprule_binary().unwrap().display().to_string();
     let folder = place.directory.path().display().to_string();
     for args in [
-        format!("render --node n --manifests {folder}"),
-        format!("render --node n --manifests {folder} -o json"),
-        format!("diff --node n --manifests {folder} -o json"),
+        format!("render --node node-0 --manifests {folder}"),
+        format!("render --node node-0 --manifests {folder} -o json"),
+        format!("diff --node node-0 --manifests {folder} -o json"),
         "completions zsh".to_owned(),
         "run --help".to_owned(),
     ] {
