@@ -195,6 +195,8 @@ fn an_empty_folder_is_a_cluster_without_services() {
     let place = Place::empty();
     let mut agent = place.run(&["--allow-empty"]);
     place.wait_for_sync();
+    let node = Node::under_test().to_string();
+    place.folder.write("node.yaml", &node).unwrap();
     place.write("a", 1, &["10.244.0.5"]);
     agent
         .wait_for_line("changed: service shop/a", LIMIT)
