@@ -378,6 +378,8 @@ fn a_wrong_type_in_a_field_that_counts_has_its_path() {
     for (object, expected) in cases {
         assert_eq!(error(&object), expected);
     }
+    let long = error(&json!({"metadata": {"labels": "x".repeat(100_000)}}));
+    assert!(long.len() < 400 && long.ends_with('…'), "{long}");
 }
 
 /// The API server (1.36) does not look at the number.

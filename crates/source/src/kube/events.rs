@@ -25,6 +25,13 @@ pub enum Regarding {
     Node,
     /// A Service.
     Service(ServiceId),
+    /// A Service, because of another one. Events about each two are a series of their own.
+    ServiceBeside {
+        /// The Service.
+        service: ServiceId,
+        /// The other one.
+        other: ServiceId,
+    },
 }
 
 /// How bad it is.
@@ -197,7 +204,10 @@ impl Publisher {
             reason: notice.reason.to_owned(),
             note: Some(notice.note.clone()),
             action: notice.action.to_owned(),
-            secondary: None,
+            secondary: match &notice.regarding {
+                Regarding::ServiceBeside { other, .. } => Some(of_service(other)),
+                Regarding::Service(_) | Regarding::Node => None,
+            },
         };
         let reference = self.reference(&notice.regarding);
         match timeout(LIMIT, self.recorder.publish(&event, &reference)).await {
@@ -207,19 +217,24 @@ impl Publisher {
     }
 
     fn reference(&self, regarding: &Regarding) -> ObjectReference {
-        let reference = |kind: &str, namespace, name: &str| ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some(kind.to_owned()),
-            namespace,
-            name: Some(name.to_owned()),
-            ..ObjectReference::default()
-        };
         match regarding {
             Regarding::Node => reference("Node", None, &self.node),
-            Regarding::Service(id) => {
-                reference("Service", Some(id.namespace().to_owned()), id.name())
-            }
+            Regarding::Service(id) | Regarding::ServiceBeside { service: id, .. } => of_service(id),
         }
+    }
+}
+
+fn of_service(id: &ServiceId) -> ObjectReference {
+    reference("Service", Some(id.namespace().to_owned()), id.name())
+}
+
+fn reference(kind: &str, namespace: Option<String>, name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some(kind.to_owned()),
+        namespace,
+        name: Some(name.to_owned()),
+        ..ObjectReference::default()
     }
 }
 

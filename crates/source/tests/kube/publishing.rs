@@ -46,6 +46,27 @@ async fn an_event_is_about_the_node_or_a_service() {
     assert_eq!(event["regarding"]["namespace"], "shop");
 }
 
+/// An Event of the same series is counted up and keeps the note of the first one.
+#[tokio::test]
+async fn a_service_beside_each_other_one_has_an_event() {
+    let mut server = FakeServer::start().await;
+    let (events, _task) = Events::start(&api(&server).await, NODE);
+    for other in ["a", "b"] {
+        let (service, other) = (id("web"), id(other));
+        let note = format!("belongs to {other}");
+        let regarding = Regarding::ServiceBeside { service, other };
+        events.publish(regarding, Severity::Warning, "Odd", "Look", note);
+    }
+    for other in ["a", "b"] {
+        let request = server.next(IN_SHOP).await;
+        assert_eq!(request.method, "POST");
+        let event = accept(request).await;
+        assert_eq!(event["regarding"]["name"], "web");
+        assert_eq!(event["related"]["name"], other);
+        assert_eq!(event["note"], format!("belongs to shop/{other}"));
+    }
+}
+
 #[tokio::test]
 async fn publishing_never_waits_and_survives_an_outage() {
     let log = Log::listen();

@@ -299,7 +299,7 @@ where
         if oversized.keys().ne(told.iter()) {
             let new = oversized.iter().filter(|(id, _)| !told.contains(*id));
             let budget = tracker.config().service_budget;
-            self.telemetry.oversized(new, (oversized.len(), budget));
+            self.telemetry.oversized(new, oversized, budget);
             *told = oversized.keys().cloned().collect();
         }
         for conflict in self.syncer.take_conflicts() {

@@ -18,6 +18,16 @@ use crate::metrics::{LocalPolicy, Metrics, Repair, SyncKind, Table, Writes};
 /// Services whose names fit into one note.
 const NAMED: usize = 5;
 
+/// The names of a few, and how many more there are.
+fn some_of<T: ToString>(mut all: impl ExactSizeIterator<Item = T>) -> String {
+    let named: Vec<_> = all.by_ref().take(NAMED).map(|it| it.to_string()).collect();
+    let mut text = named.join(", ");
+    if all.len() > 0 {
+        let _ = write!(text, " and {} more", all.len());
+    }
+    text
+}
+
 /// What is said of a Service that is larger than the budget.
 pub(crate) fn too_large(size: u64, budget: u64) -> String {
     format!(
@@ -262,7 +272,10 @@ impl Telemetry {
     pub(super) fn lost(&self, conflict: &Conflict) {
         self.metrics.claim_conflicts(conflict.frontends.len());
         self.events.publish(
-            Regarding::Service(conflict.loser.clone()),
+            Regarding::ServiceBeside {
+                service: conflict.loser.clone(),
+                other: conflict.owner.clone(),
+            },
             Severity::Warning,
             "AddressTaken",
             "SyncRules",
@@ -302,10 +315,11 @@ impl Telemetry {
     pub(super) fn oversized<'a>(
         &self,
         new: impl Iterator<Item = (&'a ServiceId, &'a u64)>,
-        (total, budget): (usize, u64),
+        all: &BTreeMap<ServiceId, u64>,
+        budget: u64,
     ) {
         const SUBJECT: &str = "oversized Services";
-        self.metrics.oversized(total);
+        self.metrics.oversized(all.len());
         for (service, size) in new {
             let note = too_large(*size, budget);
             tracing::error!(%service, "{note}");
@@ -317,13 +331,13 @@ impl Telemetry {
                 note,
             );
         }
-        if total == 0 {
+        if all.is_empty() {
             self.health.clear(SUBJECT);
-        } else {
-            let message =
-                format!("{total} Services are larger than serviceBudget and are set aside");
-            self.health.warn(SUBJECT, &message, Moment::now());
+            return;
         }
+        let names = some_of(all.keys());
+        let message = format!("larger than serviceBudget and set aside: {names}");
+        self.health.warn(SUBJECT, &message, Moment::now());
     }
 
     /// These objects exist and can't be used. Whoever reads objects tells why.
@@ -334,11 +348,7 @@ impl Telemetry {
             self.health.clear(SUBJECT);
             return;
         }
-        let named: Vec<_> = refused.iter().take(NAMED).map(Refused::to_string).collect();
-        let mut message = named.join(", ");
-        if refused.len() > NAMED {
-            let _ = write!(message, " and {} more", refused.len() - NAMED);
-        }
+        let mut message = some_of(refused.iter());
         message.push_str(" can't be used; what was known of that, or is in the kernel, stays");
         self.health.warn(SUBJECT, &message, Moment::now());
     }

@@ -159,6 +159,9 @@ pub(crate) fn decode_value<'o, T: Deserialize<'o>>(fields: &'o Value) -> Result<
     )
 }
 
+/// Longest text of what is wrong with a field, characters.
+const LONGEST_MESSAGE: usize = 256;
+
 fn undecodable(path: &Path, error: &serde_json::Error) -> FieldError {
     // Servers write objects in one line.
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -166,6 +169,11 @@ fn undecodable(path: &Path, error: &serde_json::Error) -> FieldError {
         .to_string()
         .replace("expected i32", "expected a number");
     let message = message.strip_suffix(&*place).unwrap_or(&message);
+    // It quotes what is there instead, which can be of any length.
+    let message = match message.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    };
     let mut field = String::new();
     for segment in path {
         let step = match segment {
