@@ -114,7 +114,13 @@ fn kube_proxys_rules_are_taken_over_without_a_failed_connection() {
 
         let before = Family::ALL.map(|family| stage.dump(family));
         let servers = (Mode::of_this_run() == Mode::Ipvs).then(|| stage.servers());
-        let mut run = stage.start(CLUSTER_CIDR);
+        // The machine of the dumps had no bridge for its pods.
+        let node_ports = if servers.is_some() {
+            " --nodeport-addresses 192.168.77.0/24,fd00:77::/64"
+        } else {
+            ""
+        };
+        let mut run = stage.start(&format!("{CLUSTER_CIDR}{node_ports}"));
         let first = run.expect("first sync: ");
         load.outlast(FURTHER);
         match servers {
