@@ -276,8 +276,10 @@ impl Tracker {
         facts.api_server = self.find_api_server();
         let old = std::mem::replace(&mut self.facts, facts);
         self.node_changed |= old != self.facts;
-        self.claims
-            .set_local(&self.facts.local_addresses, &mut self.changed);
+        if old.local_addresses != self.facts.local_addresses {
+            let local = &self.facts.local_addresses;
+            self.claims.set_local(local, &mut self.changed);
+        }
         if old.zone != self.facts.zone {
             self.changed.extend(self.by_zone.iter().cloned());
         }

@@ -81,6 +81,15 @@ pub fn url(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// So many characters of a text at most; where that is not all of it, an ellipsis follows.
+pub(crate) fn shortened(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -129,9 +129,6 @@ impl Claims {
         let new: BTreeSet<IpAddr> = addresses.iter().copied().collect();
         let old = std::mem::replace(&mut self.local, new);
         let moved: Vec<IpAddr> = old.symmetric_difference(&self.local).copied().collect();
-        if moved.is_empty() {
-            return;
-        }
         let concerned: Vec<Frontend> = self
             .external
             .iter()

@@ -224,12 +224,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// Longest text of an answer in an error, characters.
 const TEXT_LIMIT: usize = 1024;
 
-fn bounded(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(TEXT_LIMIT) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
+fn bounded(text: String) -> String {
+    escape::shortened(text, TEXT_LIMIT)
 }
 
 impl From<serde_json::Error> for Cause {

@@ -5,7 +5,7 @@ mod foreign;
 mod tests;
 mod timing;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, oneshot};
@@ -288,19 +288,14 @@ where
         self.telemetry
             .synced(cause, took, outcome.as_ref(), adopted, pending, ledger);
         let quarantined = self.syncer.quarantined();
-        let told = &mut self.refused;
-        if quarantined.keys().ne(told.iter()) {
-            let new = quarantined.iter().filter(|(id, _)| !told.contains(*id));
+        if let Some(new) = news_of(quarantined, &mut self.refused) {
             self.telemetry.quarantined(new, quarantined.len());
-            *told = quarantined.keys().cloned().collect();
         }
         let tracker = self.syncer.tracker();
-        let (oversized, told) = (tracker.oversized(), &mut self.oversized);
-        if oversized.keys().ne(told.iter()) {
-            let new = oversized.iter().filter(|(id, _)| !told.contains(*id));
+        let oversized = tracker.oversized();
+        if let Some(new) = news_of(oversized, &mut self.oversized) {
             let budget = tracker.config().service_budget;
             self.telemetry.oversized(new, oversized, budget);
-            *told = oversized.keys().cloned().collect();
         }
         for conflict in self.syncer.take_conflicts() {
             self.telemetry.lost(&conflict);
@@ -329,6 +324,18 @@ where
         }
         Ok(!report.is_empty())
     }
+}
+
+/// Those that were not told yet, where others are to be told of than before.
+fn news_of<'a, V>(
+    all: &'a BTreeMap<ServiceId, V>,
+    told: &mut BTreeSet<ServiceId>,
+) -> Option<impl Iterator<Item = (&'a ServiceId, &'a V)>> {
+    if all.keys().eq(told.iter()) {
+        return None;
+    }
+    let before = std::mem::replace(told, all.keys().cloned().collect());
+    Some(all.iter().filter(move |(id, _)| !before.contains(*id)))
 }
 
 fn log(what: &str, report: &Report) {

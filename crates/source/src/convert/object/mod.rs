@@ -20,6 +20,7 @@ use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use super::FieldError;
+use crate::escape;
 
 pub use endpoints::{Endpoints, Subset, SubsetAddress};
 pub use metadata::{Annotations, Labels, Metadata, Named};
@@ -170,10 +171,7 @@ fn undecodable(path: &Path, error: &serde_json::Error) -> FieldError {
         .replace("expected i32", "expected a number");
     let message = message.strip_suffix(&*place).unwrap_or(&message);
     // It quotes what is there instead, which can be of any length.
-    let message = match message.char_indices().nth(LONGEST_MESSAGE) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
-    };
+    let message = escape::shortened(message.to_owned(), LONGEST_MESSAGE);
     let mut field = String::new();
     for segment in path {
         let step = match segment {
