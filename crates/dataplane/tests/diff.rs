@@ -11,7 +11,7 @@ use viprule_dataplane::iptables::{
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Content, Dataplane, ObjectKey, State, diff};
 use viprule_service::model::Event;
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::dump::is_our_chain;
 use viprule_testkit::steps;
@@ -25,7 +25,7 @@ fn fragments(events: impl IntoIterator<Item = Event>, settings: &Settings) -> Ve
         node_name: NODE.to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     events.into_iter().for_each(|event| tracker.apply(event));
     let dataplane = Iptables::new(settings.clone(), tracker.facts());

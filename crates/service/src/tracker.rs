@@ -10,19 +10,23 @@ mod refusals;
 mod relist;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use claims::Conflict;
+pub use oversized::{Limit, Oversized};
 
 use crate::model::{EndpointSlice, Event, Family, Node, Service, ServiceId, SliceId};
-use crate::plan::{NodeFacts, PlanConfig, ServicePlan, plan_without};
+use crate::plan::{self, NodeFacts, PlanConfig, ServicePlan, plan_without};
 use claims::Claims;
 use entry::Entry;
 use interner::Interner;
 use node::NodeInputs;
 use refusals::Refusals;
+use usage::Usage;
 
 /// What changed since somebody last asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,8 +61,10 @@ pub struct Tracker {
     names: Interner,
     claims: Claims,
     refusals: Refusals,
-    /// By Service, how large it is.
-    oversized: BTreeMap<ServiceId, u64>,
+    oversized: BTreeMap<ServiceId, Oversized>,
+    usage: Usage,
+    /// All that exists has been told once.
+    complete: bool,
     /// Services whose plans depend on the node's zone.
     by_zone: BTreeSet<ServiceId>,
     /// Services whose plans depend on the node's addresses.
@@ -82,6 +88,8 @@ impl Tracker {
             names: Interner::default(),
             refusals: Refusals::default(),
             oversized: BTreeMap::new(),
+            usage: Usage::default(),
+            complete: false,
             by_zone: BTreeSet::new(),
             by_node_ip: BTreeSet::new(),
             ways: BTreeSet::new(),
@@ -109,12 +117,19 @@ impl Tracker {
             Event::LocalAddresses(addresses) => self.apply_local_addresses(addresses),
             Event::ApiServer(addresses) => self.apply_api_server(addresses),
             Event::Refused(refused) => self.refuse(refused),
+            Event::RefusedAsks(service) => self.refused_asks(service),
             Event::NoLongerRefused(refused) => self.no_longer_refuse(&refused),
         }
     }
 
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Changes {
+        self.use_room();
+        for id in &self.changed {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.told();
+            }
+        }
         Changes {
             services: std::mem::take(&mut self.changed),
             node: std::mem::take(&mut self.node_changed),
@@ -128,14 +143,15 @@ impl Tracker {
             return;
         }
         self.config = config;
-        let services = self.entries.iter();
-        let services = services.filter_map(|(id, entry)| Some((id, entry.service.as_deref()?)));
+        let services: Vec<_> = self.claimants().collect();
+        let services = services.iter().map(|(id, service)| (id, &**service));
         self.claims
             .allow_external_ips(self.config.allow_external_ips, services);
-        for id in self.services() {
-            self.measure(&id);
-            self.changed.insert(id);
+        let all: Vec<ServiceId> = self.entries.keys().cloned().collect();
+        for id in &all {
+            self.measure(id);
         }
+        self.changed.extend(self.services());
         self.refresh_facts();
     }
 
@@ -159,36 +175,38 @@ impl Tracker {
         self.inputs.primary_family(&self.config)
     }
 
-    /// All Services, sorted.
+    /// All Services that are in force in some version, sorted.
     pub fn services(&self) -> Vec<ServiceId> {
         let existing = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.service.is_some());
+            .filter(|(_, entry)| entry.in_force().service.is_some());
         let mut ids: Vec<ServiceId> = existing.map(|(id, _)| id.clone()).collect();
         ids.sort_unstable();
         ids
     }
 
-    /// A Service.
+    /// A Service, in the version that is in force.
     pub fn service(&self, id: &ServiceId) -> Option<&Service> {
-        self.entries.get(id)?.service.as_deref()
+        self.entries.get(id)?.in_force().service.as_deref()
     }
 
-    /// The slices of a Service, sorted by name; they may be there before the Service is.
+    /// The slices of a Service in the version that is in force, sorted by name; they may be there
+    /// before the Service is.
     pub fn slices(&self, id: &ServiceId) -> &[EndpointSlice] {
-        self.entries.get(id).map_or(&[], |entry| entry.slices())
+        let entry = self.entries.get(id);
+        entry.map_or(&[], |entry| entry.in_force().slices())
     }
 
     /// What a Service asks of this node, less the frontends that belong to another one; `None`
     /// where there is no such Service. Worked out anew for each call.
     pub fn plan(&self, id: &ServiceId) -> Option<ServicePlan> {
-        let entry = self.entries.get(id)?;
-        let service = entry.service.as_deref()?;
+        let version = self.entries.get(id)?.in_force();
+        let service = version.service.as_deref()?;
         let lost = self.claims.lost(id);
         Some(plan_without(
             service,
-            entry.slices(),
+            version.slices(),
             &self.config,
             &self.facts,
             lost,
@@ -203,37 +221,32 @@ impl Tracker {
     fn apply_service(&mut self, mut service: Service) {
         self.accept_service(&service.id);
         let (id, entry) = entry_of(&mut self.entries, service.id.clone());
-        if entry.service.as_deref() == Some(&service) {
+        let newest = entry.newest();
+        if newest.service.as_deref() == Some(&service) {
             return;
         }
         service.id = id.clone();
-        let old = entry.service.replace(Box::new(service));
-        self.claims.replace(
-            &id,
-            old.as_deref(),
-            entry.service.as_deref(),
-            &mut self.changed,
-        );
-        self.touched(&id);
+        let slices = newest.slices().iter();
+        let size = plan::size(&service, slices, &self.config);
+        self.edit(&id, size, |version| {
+            version.service = Some(Arc::new(service));
+        });
     }
 
     fn delete_service(&mut self, id: &ServiceId) {
         self.accept_service(id);
-        let Some(entry) = self.entries.get_mut(id) else {
+        let entry = self.entries.get(id);
+        if entry.is_none_or(|entry| entry.newest().service.is_none()) {
             return;
-        };
-        let Some(old) = entry.service.take() else {
-            return;
-        };
-        self.claims.replace(id, Some(&old), None, &mut self.changed);
+        }
         self.changed.insert(id.clone());
-        self.touched(id);
+        self.edit(id, 0, |version| version.service = None);
     }
 
     fn apply_slice(&mut self, mut slice: EndpointSlice) {
         self.accept_slice(slice.id.service.namespace(), &slice.id.name);
         let (id, entry) = entry_of(&mut self.entries, slice.id.service.clone());
-        if entry.has(&slice) {
+        if entry.newest().has(&slice) {
             return;
         }
         slice.id.service = id.clone();
@@ -244,17 +257,17 @@ impl Tracker {
         {
             self.names.share(node);
         }
-        entry.put(slice);
-        self.touched(&id);
+        let size = self.size_with(&id, &slice.id.name, Some(&slice));
+        self.edit(&id, size, |version| version.put(slice));
     }
 
     fn delete_slice(&mut self, slice: &SliceId) {
-        self.accept_slice(slice.service.namespace(), &slice.name);
-        let Some(entry) = self.entries.get_mut(&slice.service) else {
-            return;
-        };
-        if entry.remove(&slice.name) {
-            self.touched(&slice.service);
+        let SliceId { service, name } = slice;
+        self.accept_slice(service.namespace(), name);
+        let entry = self.entries.get(service);
+        if entry.is_some_and(|entry| entry.newest().has_named(name)) {
+            let size = self.size_with(service, name, None);
+            self.edit(service, size, |version| version.remove(name));
         }
     }
 
@@ -289,17 +302,44 @@ impl Tracker {
         self.api_server_moved(&old);
     }
 
+    /// The version of a Service whose addresses and ports are claimed: the one in force, else what is
+    /// known of it, as the kernel may have that from an earlier process.
+    fn claiming(&self, id: &ServiceId) -> Option<Arc<Service>> {
+        let entry = self.entries.get(id);
+        let known = entry.and_then(|it| {
+            it.in_force()
+                .service
+                .as_ref()
+                .or(it.newest().service.as_ref())
+        });
+        known.or_else(|| self.asked(id)).cloned()
+    }
+
+    /// All of them.
+    fn claimants(&self) -> impl Iterator<Item = (ServiceId, Arc<Service>)> {
+        let all: BTreeSet<&ServiceId> = self.entries.keys().chain(self.asking()).collect();
+        let claiming = |id: &ServiceId| Some((id.clone(), self.claiming(id)?));
+        all.into_iter().filter_map(claiming)
+    }
+
+    /// Claims for a Service what it asks for now in place of what it asked for before.
+    fn claim_anew(&mut self, id: &ServiceId, before: Option<&Service>) {
+        let now = self.claiming(id);
+        self.claims
+            .replace(id, before, now.as_deref(), &mut self.changed);
+    }
+
     /// Settles the books after an entry changed.
     fn touched(&mut self, id: &ServiceId) {
-        self.measure(id);
         let Some(entry) = self.entries.get(id) else {
             return;
         };
-        set(&mut self.by_zone, id, entry.depends_on_zone());
-        set(&mut self.by_node_ip, id, entry.depends_on_node_ip());
+        let version = entry.in_force();
+        set(&mut self.by_zone, id, version.depends_on_zone());
+        set(&mut self.by_node_ip, id, version.depends_on_node_ip());
         if entry.is_empty() {
             self.entries.remove(id);
-        } else if let Some(service) = &entry.service {
+        } else if let Some(service) = &version.service {
             // Slices of an absent Service have no plan to change.
             self.changed.insert(service.id.clone());
         }

@@ -19,7 +19,7 @@ use viprule_service::model::{
     Conditions, CreationTime, Endpoint, EndpointSlice, Event, Family, Protocol, Service, ServiceId,
     ServicePort, ServiceType, SliceId, SlicePort,
 };
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 
 const ENDPOINTS: u32 = 5;
@@ -89,7 +89,7 @@ fn loaded(services: u32) -> Tracker {
         node_name: "node-7".into(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     for number in 0..services {
         tracker.apply(service(number));

@@ -415,23 +415,15 @@ impl Kept {
         }
     }
 
-    /// What other Services have or ask for, too: of those that come and go, as nobody knows what a
-    /// Service has that is refused from an agent's start on. A balancer is nothing that another type
-    /// has, and says that it does.
+    /// What other Services have or ask for, too. A balancer is nothing that another type has, and says
+    /// that it does.
     fn external_ips(&self, number: usize) -> Vec<IpAddr> {
         if !self.balancer || self.kind == ServiceType::LoadBalancer {
             return Vec::new();
         }
-        let passing = |distance: usize| {
-            let other = STEADY + (number + distance) % (MOST - STEADY);
-            u8::try_from(other).unwrap_or_default()
-        };
+        let other = |distance: usize| u8::try_from((number + distance) % MOST).unwrap_or_default();
         let shared = Ipv4Addr::new(198, 51, 100, 99);
-        vec![
-            cluster_ip(passing(1)),
-            balancer_ip(passing(2)),
-            shared.into(),
-        ]
+        vec![cluster_ip(other(1)), balancer_ip(other(2)), shared.into()]
     }
 
     fn service(&self, number: usize) -> Service {

@@ -6,7 +6,7 @@ use viprule_service::model::{
     self, Conditions, CreationTime, Endpoint, EndpointSlice, Event, Protocol, Service, ServiceId,
     ServicePort, ServiceType, SliceId, SlicePort,
 };
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::manifests::Bulk;
 
@@ -58,7 +58,7 @@ impl Cluster {
             node_name: NODE.to_owned(),
             bind_address: None,
             allow_external_ips: true,
-            service_budget: DEFAULT_SERVICE_BUDGET,
+            budgets: Budgets::default(),
         });
         for service in 0..self.services() {
             tracker.apply(self.service(service)?);

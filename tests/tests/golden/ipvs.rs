@@ -9,7 +9,7 @@ use nfnetlink::Family;
 use viprule_dataplane::ipvs::{Desired, Ipvs, Saves, Section, Settings, print_save, sections};
 use viprule_dataplane::{Dataplane as _, State, diff, iptables::DetectLocal};
 use viprule_service::model::Event;
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
 use viprule_testkit::dump::Dump;
@@ -53,7 +53,7 @@ fn ours() -> Desired {
         node_name: "node-0".to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     let node = Some("node-0".to_owned());
     let mut manifests = Manifests::new([folder().join("cluster/cluster.yaml")], node);

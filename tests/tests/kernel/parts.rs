@@ -8,7 +8,7 @@ use viprule::agent::{Syncer, desired};
 use viprule_dataplane::iptables::{Desired, Iptables, Settings};
 use viprule_dataplane::{Scope, diff};
 use viprule_service::model::Event;
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
 use viprule_testkit::manifests::Bulk;
@@ -31,7 +31,7 @@ fn node(place: &Place, bytes: usize) -> Real {
         node_name: "node-0".to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     let settings = Settings {
         nfacct: false,

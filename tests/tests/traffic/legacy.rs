@@ -9,7 +9,7 @@ use nfnetlink::Family;
 use viprule::agent::{Report, Syncer};
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::{DetectLocal, Iptables, Settings};
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
 use viprule_testkit::Namespace;
@@ -39,7 +39,7 @@ impl Node {
             node_name: "node-0".to_owned(),
             bind_address: None,
             allow_external_ips: true,
-            service_budget: DEFAULT_SERVICE_BUDGET,
+            budgets: Budgets::default(),
         });
         let networks = ["10.244.0.0/16", "fd00:10:244::/48"];
         let settings = Settings {

@@ -11,7 +11,7 @@ use viprule_dataplane::ipvs::{
 use viprule_dataplane::ownership::{Chain, Set};
 use viprule_dataplane::{Content as _, Dataplane, NodeEffect, ObjectKey, State, diff, iptables};
 use viprule_service::model::Event;
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::steps;
 use viprule_testkit::strategy::{self, NODE, events, ipvs_settings};
@@ -23,7 +23,7 @@ fn tracker(events: impl IntoIterator<Item = Event>) -> Tracker {
         node_name: NODE.to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     events.into_iter().for_each(|event| tracker.apply(event));
     tracker

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use viprule_dataplane::ipvs::{Desired, Ipvs, Key, Object, Settings, line};
 use viprule_dataplane::{Dataplane as _, State};
 use viprule_service::model::{Conditions, Family, Service};
-use viprule_service::plan::{
-    DEFAULT_SERVICE_BUDGET, NodeFacts, PlanConfig, ServicePlan, plan_service,
-};
+use viprule_service::plan::{Budgets, NodeFacts, PlanConfig, ServicePlan, plan_service};
 use viprule_testkit::objects::{self, endpoint, slice};
 pub(crate) use viprule_testkit::objects::{NOT_READY, READY, ip};
 
@@ -40,7 +38,7 @@ pub(crate) fn plan_with(
         node_name: "here".to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     };
     plan_service(service, &[slice], &config, facts)
 }

@@ -56,6 +56,10 @@ pub enum Event {
     /// Something exists that can't be used. What was told of it before stays in force; where
     /// nothing was, nobody knows what it asks for. Ends with any other event about the object.
     Refused(Refused),
+    /// A Service that is refused, and of which nothing is in force, asks for these addresses and ports,
+    /// as far as they can be read; the rest of its fields says nothing. So nobody else gets them while
+    /// the kernel may have them as this Service's. Comes after [`Event::Refused`] and ends with it.
+    RefusedAsks(Service),
     /// It is usable, as it was told before, or gone.
     NoLongerRefused(Refused),
 }

@@ -6,9 +6,26 @@ use ipnet::IpNet;
 
 use crate::model::Family;
 
-/// [`PlanConfig::service_budget`] where nobody says otherwise: 5,000 endpoints on five ports of four
-/// addresses. No real cluster is known to come near.
-pub const DEFAULT_SERVICE_BUDGET: u64 = 100_000;
+/// How much Services may ask for: pairs of their frontends and endpoints over all of their ports, and
+/// of their load balancer IPs and source ranges. What is larger is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgets {
+    /// For each Service: 5,000 endpoints on five ports of four addresses where nobody says otherwise.
+    /// No real cluster is known to come near.
+    pub service: u64,
+    /// For all together: 25,000 Services of ten endpoints on two ports of two addresses where nobody
+    /// says otherwise. Beyond it a namespace has no more than an equal share of it.
+    pub total: u64,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            service: 100_000,
+            total: 1_000_000,
+        }
+    }
+}
 
 /// Settings that change what a plan says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +37,8 @@ pub struct PlanConfig {
     pub bind_address: Option<IpAddr>,
     /// Feature gate `AllowServiceExternalIPs`; true unless switched off.
     pub allow_external_ips: bool,
-    /// How large a Service may be: pairs of its frontends and endpoints over all of its ports, and of
-    /// its load balancer IPs and source ranges. What is larger is set aside.
-    pub service_budget: u64,
+    /// How much Services may ask for.
+    pub budgets: Budgets,
 }
 
 /// What is known of this node.

@@ -25,7 +25,7 @@ mod traffic_policy;
 mod udp_flows;
 
 pub(crate) use api_server::{is_concerned, reached};
-pub use config::{DEFAULT_SERVICE_BUDGET, NodeFacts, PlanConfig};
+pub use config::{Budgets, NodeFacts, PlanConfig};
 pub(crate) use frontends::{Claim, claims};
 pub use frontends::{Frontend, FrontendKind};
 pub use node_ports::{NodePortAddresses, NodePortTargets};

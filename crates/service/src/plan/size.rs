@@ -3,24 +3,34 @@
 use std::collections::HashMap;
 
 use super::PlanConfig;
-use crate::model::{EndpointSlice, Family, Service};
+use crate::model::{EndpointSlice, Family, Service, ServicePort, SlicePort};
+
+/// So many ports of a Service are compared with every port of its slices; nearly all have no more.
+const FEW: usize = 4;
 
 /// How many pairs of a frontend and an endpoint a Service asks for over all of its ports, and how
 /// many pairs of a load balancer IP and a source range: about what it costs any dataplane. Objects
 /// of some kilobytes can ask for millions.
 ///
 /// Costs what reading the objects cost.
-pub(crate) fn size(service: &Service, slices: &[EndpointSlice], config: &PlanConfig) -> u64 {
+pub(crate) fn size<'a>(
+    service: &Service,
+    slices: impl Iterator<Item = &'a EndpointSlice> + Clone,
+    config: &PlanConfig,
+) -> u64 {
     let families = Family::ALL
         .into_iter()
         .filter(|family| service.cluster_ip(*family).is_some());
-    let all = families.map(|family| of_family(service, slices, config, family));
+    let all = families.map(|family| {
+        let of_family = slices.clone().filter(move |slice| slice.family == family);
+        self::of_family(service, &of_family, config, family)
+    });
     all.fold(0, u64::saturating_add)
 }
 
-fn of_family(
+fn of_family<'a>(
     service: &Service,
-    slices: &[EndpointSlice],
+    slices: &(impl Iterator<Item = &'a EndpointSlice> + Clone),
     config: &PlanConfig,
     family: Family,
 ) -> u64 {
@@ -34,39 +44,41 @@ fn of_family(
     // The cluster IP among them.
     let frontends = count(external_ips.count()) + balancers + 1;
 
-    let slices = || slices.iter().filter(move |slice| slice.family == family);
-    let endpoints: u64 = slices().map(|slice| count(slice.endpoints.len())).sum();
-    let ports = count(service.ports.len());
-    let most = ports.saturating_mul(
-        (frontends + 1)
-            .saturating_mul(endpoints.max(1))
-            .saturating_add(balancers.saturating_mul(ranges)),
-    );
-    // Nearly always; else it is worth a look which ports the endpoints have.
-    if most <= config.service_budget {
-        return most;
-    }
-    let mut of_ports: HashMap<_, u64> = HashMap::with_capacity(service.ports.len());
-    for slice in slices() {
-        for port in &slice.ports {
-            *of_ports.entry((&*port.name, port.protocol)).or_default() +=
-                count(slice.endpoints.len());
-        }
-    }
-    let of_port = service.ports.iter().map(|port| {
-        let endpoints = of_ports.get(&(&*port.name, port.protocol));
+    let of_port = |port: &ServicePort, endpoints: u64| {
         let frontends = frontends + u64::from(port.node_port != 0);
         frontends
-            .saturating_mul(endpoints.copied().unwrap_or_default().max(1))
+            .saturating_mul(endpoints.max(1))
             .saturating_add(balancers.saturating_mul(ranges))
-    });
-    of_port.fold(0, u64::saturating_add)
+    };
+    let ports = service.ports.iter();
+    if service.ports.len() <= FEW {
+        let endpoints = |port: &ServicePort| {
+            let of_slice = |slice: &EndpointSlice| {
+                let ports = slice.ports.iter();
+                let is_it = |it: &&SlicePort| it.protocol == port.protocol && it.name == port.name;
+                count(ports.filter(is_it).count()).saturating_mul(count(slice.endpoints.len()))
+            };
+            slices.clone().map(of_slice).fold(0, u64::saturating_add)
+        };
+        let sizes = ports.map(|port| of_port(port, endpoints(port)));
+        return sizes.fold(0, u64::saturating_add);
+    }
+    let mut endpoints: HashMap<_, u64> = HashMap::with_capacity(service.ports.len());
+    for slice in slices.clone() {
+        for port in &slice.ports {
+            let of_port = endpoints.entry((&*port.name, port.protocol)).or_default();
+            *of_port = of_port.saturating_add(count(slice.endpoints.len()));
+        }
+    }
+    let endpoints = |port: &ServicePort| endpoints.get(&(&*port.name, port.protocol)).copied();
+    let sizes = ports.map(|port| of_port(port, endpoints(port).unwrap_or_default()));
+    sizes.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ServicePort;
+    use crate::plan::Budgets;
     use crate::plan::testing::{READY, config, endpoint, ip, service, slice, slice_port};
 
     fn large(ports: u16, endpoints: u8) -> (Service, EndpointSlice) {
@@ -90,11 +102,14 @@ mod tests {
     #[test]
     fn each_port_counts_its_endpoints_for_each_of_its_frontends() {
         let budget = PlanConfig {
-            service_budget: 10,
+            budgets: Budgets {
+                service: 10,
+                ..Budgets::default()
+            },
             ..config()
         };
         let (mut service, slice) = large(10, 20);
-        let sized = |service: &Service| size(service, std::slice::from_ref(&slice), &budget);
+        let sized = |service: &Service| size(service, std::iter::once(&slice), &budget);
         assert_eq!(sized(&service), 200);
         service.ports[0].node_port = 30_080;
         assert_eq!(sized(&service), 220);
@@ -108,13 +123,16 @@ mod tests {
     #[test]
     fn endpoints_of_other_ports_and_families_do_not_count() {
         let budget = PlanConfig {
-            service_budget: 10,
+            budgets: Budgets {
+                service: 10,
+                ..Budgets::default()
+            },
             ..config()
         };
         let (service, mut slice) = large(10, 20);
         let mut other = slice.clone();
         other.family = Family::Ipv6;
         slice.ports = slice.ports[..1].into();
-        assert_eq!(size(&service, &[slice, other], &budget), 20 + 9);
+        assert_eq!(size(&service, [slice, other].iter(), &budget), 20 + 9);
     }
 }

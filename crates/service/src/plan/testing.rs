@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{DEFAULT_SERVICE_BUDGET, NodeFacts, PlanConfig};
+use super::{Budgets, NodeFacts, PlanConfig};
 use crate::model::{
     Conditions, CreationTime, Endpoint, EndpointSlice, Family, Protocol, Service, ServiceId,
     ServicePort, ServiceType, SliceId, SlicePort,
@@ -101,7 +101,7 @@ pub(crate) fn config() -> PlanConfig {
         node_name: NODE.into(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     }
 }
 

@@ -55,7 +55,8 @@ impl Tracker {
         if moved.is_empty() {
             return;
         }
-        let services = self.entries.values().filter_map(|it| it.service.as_deref());
+        let services = self.entries.values();
+        let services = services.filter_map(|it| it.in_force().service.as_deref());
         let concerned = services.filter(|service| is_concerned(service, &moved));
         self.changed
             .extend(concerned.map(|service| service.id.clone()));

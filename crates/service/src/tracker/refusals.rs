@@ -1,16 +1,18 @@
 //! Objects that exist and can't be used.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Tracker;
-use crate::model::{Refused, ServiceId, SliceId};
+use crate::model::{Refused, Service, ServiceId, SliceId};
 
 type SliceName = (Box<str>, Box<str>);
 
 /// What is refused at present, whether or not there is an earlier version in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Refusals {
-    services: BTreeSet<ServiceId>,
+    /// What they ask for, as far as that can be told.
+    services: BTreeMap<ServiceId, Option<Arc<Service>>>,
     /// By namespace and name; the Service where that can be told.
     slices: BTreeMap<SliceName, Option<ServiceId>>,
     unnamed: bool,
@@ -30,7 +32,7 @@ impl Tracker {
             slices,
             unnamed,
         } = &self.refusals;
-        let services = services.iter().cloned().map(Refused::Service);
+        let services = services.keys().cloned().map(Refused::Service);
         let slices = slices
             .iter()
             .map(|((namespace, name), service)| Refused::Slice {
@@ -42,31 +44,29 @@ impl Tracker {
         services.chain(slices).chain(unnamed).collect()
     }
 
-    /// True where something exists that nothing is known of but its name, if that, or that is too
-    /// large to be planned: what is in the kernel and nobody asks for may be asked for by it.
+    /// True where something exists of which nothing is in force, if its name is known at all: what is
+    /// in the kernel and nobody asks for may be asked for by it.
     pub fn withholds_anything(&self) -> bool {
         let refusals = &self.refusals;
+        let mut services = refusals.services.keys().chain(self.oversized.keys());
         refusals.unnamed
-            || !self.oversized().is_empty()
-            || refusals
-                .services
-                .iter()
-                .any(|id| self.service(id).is_none())
+            || services.any(|id| self.service(id).is_none())
             || refusals
                 .slices
                 .iter()
                 .any(|(name, service)| self.is_unknown(name, service.as_ref()))
     }
 
-    /// True where there may be more of the Service than is known: it was refused itself, or a slice of
-    /// it, what was refused has no name, or it is too large to be planned. False for one that is known to be gone.
+    /// True where there may be more of the Service than is in force: it was refused itself, or a slice
+    /// of it, or it is too large, or what was refused has no name. False for one that is known to be
+    /// gone.
     pub fn may_have_more(&self, id: &ServiceId) -> bool {
         let Refusals {
             services, unnamed, ..
         } = &self.refusals;
         match self.service(id) {
-            Some(_) => *unnamed || self.is_oversized(id) || self.withholds(id),
-            None => *unnamed || services.contains(id),
+            Some(_) => *unnamed || self.withholds(id),
+            None => *unnamed || services.contains_key(id) || self.oversized.contains_key(id),
         }
     }
 
@@ -98,13 +98,13 @@ impl Tracker {
 
     fn is_unknown(&self, (_, name): &SliceName, service: Option<&ServiceId>) -> bool {
         let entry = service.and_then(|id| self.entries.get(id));
-        entry.is_none_or(|entry| !entry.has_named(name))
+        entry.is_none_or(|entry| !entry.newest().has_named(name))
     }
 
     pub(super) fn refuse(&mut self, refused: Refused) {
         match refused {
             Refused::Service(id) => {
-                self.refusals.services.insert(id);
+                self.refusals.services.entry(id).or_default();
             }
             Refused::Slice {
                 namespace,
@@ -126,15 +126,43 @@ impl Tracker {
             Refused::Unnamed => {
                 if std::mem::take(&mut self.refusals.unnamed) {
                     // Whatever was withheld for its sake.
-                    let bare = self.entries.iter().filter(|(_, it)| it.slices().is_empty());
+                    let bare = self
+                        .entries
+                        .iter()
+                        .filter(|(_, it)| it.in_force().slices().is_empty());
                     self.changed.extend(bare.map(|(id, _)| id.clone()));
                 }
             }
         }
     }
 
+    /// A Service that is refused asks for this much, as far as it can be read.
+    pub(super) fn refused_asks(&mut self, service: Service) {
+        let id = service.id.clone();
+        let before = self.claiming(&id);
+        if let Some(asked) = self.refusals.services.get_mut(&id) {
+            *asked = Some(Arc::new(service));
+            self.claim_anew(&id, before.as_deref());
+        }
+    }
+
+    /// What a refused Service asks for, as far as that can be told.
+    pub(super) fn asked(&self, id: &ServiceId) -> Option<&Arc<Service>> {
+        self.refusals.services.get(id)?.as_ref()
+    }
+
+    /// The refused Services that ask for something.
+    pub(super) fn asking(&self) -> impl Iterator<Item = &ServiceId> {
+        let services = self.refusals.services.iter();
+        services.filter_map(|(id, asked)| asked.as_ref().map(|_| id))
+    }
+
     pub(super) fn accept_service(&mut self, id: &ServiceId) {
-        self.refusals.services.remove(id);
+        if self.refusals.services.contains_key(id) {
+            let before = self.claiming(id);
+            self.refusals.services.remove(id);
+            self.claim_anew(id, before.as_deref());
+        }
     }
 
     pub(super) fn accept_slice(&mut self, namespace: &str, name: &str) {
@@ -148,10 +176,9 @@ impl Tracker {
         match service {
             Some(Some(id)) => self.touched(&id),
             Some(None) => {
-                let of_namespace = self
-                    .entries
-                    .iter()
-                    .filter(|(id, entry)| id.namespace() == namespace && entry.slices().is_empty());
+                let of_namespace = self.entries.iter().filter(|(id, entry)| {
+                    id.namespace() == namespace && entry.in_force().slices().is_empty()
+                });
                 self.changed.extend(of_namespace.map(|(id, _)| id.clone()));
             }
             None => {}
@@ -160,7 +187,14 @@ impl Tracker {
 
     /// What a list of Services does not name does not exist.
     pub(super) fn keep_refused_services(&mut self, present: &BTreeSet<ServiceId>) {
-        self.refusals.services.retain(|id| present.contains(id));
+        let refused = self.refusals.services.keys();
+        let gone: Vec<ServiceId> = refused
+            .filter(|id| !present.contains(*id))
+            .cloned()
+            .collect();
+        for id in gone {
+            self.accept_service(&id);
+        }
     }
 
     /// What a list of slices does not name does not exist.

@@ -11,7 +11,7 @@ impl Tracker {
         let known = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.service.is_some());
+            .filter(|(_, entry)| entry.newest().service.is_some());
         let gone: Vec<ServiceId> = known
             .map(|(id, _)| id)
             .filter(|id| !present.contains(*id))
@@ -25,7 +25,10 @@ impl Tracker {
 
     /// Deletes every slice that is not among these.
     pub(super) fn keep_slices(&mut self, present: &BTreeSet<SliceId>) {
-        let known = self.entries.values().flat_map(|entry| entry.slices());
+        let known = self
+            .entries
+            .values()
+            .flat_map(|entry| entry.newest().slices());
         let gone: Vec<SliceId> = known
             .map(|slice| &slice.id)
             .filter(|id| !present.contains(*id))
@@ -44,11 +47,11 @@ impl Tracker {
         }
         // Nearly always: a slice of a known Service changed, and stays there.
         let stays = to.and_then(|id| self.entries.get(id));
-        if stays.is_some_and(|entry| entry.has_named(name)) {
+        if stays.is_some_and(|entry| entry.newest().has_named(name)) {
             return;
         }
         let others = self.entries.iter().filter(|(id, entry)| {
-            id.namespace() == namespace && Some(*id) != to && entry.has_named(name)
+            id.namespace() == namespace && Some(*id) != to && entry.newest().has_named(name)
         });
         let others: Vec<ServiceId> = others.map(|(id, _)| id.clone()).collect();
         for service in others {

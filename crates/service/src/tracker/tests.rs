@@ -2,6 +2,7 @@
 
 mod api_server;
 mod conflicts;
+mod oversized;
 mod refusals;
 mod relist;
 

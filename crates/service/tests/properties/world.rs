@@ -12,7 +12,7 @@ use viprule_service::model::{
     Conditions, CreationTime, Endpoint, EndpointSlice, Family, Hints, Node, Protocol, Service,
     ServiceId, ServicePort, ServiceType, SliceId, SlicePort,
 };
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 
 /// This node.
 pub(crate) const NODE: &str = "node-0";
@@ -25,7 +25,7 @@ pub(crate) fn config(allow_external_ips: bool) -> PlanConfig {
         node_name: NODE.into(),
         bind_address: None,
         allow_external_ips,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     }
 }
 

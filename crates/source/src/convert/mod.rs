@@ -9,6 +9,7 @@
 //! that the API server (1.36) stores although they mean nothing are left out with a warning; all
 //! else that can't be programmed refuses the object.
 
+mod asked;
 mod balancing;
 mod endpoints;
 mod error;
@@ -20,6 +21,7 @@ mod ports;
 mod service;
 mod slice;
 
+pub use asked::{asked, asked_of_value};
 pub use endpoints::endpoints;
 pub use error::{Ignored, ObjectError, Outcome, Warning};
 pub use field::{parse_ip, parse_range};

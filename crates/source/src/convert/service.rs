@@ -70,7 +70,7 @@ fn convert(
 }
 
 /// When it was created. A server always says so, in one form; a manifest seldom does.
-fn created(metadata: &Metadata<'_>, warnings: &mut Vec<Warning>) -> CreationTime {
+pub(super) fn created(metadata: &Metadata<'_>, warnings: &mut Vec<Warning>) -> CreationTime {
     let Some(text) = metadata.creation_timestamp.filled() else {
         return CreationTime::default();
     };
@@ -87,7 +87,7 @@ fn created(metadata: &Metadata<'_>, warnings: &mut Vec<Warning>) -> CreationTime
     CreationTime::default()
 }
 
-fn ignored(object: &object::Service<'_>) -> Option<Ignored> {
+pub(super) fn ignored(object: &object::Service<'_>) -> Option<Ignored> {
     if object.metadata.labels.service_proxy_name.is_some() {
         return Some(Ignored::ForeignProxy);
     }
@@ -134,7 +134,7 @@ fn local_policy(policy: &str, field: &str) -> Result<bool, FieldError> {
 }
 
 /// `clusterIPs`, for which `clusterIP` stands where there are none.
-fn listed_cluster_ips<'s, 'o>(spec: &'s ServiceSpec<'o>) -> &'s [Text<'o>] {
+pub(super) fn listed_cluster_ips<'s, 'o>(spec: &'s ServiceSpec<'o>) -> &'s [Text<'o>] {
     if spec.cluster_ips.is_empty() {
         std::slice::from_ref(&spec.cluster_ip)
     } else {
@@ -215,7 +215,7 @@ pub(super) fn protocol_name(protocol: Protocol) -> &'static str {
 }
 
 /// Invalid ones are skipped with a warning, blank ones without (contract 1.4).
-fn external_ips(spec: &ServiceSpec<'_>, warnings: &mut Vec<Warning>) -> Box<[IpAddr]> {
+pub(super) fn external_ips(spec: &ServiceSpec<'_>, warnings: &mut Vec<Warning>) -> Box<[IpAddr]> {
     let mut addresses = field::Distinct::default();
     for (index, text) in spec.external_ips.iter().enumerate() {
         let text = text.trim();
@@ -231,7 +231,10 @@ fn external_ips(spec: &ServiceSpec<'_>, warnings: &mut Vec<Warning>) -> Box<[IpA
 }
 
 /// Only what the load balancer delivers with the VIP as destination (KEP-1860).
-fn load_balancer_ips(status: &ServiceStatus<'_>, warnings: &mut Vec<Warning>) -> Box<[IpAddr]> {
+pub(super) fn load_balancer_ips(
+    status: &ServiceStatus<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Box<[IpAddr]> {
     let mut addresses = field::Distinct::default();
     for (index, entry) in status.load_balancer.ingress.iter().enumerate() {
         let is_vip = entry.ip_mode.as_ref().is_none_or(|mode| &**mode == "VIP");

@@ -44,6 +44,11 @@ pub(super) trait Object<'o>: Deserialize<'o> {
 
     /// Adds what it means that the object exists.
     fn present(&self, change: Change, reading: &mut Reading) -> Result<(), ObjectError>;
+
+    /// What it asks for where it is refused.
+    fn asked(&self) -> Option<Event> {
+        None
+    }
 }
 
 macro_rules! head {
@@ -74,6 +79,10 @@ impl<'o> Object<'o> for Service<'o> {
         let converted = convert::service(self)?;
         reading.take(converted, &self.metadata, Event::ServiceApplied);
         Ok(())
+    }
+
+    fn asked(&self) -> Option<Event> {
+        convert::asked(self).map(Event::RefusedAsks)
     }
 }
 
@@ -117,7 +126,8 @@ fn read_as<'o, T: Object<'o>>(
         Ok(object) => return reading(asked, &object, change, place),
         Err(error) => error,
     };
-    let named = names(text);
+    let object: Value = serde_json::from_str(text).unwrap_or_default();
+    let named = names(&object);
     let metadata = &named.metadata;
     asked.check(place, named.head())?;
     if change == Change::Deleted {
@@ -125,6 +135,10 @@ fn read_as<'o, T: Object<'o>>(
     }
     let mut reading = Reading::of(asked.resource, metadata);
     reading.refuse(error.of(asked.resource.kind(), metadata));
+    if asked.resource == Resource::Service {
+        let asked = convert::asked_of_value(&object);
+        reading.events.extend(asked.map(Event::RefusedAsks));
+    }
     Ok(reading)
 }
 
@@ -143,13 +157,13 @@ pub(super) fn reading<'o>(
     let mut reading = Reading::of(asked.resource, head.metadata);
     if let Err(error) = object.present(change, &mut reading) {
         reading.refuse(error);
+        reading.events.extend(object.asked());
     }
     Ok(reading)
 }
 
 /// The names of an object that can't be decoded, as far as it has any.
-fn names(text: &str) -> Named<'static> {
-    let object: Value = serde_json::from_str(text).unwrap_or_default();
+fn names(object: &Value) -> Named<'static> {
     let text = |pointer| Some(object.pointer(pointer)?.as_str()?.to_owned().into());
     let or_none = |pointer| text(pointer).unwrap_or_default();
     Named {

@@ -165,5 +165,6 @@ pub(super) fn is_content(event: &Event) -> bool {
             | Event::SliceApplied(_)
             | Event::NodeApplied(_)
             | Event::Refused(_)
+            | Event::RefusedAsks(_)
     )
 }

@@ -27,6 +27,7 @@ fn add(event: &Event, hasher: &mut impl Hasher) {
         | Event::LocalAddresses(_)
         | Event::ApiServer(_)
         | Event::Refused(_)
+        | Event::RefusedAsks(_)
         | Event::NoLongerRefused(_) => {}
     }
 }

@@ -120,6 +120,7 @@ fn event(event: &Event) -> String {
         Event::LocalAddresses(addresses) => format!("{addresses:?}"),
         Event::ApiServer(addresses) => format!("API server {addresses:?}"),
         Event::Refused(refused) => refused.to_string(),
+        Event::RefusedAsks(service) => format!("?{} {:?}", service.id, service.cluster_ips),
         Event::NoLongerRefused(refused) => format!("no longer {refused}"),
     }
 }

@@ -197,6 +197,7 @@ async fn a_list_once_has_everything_and_ends() {
             Event::NodeApplied(_),
             Event::ServiceApplied(_),
             Event::Refused(Refused::Service(odd)),
+            Event::RefusedAsks(_),
             Event::SliceApplied(_),
             Event::ApiServer(addresses),
         ] if *odd == id("odd") && *addresses == *reached.borrow()

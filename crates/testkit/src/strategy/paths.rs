@@ -92,6 +92,7 @@ fn subject(event: &Event) -> Subject {
         | Event::ServicesRelisted(_)
         | Event::SlicesRelisted(_)
         | Event::Refused(_)
+        | Event::RefusedAsks(_)
         | Event::NoLongerRefused(_) => Subject::Many,
     }
 }

@@ -5,7 +5,7 @@ use proptest::test_runner::TestCaseError;
 use viprule_dataplane::State;
 use viprule_dataplane::iptables::{self, Key, Object, Options};
 use viprule_service::model::{Event, Family};
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, NodePortAddresses, PlanConfig};
+use viprule_service::plan::{Budgets, NodePortAddresses, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::semantics::{Cluster, Detector, NodePorts, Settings, expected};
 use viprule_testkit::walker::iptables::{Unordered, Walker};
@@ -118,7 +118,7 @@ pub(crate) fn tracker(cluster: &Cluster, settings: &Settings) -> Tracker {
         node_name: settings.node_name.clone(),
         bind_address: settings.bind_address,
         allow_external_ips: settings.allow_external_ips,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     tracker.apply(Event::LocalAddresses(cluster.local_addresses.clone()));
     tracker.apply(Event::ApiServer(

@@ -20,8 +20,7 @@ pub(super) fn knows_less<K: ObjectKey, V>(
         && (endpoints().next().is_none() || own.any(|key| !key.is_common() && is_there(key)))
 }
 
-/// Everything that the plans ask for, with contents in full. Services that are too large ask for
-/// nothing.
+/// Everything that the plans ask for, with contents in full.
 pub fn desired<D: Dataplane + Clone>(dataplane: &D, tracker: &Tracker) -> State<D::Key, D::Object> {
     desired_of(dataplane, tracker, |_, _| true)
 }
@@ -53,10 +52,7 @@ where
     let desired = desired_of(dataplane, tracker, |id, fragment| {
         !knows_less(tracker, id, fragment, |key| observed.get(key).is_some())
     });
-    let known_in_part = tracker
-        .known_in_part()
-        .filter(|id| !tracker.is_oversized(id));
-    let plans = known_in_part.filter_map(|id| tracker.plan(id));
+    let plans = tracker.known_in_part().filter_map(|id| tracker.plan(id));
     let partial: Vec<_> = plans.map(|plan| dataplane.service(&plan)).collect();
     let unwanted = observed
         .iter()
@@ -85,9 +81,6 @@ fn desired_of<D: Dataplane + Clone>(
     let nothing = State::default();
     let mut services = Vec::new();
     for id in tracker.services() {
-        if tracker.is_oversized(&id) {
-            continue;
-        }
         let Some(plan) = tracker.plan(&id) else {
             continue;
         };

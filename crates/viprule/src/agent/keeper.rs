@@ -294,8 +294,7 @@ where
         let tracker = self.syncer.tracker();
         let oversized = tracker.oversized();
         if let Some(new) = news_of(oversized, &mut self.oversized) {
-            let budget = tracker.config().service_budget;
-            self.telemetry.oversized(new, oversized, budget);
+            self.telemetry.oversized(new, oversized);
         }
         for conflict in self.syncer.take_conflicts() {
             self.telemetry.lost(&conflict);

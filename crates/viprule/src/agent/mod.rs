@@ -39,4 +39,3 @@ pub use run::{prepare_host, run};
 pub use served::count_served;
 pub use syncer::{SyncError, Syncer};
 pub use takeover::{remove_all, remove_chains};
-pub(crate) use telemetry::too_large;

@@ -393,9 +393,6 @@ where
     /// What the kernel has of a refused Service stays that Service's, also what was written of it
     /// before the refusal, or by somebody else since.
     pub(super) fn keep(&mut self, refused: &FragmentId) {
-        if self.is_oversized(refused) {
-            return;
-        }
         let (desired, _) = self.render(refused);
         let adopted = self.books.adopt(refused, &desired);
         self.adopted(&adopted);
@@ -406,6 +403,7 @@ where
         &mut self,
         scope: &Scope<PartOf<W>>,
     ) -> Result<State<D::Key, Fingerprint>, WriteError> {
+        self.tracker.complete();
         let seen: State<D::Key, Glimpse> = if self.tracker.withholds_anything() {
             let seen = self.writer.observe::<Named>(scope)?;
             let tracker = &self.tracker;
@@ -484,15 +482,11 @@ where
         if self.books.holders(&whole) == 0 && self.leftovers.contains(key) {
             return true;
         }
-        let mut oversized = self.tracker.oversized().keys().cloned();
-        if oversized.any(|id| self.has(&FragmentId::Service(id), &whole)) {
-            return true;
-        }
         // Also before it is written: a look may only then tell of what is in it.
         self.tracker.known_in_part().any(|id| {
             let id = FragmentId::Service(id.clone());
             let rendered = || self.render(&id).0.get(&whole).is_some();
-            self.has(&id, &whole) || (!self.is_oversized(&id) && rendered())
+            self.has(&id, &whole) || rendered()
         })
     }
 
@@ -502,17 +496,8 @@ where
         own.is_some_and(|own| own.get(key).is_some())
     }
 
-    /// True for a Service that is too large to be rendered: what there is of it stays.
-    fn is_oversized(&self, id: &FragmentId) -> bool {
-        matches!(id, FragmentId::Service(id) if self.tracker.is_oversized(id))
-    }
-
-    /// True for a Service that is too large, or that is not known whole and has rules from before:
-    /// those know better.
+    /// True for a Service that is not known whole and has rules from before: those know better.
     fn is_withheld(&self, id: &FragmentId) -> bool {
-        if self.is_oversized(id) {
-            return true;
-        }
         let FragmentId::Service(service) = id else {
             return false;
         };

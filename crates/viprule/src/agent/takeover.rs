@@ -8,7 +8,7 @@ use viprule_dataplane::iptables::{self, Iptables};
 use viprule_dataplane::ipvs::{self, Ipvs};
 use viprule_dataplane::{Dataplane, Fingerprint};
 use viprule_service::model::Family;
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, NodeFacts, PlanConfig, UdpDestination};
+use viprule_service::plan::{Budgets, NodeFacts, PlanConfig, UdpDestination};
 use viprule_service::tracker::Tracker;
 use viprule_writer::Writer;
 use viprule_writer::backend::{Backend, HostWriter};
@@ -56,7 +56,7 @@ where
         node_name: String::new(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     };
     Syncer::new(Tracker::new(nobody), dataplane, writer).remove_everything()
 }

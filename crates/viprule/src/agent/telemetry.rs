@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use viprule_service::model::{Event, Family, Refused, ServiceId};
-use viprule_service::tracker::Conflict;
+use viprule_service::tracker::{Conflict, Oversized};
 use viprule_source::kube::{Events, Regarding, Severity, Trigger};
 
 use super::ledger::Ledger;
@@ -26,14 +26,6 @@ fn some_of<T: ToString>(mut all: impl ExactSizeIterator<Item = T>) -> String {
         let _ = write!(text, " and {} more", all.len());
     }
     text
-}
-
-/// What is said of a Service that is larger than the budget.
-pub(crate) fn too_large(size: u64, budget: u64) -> String {
-    format!(
-        "has {size} pairs of an address and an endpoint over all of its ports, more than serviceBudget \
-         ({budget}): it is set aside, and what there is of it stays; make it smaller, or raise the budget"
-    )
 }
 
 /// What health says since when something waits to be written or put right.
@@ -311,17 +303,16 @@ impl Telemetry {
         }
     }
 
-    /// These Services are larger than the budget now, with their sizes, and were not before.
+    /// These Services are too large now, and were not before.
     pub(super) fn oversized<'a>(
         &self,
-        new: impl Iterator<Item = (&'a ServiceId, &'a u64)>,
-        all: &BTreeMap<ServiceId, u64>,
-        budget: u64,
+        new: impl Iterator<Item = (&'a ServiceId, &'a Oversized)>,
+        all: &BTreeMap<ServiceId, Oversized>,
     ) {
         const SUBJECT: &str = "oversized Services";
         self.metrics.oversized(all.len());
-        for (service, size) in new {
-            let note = too_large(*size, budget);
+        for (service, oversized) in new {
+            let note = oversized.to_string();
             tracing::error!(%service, "{note}");
             self.events.publish(
                 Regarding::Service(service.clone()),
@@ -336,7 +327,7 @@ impl Telemetry {
             return;
         }
         let names = some_of(all.keys());
-        let message = format!("larger than serviceBudget and set aside: {names}");
+        let message = format!("too large and set aside: {names}");
         self.health.warn(SUBJECT, &message, Moment::now());
     }
 

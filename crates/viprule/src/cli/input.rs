@@ -51,6 +51,7 @@ fn of_manifests(effective: &Effective, paths: &[PathBuf], place: Place) -> anyho
     for event in load.events {
         tracker.apply(event);
     }
+    tracker.complete();
     if let Some(warning) = unknown {
         print::note(&format!("warning: {warning}"));
     }
@@ -84,6 +85,7 @@ fn of_cluster(effective: &Effective, access: Access, place: Place) -> anyhow::Re
     for event in listing.events {
         tracker.apply(event);
     }
+    tracker.complete();
     place_node(&mut tracker, place)?;
     for conflict in tracker.conflicts() {
         print::note(&format!("warning: {conflict}"));

@@ -7,8 +7,6 @@ use viprule_dataplane::Dataplane;
 use viprule_service::tracker::Tracker;
 use viprule_source::escape;
 
-use crate::agent::too_large;
-
 /// Prints lines. What is no text of ours in them is escaped already where it may hold newlines.
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
@@ -35,15 +33,10 @@ pub(super) fn note(line: &str) {
 
 /// Tells what the dataplane refuses to do.
 pub(super) fn objections<D: Dataplane>(dataplane: &D, tracker: &Tracker) {
-    for (id, size) in tracker.oversized() {
-        let budget = tracker.config().service_budget;
-        note(&format!(
-            "warning: service {id}: {}",
-            too_large(*size, budget)
-        ));
+    for (id, oversized) in tracker.oversized() {
+        note(&format!("warning: service {id}: {oversized}"));
     }
-    let services = tracker.services().into_iter();
-    for id in services.filter(|id| !tracker.is_oversized(id)) {
+    for id in tracker.services() {
         let plan = tracker.plan(&id);
         for objection in plan.iter().flat_map(|plan| dataplane.objections(plan)) {
             note(&format!("warning: service {id}: {objection}"));

@@ -23,10 +23,14 @@ fields! {
         /// How long a destination of IPVS mode that is not wanted any more may wait for its
         /// connections to end; 0 for as long as they last.
         pub ipvs_drain_timeout: GoDuration = "ipvsDrainTimeout",
-        /// How large a Service may be, see [`PlanConfig::service_budget`]: 1 or more.
+        /// How large a Service may be, see [`Budgets::service`]: 1 or more.
         ///
-        /// [`PlanConfig::service_budget`]: viprule_service::plan::PlanConfig::service_budget
+        /// [`Budgets::service`]: viprule_service::plan::Budgets::service
         pub service_budget: Option<i32> = "serviceBudget",
+        /// How large all Services together may be, see [`Budgets::total`]: 1 or more.
+        ///
+        /// [`Budgets::total`]: viprule_service::plan::Budgets::total
+        pub total_budget: Option<i32> = "totalBudget",
         /// `error`, `warn`, `info`, `debug`, `trace`, or directives for parts of the program;
         /// empty for what `logging.verbosity` says.
         pub log_level: String = "logLevel",

@@ -11,7 +11,7 @@ use viprule_dataplane::{
     Content, Dataplane, Fingerprint, NodeEffect, ObjectKey, RuleCounts, Scope, State,
 };
 use viprule_service::model::{Event, ServiceId};
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, NodeFacts, PlanConfig, ServicePlan};
+use viprule_service::plan::{Budgets, NodeFacts, PlanConfig, ServicePlan};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::strategy::{NODE, Path, path};
 
@@ -194,7 +194,7 @@ fn node(kernel: Memory) -> SharedSyncer {
         node_name: NODE.to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     Syncer::new(tracker, Shared::default(), kernel)
 }

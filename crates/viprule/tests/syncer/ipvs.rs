@@ -8,7 +8,7 @@ use viprule::agent::{Syncer, desired};
 use viprule_dataplane::ipvs::{Ipvs, Key, Object, Part, Settings};
 use viprule_dataplane::{Feature, Scope};
 use viprule_service::model::{Balancing, Event, SchedulerName, Service};
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::objects::{READY, endpoint, id, ip, service, slice};
 use viprule_testkit::strategy::{NODE, Path, ipvs_settings, path};
@@ -22,7 +22,7 @@ fn node(settings: &Settings, kernel: Memory<Key, Object>) -> IpvsSyncer {
         node_name: NODE.to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     let dataplane = Ipvs::new(settings.clone(), tracker.facts());
     Syncer::new(tracker, dataplane, kernel)

@@ -4,10 +4,11 @@ use viprule::agent::{Compared, compared};
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::Settings;
 use viprule_service::model::Event;
-use viprule_service::plan::PlanConfig;
+use viprule_service::plan::{Budgets, PlanConfig};
 
 use crate::world::{
-    FakeSyncer, assert_in_sync, assert_same, id, restarted, service, slice, synced,
+    FakeSyncer, NAT, assert_in_sync, assert_same, balancing_chain, id, restarted, service, slice,
+    synced,
 };
 
 /// More pairs of an address and an endpoint than Services of two endpoints have.
@@ -26,7 +27,10 @@ fn few() -> Event {
 
 fn limit(syncer: &mut FakeSyncer) {
     let plan = PlanConfig {
-        service_budget: BUDGET,
+        budgets: Budgets {
+            service: BUDGET,
+            ..Budgets::default()
+        },
         ..syncer.tracker().config().clone()
     };
     syncer.configure(plan, Settings::default());
@@ -47,8 +51,13 @@ fn it_stays_as_it_was() {
     let state = before.writer().state();
     let mut syncer = grown();
     let oversized = syncer.tracker().oversized();
-    assert!(oversized.len() == 1 && oversized[&id("b")] > BUDGET);
+    assert!(oversized.len() == 1 && oversized[&id("b")].size > BUDGET);
     assert_same(&syncer.writer().state(), &state);
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert_same(&syncer.writer().state(), &state);
+    // What others take away of it comes back.
+    let chain = balancing_chain(&syncer, "b");
+    syncer.writer().foreign_flush(NAT, &chain);
     syncer.reconcile(Scope::Everything).unwrap();
     assert_same(&syncer.writer().state(), &state);
 

@@ -6,7 +6,7 @@ use viprule::agent::{Compared, Syncer, compared};
 use viprule_dataplane::Scope;
 use viprule_dataplane::ipvs::{Ipvs, Key, Object, Settings};
 use viprule_service::model::{Event, Refused};
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::fake::Kernel;
 use viprule_testkit::strategy::NODE;
@@ -180,7 +180,7 @@ fn in_ipvs_mode_too() {
             node_name: NODE.to_owned(),
             bind_address: None,
             allow_external_ips: true,
-            service_budget: DEFAULT_SERVICE_BUDGET,
+            budgets: Budgets::default(),
         });
         for name in ["a", "b"] {
             let events = [service(name), slice(name, &["10.244.0.5", "10.244.1.7"])];

@@ -4,7 +4,7 @@ use viprule::agent::{Syncer, desired};
 use viprule_dataplane::iptables::{Desired, Iptables, Key, Kind, Settings, Table};
 use viprule_dataplane::{Dataplane as _, Scope};
 use viprule_service::model::{Event, Family};
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::fake::Kernel;
 pub(crate) use viprule_testkit::objects::id;
@@ -28,7 +28,7 @@ pub(crate) fn node(settings: Settings, kernel: Kernel) -> FakeSyncer {
         node_name: NODE.to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     let dataplane = Iptables::new(settings, tracker.facts());
     Syncer::new(tracker, dataplane, kernel)

@@ -8,7 +8,7 @@ use viprule::agent::{Report, SyncError, Syncer, desired};
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::{Desired, Iptables, Key, Object, Part, Settings, print_save};
 use viprule_service::model::Event;
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
 use viprule_testkit::dump::Dump;
@@ -26,7 +26,7 @@ where
         node_name: "node-0".to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     });
     let dataplane = Iptables::new(settings, tracker.facts());
     Syncer::new(tracker, dataplane, writer)

@@ -76,14 +76,21 @@ fn an_object_has_a_name_a_version_and_an_event() {
 
 #[test]
 fn a_refused_object_has_a_name_and_no_content() {
-    for spec in [
-        json!({"spec": {"type": "Odd"}}),
-        json!({"spec": {"ports": "eighty"}}),
+    for (spec, asks) in [
+        (json!({"spec": {"type": "Odd"}}), true),
+        (json!({"spec": {"type": 5}}), true),
+        (json!({"spec": {"ports": "eighty"}}), false),
     ] {
         let reading = read(Resource::Service, &service(&spec), Change::Modified);
         assert_eq!(reading.id, Some(Id::Service(web())), "{spec}");
         assert_eq!(reading.version.as_deref(), Some("7"));
-        assert_eq!(reading.events, [Event::Refused(Refused::Service(web()))]);
+        assert_eq!(reading.events[0], Event::Refused(Refused::Service(web())));
+        let asked = match &reading.events[1..] {
+            [] => false,
+            [Event::RefusedAsks(service)] => service.id == web(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(asked, asks, "{spec}");
         assert_eq!(reading.problems.len(), 1);
         assert!(reading.problems[0].refused && reading.problems[0].service == Some(web()));
     }

@@ -76,6 +76,12 @@ pub struct DataplaneArgs {
           hide_short_help = true)]
     pub service_budget: Option<i32>,
 
+    /// How large all Services together may be before none of a namespace that has more than its
+    /// share may grow [default: 1000000]
+    #[arg(long, value_name = "PAIRS", value_parser = clap::value_parser!(i32).range(1..),
+          hide_short_help = true)]
+    pub total_budget: Option<i32>,
+
     /// kube-proxy's feature gates, such as AllowServiceExternalIPs=false
     #[arg(long, value_name = "GATE=BOOL", value_delimiter = ',', value_parser = value::gate,
           hide_short_help = true)]

@@ -60,6 +60,9 @@ impl Flags {
         if dataplane.service_budget.is_some() {
             own.service_budget = dataplane.service_budget;
         }
+        if dataplane.total_budget.is_some() {
+            own.total_budget = dataplane.total_budget;
+        }
         let agent = self.agent.as_ref();
         put(
             agent.and_then(|agent| agent.log.log_level.as_ref()),

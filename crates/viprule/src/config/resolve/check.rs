@@ -3,7 +3,7 @@
 use crate::config::problem::Problem;
 
 /// Fields and the flags that fill them.
-const FLAGS: [(&str, &str); 37] = [
+const FLAGS: [(&str, &str); 38] = [
     ("bindAddress", "bind-address"),
     ("clientConnection.burst", "kube-api-burst"),
     ("clusterCIDR", "cluster-cidr"),
@@ -53,6 +53,7 @@ const FLAGS: [(&str, &str); 37] = [
         "showHiddenMetricsForVersion",
         "show-hidden-metrics-for-version",
     ),
+    ("totalBudget", "total-budget"),
 ];
 
 /// Where settings came from, which decides what they are called.
@@ -87,6 +88,7 @@ impl Names {
             "ipvsDrainTimeout",
             "logLevel",
             "serviceBudget",
+            "totalBudget",
         ];
         match flag {
             Some((_, flag)) if !self.file || (beside.contains(&base) && self.is_given(flag)) => {

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use nfnetlink::Family;
 use viprule_dataplane as dataplane;
 use viprule_dataplane::iptables::Settings;
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_source::convert::parse_ip;
 use viprule_writer::iptables::Support;
 
@@ -162,7 +162,7 @@ pub(super) fn resolve(
         check.wrong("configSyncPeriod", "must not be negative");
     }
     let backend = backend(own, check);
-    let service_budget = service_budget(own, check);
+    let budgets = budgets(own, check);
     let families = families(own, check);
     let log_level = logging::level(proxy, own, check);
     check.done()?;
@@ -178,7 +178,7 @@ pub(super) fn resolve(
             node_name,
             bind_address: bind_address.filter(|ip| !ip.is_unspecified()),
             allow_external_ips: gates::is_on(&proxy.feature_gates, gates::ALLOW_EXTERNAL_IPS),
-            service_budget,
+            budgets,
         },
         iptables: Settings {
             families,
@@ -269,15 +269,19 @@ fn backend(own: &OwnSettings, check: &mut Check<'_>) -> IptablesBackend {
     }
 }
 
-fn service_budget(own: &OwnSettings, check: &mut Check<'_>) -> u64 {
-    match own.service_budget.map(u64::try_from) {
-        None => DEFAULT_SERVICE_BUDGET,
-        Some(Ok(budget)) if budget > 0 => budget,
-        Some(_) => {
-            check.wrong("serviceBudget", "must be 1 or more");
-            DEFAULT_SERVICE_BUDGET
+fn budgets(own: &OwnSettings, check: &mut Check<'_>) -> Budgets {
+    let mut budgets = Budgets::default();
+    for (given, field, budget) in [
+        (own.service_budget, "serviceBudget", &mut budgets.service),
+        (own.total_budget, "totalBudget", &mut budgets.total),
+    ] {
+        match given.map(u64::try_from) {
+            None => {}
+            Some(Ok(given)) if given > 0 => *budget = given,
+            Some(_) => check.wrong(field, "must be 1 or more"),
         }
     }
+    budgets
 }
 
 fn families(own: &OwnSettings, check: &mut Check<'_>) -> Vec<Family> {

@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use viprule_dataplane::iptables::{Iptables, Key, Kind, Object, Part, Settings, Table};
 use viprule_dataplane::{Diff, Scope, State};
 use viprule_service::model::{Event, Family};
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::fake::Kernel;
 use viprule_testkit::objects::{self, READY};
@@ -173,7 +173,7 @@ impl Kept {
             node_name: "node-0".to_owned(),
             bind_address: None,
             allow_external_ips: true,
-            service_budget: DEFAULT_SERVICE_BUDGET,
+            budgets: Budgets::default(),
         });
         let dataplane = Iptables::new(Settings::default(), tracker.facts());
         let telemetry = telemetry();
