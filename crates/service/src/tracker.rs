@@ -227,7 +227,7 @@ impl Tracker {
         }
         service.id = id.clone();
         let slices = newest.slices().iter();
-        let size = plan::size(&service, slices, &self.config);
+        let size = plan::size(&service, &slices, &self.config);
         self.edit(&id, size, |version| {
             version.service = Some(Arc::new(service));
         });

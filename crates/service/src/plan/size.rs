@@ -15,7 +15,7 @@ const FEW: usize = 4;
 /// Costs what reading the objects cost.
 pub(crate) fn size<'a>(
     service: &Service,
-    slices: impl Iterator<Item = &'a EndpointSlice> + Clone,
+    slices: &(impl Iterator<Item = &'a EndpointSlice> + Clone),
     config: &PlanConfig,
 ) -> u64 {
     let families = Family::ALL
@@ -109,7 +109,7 @@ mod tests {
             ..config()
         };
         let (mut service, slice) = large(10, 20);
-        let sized = |service: &Service| size(service, std::iter::once(&slice), &budget);
+        let sized = |service: &Service| size(service, &std::iter::once(&slice), &budget);
         assert_eq!(sized(&service), 200);
         service.ports[0].node_port = 30_080;
         assert_eq!(sized(&service), 220);
@@ -133,6 +133,6 @@ mod tests {
         let mut other = slice.clone();
         other.family = Family::Ipv6;
         slice.ports = slice.ports[..1].into();
-        assert_eq!(size(&service, [slice, other].iter(), &budget), 20 + 9);
+        assert_eq!(size(&service, &[slice, other].iter(), &budget), 20 + 9);
     }
 }

@@ -77,7 +77,7 @@ impl Tracker {
             return;
         };
         let newest = entry.newest();
-        let size = self.size_of(newest.service.as_deref(), newest.slices().iter());
+        let size = self.size_of(newest.service.as_deref(), &newest.slices().iter());
         self.edit(id, size, |_| {});
     }
 
@@ -122,13 +122,13 @@ impl Tracker {
             return 0;
         };
         let others = newest.slices().iter().filter(|it| *it.id.name != *name);
-        self.size_of(newest.service.as_deref(), others.chain(slice))
+        self.size_of(newest.service.as_deref(), &others.chain(slice))
     }
 
     fn size_of<'a>(
         &self,
         service: Option<&Service>,
-        slices: impl Iterator<Item = &'a EndpointSlice> + Clone,
+        slices: &(impl Iterator<Item = &'a EndpointSlice> + Clone),
     ) -> u64 {
         service.map_or(0, |service| plan::size(service, slices, &self.config))
     }
