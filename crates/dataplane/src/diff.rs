@@ -37,6 +37,13 @@ impl<K, A, B> Diff<'_, K, A, B> {
     pub fn len(&self) -> usize {
         self.writes.len() + self.deletes.len()
     }
+
+    /// Keeps so many of the first steps at most. After those, as after any number of steps, no object
+    /// refers to one that isn't there.
+    pub fn truncate(&mut self, most: usize) {
+        self.writes.truncate(most);
+        self.deletes.truncate(most - self.writes.len());
+    }
 }
 
 /// What to write so that `from` becomes `to`.

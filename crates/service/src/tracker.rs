@@ -35,6 +35,9 @@ pub struct Changes {
     pub services: BTreeSet<ServiceId>,
     /// True where the Node object or [`NodeFacts`] changed.
     pub node: bool,
+    /// Services between which an address or a port went: from the first to the second. Nobody has it
+    /// for a while unless both are written together.
+    pub handovers: BTreeSet<(ServiceId, ServiceId)>,
     /// Conflicts that came up, for the operator to read; [`Tracker::conflicts`] has them all.
     pub conflicts: Vec<Conflict>,
 }
@@ -133,6 +136,7 @@ impl Tracker {
         Changes {
             services: std::mem::take(&mut self.changed),
             node: std::mem::take(&mut self.node_changed),
+            handovers: self.claims.take_handovers(),
             conflicts: self.claims.take_fresh(),
         }
     }

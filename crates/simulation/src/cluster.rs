@@ -30,6 +30,8 @@ const MOST: usize = 24;
 pub(crate) struct Cluster {
     services: BTreeMap<usize, Kept>,
     node: NodeObject,
+    /// Services ask for what others have, too.
+    greedy: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -46,6 +48,7 @@ struct Kept {
     affinity: Option<u32>,
     external_local: bool,
     balancer: bool,
+    greedy: bool,
     /// By slice.
     slices: BTreeMap<u8, Vec<Pod>>,
     /// What the Service's object has besides, and each slice's.
@@ -75,10 +78,14 @@ pub(crate) struct Change {
 
 impl Cluster {
     /// The steady Services and some more.
-    pub(crate) fn new(chance: &mut Chance) -> Self {
-        let mut cluster = Self::default();
+    pub(crate) fn new(chance: &mut Chance, greedy: bool) -> Self {
+        let mut cluster = Self {
+            greedy,
+            ..Self::default()
+        };
         for number in 0..STEADY + chance.below(4) {
-            cluster.services.insert(number, Kept::new(number, chance));
+            let kept = Kept::new(number, chance, greedy);
+            cluster.services.insert(number, kept);
         }
         cluster
     }
@@ -187,7 +194,7 @@ impl Cluster {
             .filter(|number| !self.services.contains_key(number))
             .collect();
         let number = *chance.pick(&free)?;
-        let kept = Kept::new(number, chance);
+        let kept = Kept::new(number, chance, self.greedy);
         let slices: Vec<u8> = kept.slices.keys().copied().collect();
         self.services.insert(number, kept);
         self.put_service(server, number);
@@ -377,7 +384,7 @@ fn balancer_ip(low: u8) -> IpAddr {
 }
 
 impl Kept {
-    fn new(number: usize, chance: &mut Chance) -> Self {
+    fn new(number: usize, chance: &mut Chance, greedy: bool) -> Self {
         let kinds = [
             ServiceType::ClusterIp,
             ServiceType::NodePort,
@@ -401,6 +408,7 @@ impl Kept {
             affinity: chance.per_mille(100).then_some(10_800),
             external_local: false,
             balancer: chance.per_mille(500),
+            greedy,
             slices: BTreeMap::from([(0, first)]),
             odd: odd::Looks::Well,
             odd_slices: BTreeMap::new(),
@@ -418,7 +426,7 @@ impl Kept {
     /// What other Services have or ask for, too. A balancer is nothing that another type has, and says
     /// that it does.
     fn external_ips(&self, number: usize) -> Vec<IpAddr> {
-        if !self.balancer || self.kind == ServiceType::LoadBalancer {
+        if !self.greedy || !self.balancer || self.kind == ServiceType::LoadBalancer {
             return Vec::new();
         }
         let other = |distance: usize| u8::try_from((number + distance) % MOST).unwrap_or_default();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
+use viprule::agent::Rooms;
 use viprule_testkit::api_server::{ApiServer, Snapshot, Weather};
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::MemoryKernel;
@@ -37,6 +38,18 @@ const REQUESTS: u64 = 40;
 /// Of 1,000 messages, how many another program's commit comes between that commits a hundred times
 /// a second, and one that never pauses.
 const MEANWHILE: [u32; 2] = [60, 1000];
+
+/// So little room that nearly every Service is written in parts. Nobody asks for what others have then:
+/// what goes to a Service that is written in parts is nobody's until its turn comes.
+const NARROW: Rooms = Rooms {
+    sync: 8,
+    reconcile: 24,
+};
+/// So little that Services take turns.
+const TIGHT: Rooms = Rooms {
+    sync: 160,
+    reconcile: 240,
+};
 
 /// A mode of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,13 +182,19 @@ impl<M: Mode> Drop for World<'_, M> {
 impl<'t, M: Mode> World<'t, M> {
     fn new(seed: u64, kernel: MemoryKernel, trace: &'t Trace) -> anyhow::Result<Self> {
         let mut chance = Chance::new(seed);
-        let cluster = Cluster::new(&mut chance.fork());
+        // In both modes.
+        let rooms = match seed / 2 % 4 {
+            0 => NARROW,
+            1 => TIGHT,
+            _ => Rooms::default(),
+        };
+        let cluster = Cluster::new(&mut chance.fork(), rooms.sync != NARROW.sync);
         let server = ApiServer::new(chance.fork());
         cluster.publish(&server);
         let chances = (chance.fork(), chance.fork());
         let surroundings = M::surroundings(&cluster, &settings::usual(M::NAME)?)?;
         let chaos = Chaos::new(chances.0, &kernel, surroundings);
-        let node = Node::new(kernel, server.clone(), chances.1, trace.clone())?;
+        let node = Node::new(kernel, server.clone(), chances.1, rooms, trace.clone())?;
         Ok(Self {
             chance,
             cluster,

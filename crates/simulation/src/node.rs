@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Duration, sleep};
+use viprule::agent::Rooms;
 use viprule::agent::simulation::{Agent, Setup};
 use viprule::config::Effective;
 use viprule_source::kube::ApiServer as Access;
@@ -32,6 +33,7 @@ pub(crate) struct Node<M> {
     pub(crate) addresses: watch::Sender<Vec<IpAddr>>,
     server: ApiServer,
     chance: Chance,
+    rooms: Rooms,
     agent: Option<Running>,
     trace: Trace,
     mode: PhantomData<M>,
@@ -53,9 +55,11 @@ impl<M: Mode> Node<M> {
         kernel: MemoryKernel,
         server: ApiServer,
         chance: Chance,
+        rooms: Rooms,
         trace: Trace,
     ) -> anyhow::Result<Self> {
         Ok(Self {
+            rooms,
             kernel,
             effective: settings::usual(M::NAME)?,
             addresses: watch::Sender::new(cluster::interfaces(false)),
@@ -88,6 +92,7 @@ impl<M: Mode> Node<M> {
             effective: self.effective.clone(),
             support: SUPPORT,
             addresses: self.addresses.subscribe(),
+            rooms: self.rooms,
         };
         let (handles, agent) = Agent::start(setup)?;
         let task = tokio::task::spawn_local(agent);

@@ -45,6 +45,8 @@ pub(super) struct Claims {
     owners: HashMap<Frontend, Claimant>,
     waiting: HashMap<Frontend, BTreeSet<Claimant>>,
     losses: Losses,
+    /// Frontends that went from one Service to another since somebody asked.
+    handovers: BTreeSet<(ServiceId, ServiceId)>,
     /// The node's addresses.
     local: BTreeSet<IpAddr>,
     /// By node port, the addresses that have an external owner on the same port.
@@ -168,6 +170,7 @@ impl Claims {
             }
         };
         if let Some(displaced) = waits {
+            self.handed_over(&displaced, frontend);
             self.losses.set(&displaced, frontend, true);
             changed.insert(displaced.service.clone());
             self.waiting.entry(frontend).or_default().insert(displaced);
@@ -204,6 +207,7 @@ impl Claims {
         match next {
             Some(next) => {
                 self.owners.insert(frontend, next);
+                self.handed_over(claimant, frontend);
             }
             None => {
                 self.owners.remove(&frontend);
@@ -247,12 +251,26 @@ impl Claims {
 
     /// Notes whether the owner of a frontend gets it.
     fn settle(&mut self, frontend: Frontend, changed: &mut BTreeSet<ServiceId>) {
-        let is_lost = self.overruling(frontend).is_some();
+        let by = self.overruling(frontend).cloned();
+        let is_lost = by.is_some();
+        if let Some(by) = by {
+            let owner = self.owners.get(&frontend);
+            let pair = owner.map(|owner| (owner.service.clone(), by.service));
+            self.handovers.extend(pair);
+        }
         if let Some(owner) = self.owners.get(&frontend)
             && self.losses.set(owner, frontend, is_lost)
         {
             changed.insert(owner.service.clone());
         }
+    }
+
+    /// A frontend has another owner than this one.
+    fn handed_over(&mut self, from: &Claimant, frontend: Frontend) {
+        let to = self.owners.get(&frontend).map(|to| &to.service);
+        let pair = to.filter(|to| **to != from.service);
+        let pair = pair.map(|to| (from.service.clone(), to.clone()));
+        self.handovers.extend(pair);
     }
 
     /// The node port of another Service that answers at this address.
@@ -285,6 +303,11 @@ impl Claims {
     /// All conflicts, by loser and owner.
     pub(super) fn conflicts(&self) -> impl Iterator<Item = Conflict> + '_ {
         self.describe(&self.losses.all)
+    }
+
+    /// The Services between which a frontend went since the last call: from one, to the other.
+    pub(super) fn take_handovers(&mut self) -> BTreeSet<(ServiceId, ServiceId)> {
+        std::mem::take(&mut self.handovers)
     }
 
     /// The conflicts that came since the last call and are still there.

@@ -6,6 +6,7 @@ mod tests;
 mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, oneshot};
@@ -50,6 +51,9 @@ pub(super) struct Keeper<M: Mode> {
     pub(super) ready: bool,
     /// News was taken that no sync has seen.
     pub(super) owes: bool,
+    /// The last sync has more to write, at once: the time between two of them is for others' changes to
+    /// come together.
+    pub(super) unfinished: bool,
     pub(super) pending: Pending,
     pub(super) foreign: Foreign,
     /// Where the API server was when the way there was cleared.
@@ -95,6 +99,7 @@ where
                 _ = &mut stopped => return Ok(()),
                 () = retry, if retry_at.is_some() => self.look(&Cause::Retry)?,
                 () = time::sleep_until(not_before), if owes => self.sync(&Cause::Change)?,
+                () = ready(()), if self.unfinished && retry_at.is_none() => self.go_on()?,
                 // Also while nothing can be written: it may be what helps, and nobody is kept
                 // waiting.
                 news = self.inbox.recv() => {
@@ -242,6 +247,16 @@ where
             .map(drop)
     }
 
+    /// Goes on with what the last sync left, after all that came meanwhile.
+    fn go_on(&mut self) -> Result<(), SyncError> {
+        if let Ok(news) = self.inbox.try_recv() {
+            self.take(news);
+        }
+        // Nobody waits for notifications meanwhile.
+        self.foreign.unheard |= self.foreign.is_told;
+        self.sync(&Cause::Change)
+    }
+
     fn sync(&mut self, cause: &Cause) -> Result<(), SyncError> {
         self.attempt(cause, SyncerOf::<M>::sync).map(drop)
     }
@@ -282,11 +297,13 @@ where
         // Before health checks are opened: it says where.
         self.surroundings
             .tell(&self.syncer, &self.resolved, &self.telemetry);
+        let later = self.pending.split(|service| self.syncer.owes(service));
         let pending = &mut self.pending;
         let adopted = self.syncer.found();
         let ledger = self.syncer.ledger();
         self.telemetry
             .synced(cause, took, outcome.as_ref(), adopted, pending, ledger);
+        self.pending.join(later);
         let quarantined = self.syncer.quarantined();
         if let Some(new) = news_of(quarantined, &mut self.refused) {
             self.telemetry.quarantined(new, quarantined.len());
@@ -302,6 +319,7 @@ where
             let _ = self.conflicts.send(conflict);
         }
         self.timing.not_before = Instant::now() + self.resolved.sync.min;
+        self.unfinished = outcome.as_ref().is_ok_and(|report| report.unfinished);
         let report = match outcome {
             Ok(report) => report,
             Err(SyncError::Write(error)) if error.is_final() => return Err(error.into()),
@@ -318,7 +336,7 @@ where
         self.owes = false;
         self.tend()?;
         // What another proxy left may be all that a refused Service has.
-        if !(self.syncer.has_refused() || self.syncer.withholds()) {
+        if !(self.unfinished || self.syncer.has_refused() || self.syncer.withholds()) {
             self.take_over();
         }
         Ok(!report.is_empty())

@@ -59,7 +59,7 @@ pub struct NoLocal {
 }
 
 /// What a rendered fragment is entered with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Note {
     /// A Service's facts, or that it is gone.
     Service(Option<Facts>),
@@ -68,7 +68,7 @@ pub(super) enum Note {
 }
 
 /// Facts about one Service.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Facts {
     rules: RuleCounts,
     rare: Rare,

@@ -26,6 +26,9 @@ pub struct Report {
     pub leavings: Vec<String>,
     /// What the kernel refused, and why.
     pub refused: Vec<String>,
+    /// There is more to write: others get their turn first.
+    #[serde(skip)]
+    pub unfinished: bool,
 }
 
 /// What a sync did to one share of the state.
@@ -79,5 +82,6 @@ impl Report {
         self.touched.extend(other.touched);
         self.leavings.extend(other.leavings);
         self.refused = other.refused;
+        self.unfinished = other.unfinished;
     }
 }

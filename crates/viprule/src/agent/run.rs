@@ -9,6 +9,7 @@ use viprule_dataplane::iptables::Iptables;
 use viprule_service::tracker::Tracker;
 use viprule_writer::iptables::probe;
 
+use super::Rooms;
 use super::descriptors;
 use super::front::{Front, Input, Next, Signals};
 use super::host_settings::{self, Strictness};
@@ -121,6 +122,7 @@ async fn agent(
         kernel,
         effective: effective.clone(),
         telemetry: telemetry.clone(),
+        rooms: Rooms::default(),
         owners,
         inbox,
         conflicts,

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use viprule_source::kube::{ApiServer, Events};
 use viprule_writer::iptables::Support;
 
+use super::Rooms;
 use super::inputs::{self, Context};
 use super::news::{NewSettings, News};
 use super::run::NEWS;
@@ -32,6 +33,8 @@ pub struct Setup {
     pub support: Support,
     /// The addresses of the node's interfaces.
     pub addresses: watch::Receiver<Vec<IpAddr>>,
+    /// How much is written at once.
+    pub rooms: Rooms,
 }
 
 /// An agent that runs for as long as its future is polled.
@@ -59,6 +62,7 @@ impl Agent {
             effective,
             support,
             addresses,
+            rooms,
         } = setup;
         let resolved = effective.resolve();
         let kernel = KernelFacts::given(&effective, support);
@@ -89,6 +93,7 @@ impl Agent {
             kernel,
             effective,
             telemetry: telemetry.clone(),
+            rooms,
             owners,
             inbox,
             conflicts,

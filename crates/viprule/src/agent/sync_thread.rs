@@ -25,7 +25,7 @@ use super::served::Served;
 use super::surroundings::Surroundings;
 use super::takeover::Takeover;
 use super::telemetry::{Pending, Telemetry};
-use super::{Syncer, flows};
+use super::{Rooms, Syncer, flows};
 use crate::config::{Effective, InputSource, ProxyMode};
 use crate::metrics::ServerOwners;
 
@@ -94,6 +94,7 @@ pub(super) struct SyncThread {
     pub(super) kernel: KernelFacts,
     pub(super) effective: Effective,
     pub(super) telemetry: Telemetry,
+    pub(super) rooms: Rooms,
     /// Where there are virtual servers: which Service they are of.
     pub(super) owners: Option<ServerOwners>,
     pub(super) inbox: mpsc::Receiver<News>,
@@ -182,6 +183,7 @@ impl SyncThread {
             syncer = syncer.with_cleaner(cleaner);
         }
         syncer.ledger().serve_only(self.telemetry.families.clone());
+        syncer = syncer.in_turns(self.rooms);
         let keeper = Keeper {
             syncer,
             mode,
@@ -194,6 +196,7 @@ impl SyncThread {
             timing: Timing::new(),
             refused: BTreeSet::new(),
             oversized: BTreeSet::new(),
+            unfinished: false,
             unusable: BTreeSet::new(),
             ready: false,
             owes: false,

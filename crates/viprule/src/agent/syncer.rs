@@ -17,7 +17,6 @@ use viprule_writer::conntrack::Cleaner;
 use viprule_writer::{PartOf, WriteError, Writer};
 
 use super::books::Books;
-use super::desired::knows_less;
 use super::glimpse::{Glimpse, Named};
 use super::ledger::{Ledger, Note};
 use super::write::rules;
@@ -49,19 +48,39 @@ pub enum SyncError {
     Contended,
 }
 
-/// Something that is written or removed on its own, in the order of writing.
-#[derive(Debug, Clone)]
-pub(super) enum Piece<K> {
-    /// A fragment is brought to what it shall be.
-    Fragment(FragmentId),
-    /// An object that belongs to no fragment is removed.
-    Orphan(K),
+/// How much is written before others get their turn, in the unit of [`Tracker::size`].
+#[derive(Debug, Clone, Copy)]
+pub struct Rooms {
+    /// By a sync.
+    pub sync: u64,
+    /// By a reconciliation.
+    pub reconcile: u64,
+}
+
+impl Default for Rooms {
+    /// A sync takes some 100 ms, so that a change waits no longer for another one. All that an
+    /// ordinary cluster has is reconciled in one transaction, and no more than bounded memory takes.
+    fn default() -> Self {
+        Self {
+            sync: 5_000,
+            reconcile: 100_000,
+        }
+    }
+}
+
+/// A Service of which a part is written.
+#[derive(Debug)]
+pub(super) struct Unfinished<K, V> {
+    pub(super) id: FragmentId,
+    /// What it shall be, as it was rendered: that costs what all of it costs.
+    pub(super) desired: State<K, V>,
+    pub(super) note: Note,
 }
 
 /// Keeps one dataplane in one network namespace at what the plans say.
 #[derive(Debug)]
 pub struct Syncer<D: Dataplane, W> {
-    tracker: Tracker,
+    pub(super) tracker: Tracker,
     pub(super) dataplane: D,
     pub(super) writer: W,
     pub(super) books: Books<D::Key>,
@@ -84,10 +103,22 @@ pub struct Syncer<D: Dataplane, W> {
     conflicts: Vec<Conflict>,
     /// Fragments still to be written.
     pub(super) owed: BTreeSet<FragmentId>,
+    /// Services of which one is still to be written that has something from the other.
+    pub(super) handovers: BTreeSet<(ServiceId, ServiceId)>,
+    /// How much is written before others get their turn, in the unit of [`Tracker::size`].
+    pub(super) rooms: Option<Rooms>,
+    /// Every Service was written once: what leads to them is known.
+    pub(super) complete: bool,
+    /// A large Service of which a part is written.
+    pub(super) unfinished: Option<Unfinished<D::Key, D::Object>>,
+    /// The last Service of which a part was written.
+    pub(super) last_part: Option<ServiceId>,
+    /// Transactions that were committed.
+    pub(super) committed: u64,
     /// What the kernel turned out to lack.
     lacking: BTreeSet<Feature>,
     /// Nothing is desired any more.
-    removing: bool,
+    pub(super) removing: bool,
     pub(super) listener: Listener<D::Key>,
 }
 
@@ -184,10 +215,24 @@ where
             departed: BTreeSet::new(),
             conflicts: Vec::new(),
             owed: BTreeSet::new(),
+            handovers: BTreeSet::new(),
+            rooms: None,
+            complete: false,
+            unfinished: None,
+            last_part: None,
+            committed: 0,
             lacking: BTreeSet::new(),
             removing: false,
             listener: Listener(None),
         }
+    }
+
+    /// Lets others have their turn: a sync that has more to write than there is room for writes a part,
+    /// and its report says that it is unfinished. The next one goes on.
+    #[must_use]
+    pub fn in_turns(mut self, rooms: Rooms) -> Self {
+        self.rooms = Some(rooms);
+        self
     }
 
     /// Tells somebody which objects of a Service the kernel has, whenever that may have changed.
@@ -222,7 +267,7 @@ where
             return self.reconcile(Scope::Everything);
         }
         self.take_changes();
-        self.write_owed()
+        self.write_owed(self.rooms.map(|rooms| rooms.sync))
     }
 
     /// Looks at the kernel within `scope` and writes what differs from the plans, and what the
@@ -234,12 +279,17 @@ where
     pub fn reconcile(&mut self, scope: Scope<PartOf<W>>) -> Result<Report, SyncError> {
         self.stuck.clear();
         self.look(&scope)?;
-        self.write_owed()
+        self.write_owed(self.rooms.map(|rooms| rooms.reconcile))
     }
 
     /// Conflicts between Services that came up since the last question.
     pub fn take_conflicts(&mut self) -> Vec<Conflict> {
         std::mem::take(&mut self.conflicts)
+    }
+
+    /// True where a Service is still to be written.
+    pub(super) fn owes(&self, service: &ServiceId) -> bool {
+        self.owed.contains(&FragmentId::Service(service.clone()))
     }
 
     /// True where the kernel refused something that is still to be written or removed.
@@ -307,7 +357,7 @@ where
         if self.hollow_out_stuck()? {
             // What they led to can go now.
             self.stuck.clear();
-            report.join(self.write_owed()?);
+            report.join(self.write_owed(None)?);
         }
         Ok(report)
     }
@@ -315,13 +365,25 @@ where
     fn take_changes(&mut self) {
         let changes = self.tracker.take_changes();
         self.conflicts.extend(changes.conflicts);
+        if self.rooms.is_some() {
+            self.handovers.extend(changes.handovers);
+        }
         for service in changes.services {
             self.quarantined.remove(&service);
+            self.render_anew(&service);
             self.owed.insert(FragmentId::Service(service));
         }
         if changes.node {
+            self.unfinished = None;
             self.owe(D::set_node);
         }
+    }
+
+    /// A Service may be another than when a part of it was written.
+    fn render_anew(&mut self, service: &ServiceId) {
+        let is_it =
+            |it: &mut Unfinished<_, _>| matches!(&it.id, FragmentId::Service(id) if id == service);
+        self.unfinished.take_if(is_it);
     }
 
     /// Changes the dataplane, and owes what is rendered otherwise from then on.
@@ -332,6 +394,9 @@ where
 
     /// Owes what such an effect means.
     pub(super) fn owe_for(&mut self, effect: NodeEffect) {
+        if effect > NodeEffect::Nothing {
+            self.unfinished = None;
+        }
         if effect >= NodeEffect::Foundation {
             self.owed
                 .extend([FragmentId::Foundation, FragmentId::Links]);
@@ -426,100 +491,36 @@ where
         Ok(prints.collect())
     }
 
-    /// Writes until nothing is owed that the kernel takes.
-    fn write_owed(&mut self) -> Result<Report, SyncError> {
+    /// Writes until nothing is owed that the kernel takes, or until there is no more room.
+    fn write_owed(&mut self, room: Option<u64>) -> Result<Report, SyncError> {
         let mut report = Report::default();
         let mut attempts = ATTEMPTS;
         loop {
-            let pieces = self.pieces();
+            let (pieces, leaves_out) = self.pieces(room);
             if pieces.is_empty() {
                 break;
             }
+            let before = self.committed;
             report.join(self.write(&pieces, &mut attempts)?);
+            // What was only looked at, or set aside, was no turn.
+            if leaves_out && self.committed > before {
+                report.unfinished = true;
+                break;
+            }
         }
-        self.end_departed_flows();
-        // Not before the cleaner knows all Services: what it does not know it would end.
-        if self.leftovers.is_empty() && !self.found_udp.is_empty() {
-            let found = std::mem::take(&mut self.found_udp);
-            if let Some(cleaner) = &self.cleaner {
-                cleaner.removed(found);
+        if !report.unfinished {
+            self.complete = true;
+            self.end_departed_flows();
+            // Not before the cleaner knows all Services: what it does not know it would end.
+            if self.leftovers.is_empty() && !self.found_udp.is_empty() {
+                let found = std::mem::take(&mut self.found_udp);
+                if let Some(cleaner) = &self.cleaner {
+                    cleaner.removed(found);
+                }
             }
         }
         report.refused = self.refusal_lines();
         Ok(report)
-    }
-
-    /// What the next transaction is to hold, in the order of writing.
-    fn pieces(&self) -> Vec<Piece<D::Key>> {
-        let owed = self.owed.iter().filter(|_| !self.removing);
-        let owed = owed.filter(|id| !self.is_withheld(id)).cloned();
-        let orphans = self.books.orphans().keys().rev();
-        let removable = orphans.filter(|key| {
-            let keeps = self.is_spared(key) || self.stays(key) || self.is_of_refused(key);
-            key.is_removable() && !self.stuck.contains_key(key) && !keeps
-        });
-        owed.map(Piece::Fragment)
-            .chain(removable.cloned().map(Piece::Orphan))
-            .collect()
-    }
-
-    /// True for what an operator wants to stay though nobody wants it. A part of what somebody wants
-    /// is not: whoever has the whole says which parts it has.
-    fn is_spared(&self, key: &D::Key) -> bool {
-        self.dataplane.spares(key)
-            && D::whole(key).is_none_or(|whole| self.books.holders(&whole) == 0)
-    }
-
-    /// True for what may be asked for by what can't be used. Whether a part of what a Service has is
-    /// wanted, that Service says, if it is known whole.
-    pub(super) fn stays(&self, key: &D::Key) -> bool {
-        if self.removing {
-            return false;
-        }
-        let Some(whole) = D::whole(key) else {
-            return self.leftovers.contains(key);
-        };
-        if self.books.holders(&whole) == 0 && self.leftovers.contains(key) {
-            return true;
-        }
-        // Also before it is written: a look may only then tell of what is in it.
-        self.tracker.known_in_part().any(|id| {
-            let id = FragmentId::Service(id.clone());
-            let rendered = || self.render(&id).0.get(&whole).is_some();
-            self.has(&id, &whole) || rendered()
-        })
-    }
-
-    /// True where an object is a fragment's, as far as we know.
-    fn has(&self, id: &FragmentId, key: &D::Key) -> bool {
-        let own = self.books.own(id);
-        own.is_some_and(|own| own.get(key).is_some())
-    }
-
-    /// True for a Service that is not known whole and has rules from before: those know better.
-    fn is_withheld(&self, id: &FragmentId) -> bool {
-        let FragmentId::Service(service) = id else {
-            return false;
-        };
-        !self.leftovers.is_empty()
-            && self.tracker.withholds(service)
-            && self.books.own(id).is_none()
-            && knows_less(&self.tracker, service, &self.render(id).0, |key| {
-                self.leftovers.contains(key)
-            })
-    }
-
-    /// True for a part of what a Service has that the kernel refuses: what it had before stays, also
-    /// what an earlier process wrote.
-    fn is_of_refused(&self, key: &D::Key) -> bool {
-        if self.quarantined.is_empty() {
-            return false;
-        }
-        let Some(whole) = D::whole(key).filter(|_| !self.removing) else {
-            return false;
-        };
-        let mut refused = self.quarantined.keys().cloned().map(FragmentId::Service);
-        refused.any(|id| self.has(&id, &whole))
     }
 
     fn refusal_lines(&self) -> Vec<String> {

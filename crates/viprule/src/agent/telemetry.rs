@@ -109,6 +109,27 @@ pub(super) struct Pending {
     triggers: BTreeMap<ServiceId, Vec<(Family, SystemTime)>>,
 }
 
+impl Pending {
+    /// Takes out what waits for Services that are still to be written.
+    pub(super) fn split(&mut self, is_owed: impl Fn(&ServiceId) -> bool) -> Self {
+        let all = std::mem::take(&mut self.triggers).into_iter();
+        let (triggers, taken) = all.partition(|(service, _)| is_owed(service));
+        self.triggers = taken;
+        let triggers: BTreeMap<_, _> = triggers;
+        let since = if triggers.is_empty() {
+            None
+        } else {
+            self.since.take()
+        };
+        Self { since, triggers }
+    }
+
+    pub(super) fn join(&mut self, other: Self) {
+        self.since = other.since.or(self.since);
+        self.triggers.extend(other.triggers);
+    }
+}
+
 impl Telemetry {
     /// Events arrived at `at` and wait for a sync.
     pub(super) fn queued(

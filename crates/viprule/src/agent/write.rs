@@ -10,7 +10,9 @@ use viprule_writer::{ApplyError, PartOf, Refusal, Tag, Writer};
 
 use super::glimpse::Glimpse;
 use super::ledger::Note;
-use super::syncer::Piece;
+use super::part;
+use super::pieces::Piece;
+use super::syncer::Unfinished;
 use super::{FragmentId, Report, SyncError, Syncer, Touched};
 
 /// What is staged in one transaction.
@@ -49,6 +51,8 @@ struct Written<K> {
     note: Note,
     touched: Touched,
     rules: RuleCounts,
+    /// It is all that the fragment shall be.
+    finished: bool,
 }
 
 impl<K> Default for Transaction<K> {
@@ -134,7 +138,8 @@ where
     /// Returns false where it was set aside before.
     fn set_one_aside(&mut self, piece: &Piece<D::Key>, reason: &str) -> Result<bool, SyncError> {
         match piece {
-            Piece::Fragment(id @ FragmentId::Service(service)) => {
+            Piece::Fragment(id @ FragmentId::Service(service))
+            | Piece::Part(id @ FragmentId::Service(service), _) => {
                 self.owed.remove(id);
                 if self.tracker().service(service).is_none() {
                     // What is left of it is removed object by object.
@@ -159,7 +164,7 @@ where
                 }
                 Ok(before.is_none())
             }
-            Piece::Fragment(id) => Err(SyncError::Refused {
+            Piece::Fragment(id) | Piece::Part(id, _) => Err(SyncError::Refused {
                 share: id.clone(),
                 reason: reason.to_owned(),
             }),
@@ -220,7 +225,12 @@ where
                     if *id == FragmentId::Links {
                         self.settle_early(transaction);
                     }
-                    let written = self.stage_fragment(tag, id, transaction)?;
+                    let written = self.stage_fragment(tag, id, None, transaction)?;
+                    report.rules += written.rules;
+                    transaction.fragments.push(written);
+                }
+                Piece::Part(id, steps) if self.owed.contains(id) => {
+                    let written = self.stage_fragment(tag, id, Some(*steps), transaction)?;
                     report.rules += written.rules;
                     transaction.fragments.push(written);
                 }
@@ -234,7 +244,7 @@ where
                     self.writer.stage(tag, &Diff { writes, deletes })?;
                     transaction.orphans.push(key.clone());
                 }
-                Piece::Fragment(_) | Piece::Orphan(_) => {}
+                Piece::Fragment(_) | Piece::Part(..) | Piece::Orphan(_) => {}
             }
         }
         self.stage_released(transaction)?;
@@ -269,28 +279,39 @@ where
         self.owe_for(effect);
     }
 
-    /// Stages what turns a fragment into what it shall be, but for the removal of what others may
-    /// want as well.
+    /// Stages what turns a fragment into what it shall be, or so many steps of that, but for the removal
+    /// of what others may want as well.
     fn stage_fragment(
         &mut self,
         tag: Tag,
         id: &FragmentId,
+        steps: Option<usize>,
         transaction: &mut Transaction<D::Key>,
     ) -> Result<Written<D::Key>, ApplyError<PartOf<W>>> {
-        let (desired, note) = self.render(id);
+        let rendered = self.unfinished.take_if(|it| it.id == *id);
+        let rendered = rendered.map(|it| (it.desired, it.note));
+        let (desired, note) = rendered.unwrap_or_else(|| self.render(id));
         let (held, adopted) = self.books.held(id, &desired);
         transaction.effect = transaction.effect.max(self.adopted(&adopted));
-        let digest = desired.fingerprints();
         let mut written = Written {
             touched: Touched::nothing(id.to_string()),
             id: id.clone(),
-            digest,
+            digest: desired.fingerprints(),
             note,
             rules: RuleCounts::default(),
+            finished: true,
         };
         // A start on a kernel that has it all should cost no more than looking.
         if held != written.digest {
             let mut diff = diff(&held, &desired);
+            if let Some(steps) = steps
+                && part::cut(&mut diff, steps)
+            {
+                let nothing = State::default();
+                let own = self.books.own(id).unwrap_or(&nothing);
+                written.digest = part::after(own, &held, &desired, &diff);
+                written.finished = false;
+            }
             diff.writes.retain(|write| {
                 let common = write.key.is_common();
                 !common || {
@@ -318,6 +339,13 @@ where
             if !diff.is_empty() {
                 self.writer.stage(tag, &diff)?;
             }
+        }
+        if !written.finished {
+            self.unfinished = Some(Unfinished {
+                id: id.clone(),
+                desired,
+                note: written.note.clone(),
+            });
         }
         Ok(written)
     }
@@ -364,14 +392,17 @@ where
     fn settle(&mut self, transaction: Transaction<D::Key>, report: &mut Report) {
         let nothing = State::default();
         let mut effect = transaction.effect;
+        self.committed += 1;
         for (at, written) in transaction.fragments.into_iter().enumerate() {
             let Written {
                 id, digest, note, ..
             } = written;
             report.add(written.touched);
-            self.owed.remove(&id);
-            self.ledger.enter(&id, &note);
-            self.update_flows(&id, note);
+            if written.finished {
+                self.owed.remove(&id);
+                self.ledger.enter(&id, &note);
+                self.update_flows(&id, note);
+            }
             let before = self.books.own(&id).unwrap_or(&nothing);
             if !D::ATOMIC && at >= transaction.settled {
                 effect = effect.max(self.dataplane.settled(before, &digest));

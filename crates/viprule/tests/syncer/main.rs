@@ -13,6 +13,7 @@ mod oversized;
 mod paths;
 mod quarantine;
 mod sync;
+mod turns;
 mod unknown;
 mod withheld;
 mod world;

@@ -190,6 +190,7 @@ impl Kept {
             timing: Timing::new(),
             refused: std::collections::BTreeSet::new(),
             oversized: std::collections::BTreeSet::new(),
+            unfinished: false,
             unusable: std::collections::BTreeSet::new(),
             ready: false,
             owes: false,
