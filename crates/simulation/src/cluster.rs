@@ -40,6 +40,10 @@ struct NodeObject {
 }
 
 /// A Service and its slices.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a condition that the API has, but for one"
+)]
 #[derive(Debug, Clone)]
 struct Kept {
     kind: ServiceType,
