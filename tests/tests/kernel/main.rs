@@ -5,6 +5,7 @@
 
 mod apply;
 mod cleanup;
+mod confined;
 mod contention;
 mod follow;
 mod former;

@@ -11,6 +11,7 @@
 
 mod affinity;
 mod change;
+mod confined;
 mod detect_local;
 mod foreign;
 mod legacy;

@@ -50,6 +50,8 @@ struct Inner {
     access: Option<Access>,
     peers: Peers,
     chance: Chance,
+    /// A program says who asks.
+    runs_program: bool,
     current: Mutex<Current>,
 }
 
@@ -71,7 +73,7 @@ impl ApiServer {
     /// Reads the configuration. Connections are made when they are needed.
     pub async fn new(access: Access) -> Result<Self, ConnectError> {
         let peers = Peers::default();
-        let current = open(&access, &peers).await?;
+        let (current, runs_program) = open(&access, &peers).await?;
         if let Some(variable) = unused_proxy(&current.url) {
             warn!(
                 url = current.url,
@@ -84,6 +86,7 @@ impl ApiServer {
                 access: Some(access),
                 peers,
                 chance: Chance::default(),
+                runs_program,
                 current,
             }),
         })
@@ -104,6 +107,7 @@ impl ApiServer {
                 access: None,
                 peers,
                 chance: Chance::of(seed),
+                runs_program: false,
                 current,
             }),
         }
@@ -114,6 +118,12 @@ impl ApiServer {
     /// has a name.
     pub fn addresses(&self) -> watch::Receiver<BTreeSet<SocketAddr>> {
         self.inner.peers.all()
+    }
+
+    /// True where the configuration, as it was read first, names a program that says who asks
+    /// (`exec` or `auth-provider` of a kubeconfig's user). It is run again from time to time.
+    pub fn runs_program(&self) -> bool {
+        self.inner.runs_program
     }
 
     /// The server's URL.
@@ -152,7 +162,7 @@ impl ApiServer {
             return;
         }
         match open(access, &self.inner.peers).await {
-            Ok(new) => self.current(|current| {
+            Ok((new, _)) => self.current(|current| {
                 current.client = new.client;
                 current.url = new.url;
             }),
@@ -161,8 +171,11 @@ impl ApiServer {
     }
 }
 
-async fn open(access: &Access, peers: &Peers) -> Result<Current, ConnectError> {
+/// Reads the configuration, and whether it names a program.
+async fn open(access: &Access, peers: &Peers) -> Result<(Current, bool), ConnectError> {
     let config = config(access).await?;
+    let user = &config.auth_info;
+    let runs_program = user.exec.is_some() || user.auth_provider.is_some();
     let url = config.cluster_url.clone();
     let shown = escape::url(&url.to_string()).into_owned();
     debug!(url = shown, "API server");
@@ -180,11 +193,12 @@ async fn open(access: &Access, peers: &Peers) -> Result<Current, ConnectError> {
         .and_then(|client| client.map_err(|error| chain(&error)))
         .map_err(|reason| access.error(reason))?;
     peers.use_url(&url);
-    Ok(Current {
+    let current = Current {
         client,
         url: shown,
         renewed: None,
-    })
+    };
+    Ok((current, runs_program))
 }
 
 /// kube's own stack, over our connections.

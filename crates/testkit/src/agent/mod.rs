@@ -1,10 +1,12 @@
 //! The real program as a process in a namespace.
 
 mod binary;
+mod confinement;
 mod lines;
 mod memory;
 
 pub use binary::viprule_binary;
+pub use confinement::Confinement;
 pub use memory::Memory;
 
 use crate::LIMIT;
@@ -13,6 +15,7 @@ use crate::netns::Namespace;
 use lines::Lines;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
@@ -163,6 +166,11 @@ impl Agent {
     /// How much memory it has now and had at most.
     pub fn memory(&self) -> Result<Memory> {
         Memory::of(self.pid())
+    }
+
+    /// What each of its threads has given up.
+    pub fn confinement(&self) -> Result<BTreeMap<u32, Confinement>> {
+        Confinement::of(self.pid())
     }
 
     fn has_ended(&mut self) -> Result<bool> {

@@ -163,6 +163,14 @@ pub(super) enum Input {
 }
 
 impl Input {
+    /// True where a program says who asks the API server.
+    pub(super) fn runs_program(&self) -> bool {
+        match self {
+            Self::Manifests { .. } => false,
+            Self::Cluster(server) => server.runs_program(),
+        }
+    }
+
     /// Reads what is needed to reach a server, and asks nobody.
     pub(super) async fn open(source: &InputSource) -> anyhow::Result<Self> {
         Ok(match source {

@@ -1,11 +1,11 @@
 //! Kernel settings that rules rely on, and those that the operator asks for.
 
 use viprule_dataplane::iptables::Options;
-use viprule_writer::host::{Change, Host, HostSettings, Outcome};
-use viprule_writer::ipvs::host::{IpvsSettings, apply};
+use viprule_writer::host::{self, Change, Host, HostSettings, Outcome};
+use viprule_writer::ipvs::host::{IpvsSettings, apply, sysctls};
 use viprule_writer::{WriteError, sysctl};
 
-use crate::config::{Ipvs, Resolved};
+use crate::config::{Ipvs, ProxyMode, Resolved};
 
 /// Packets with loopback destinations are routed.
 const ROUTE_LOCALNET: &str = "net/ipv4/conf/all/route_localnet";
@@ -38,6 +38,15 @@ pub(super) fn look_again(options: &Options) -> Outcome {
         Host::default().make(ROUTE_LOCALNET, 1)
     } else {
         Outcome::default()
+    }
+}
+
+/// Keeps the files open through which settings are made, for the time when no other file can be
+/// opened for writing.
+pub(super) fn hold(mode: ProxyMode) {
+    match mode {
+        ProxyMode::Iptables => host::hold(&[ROUTE_LOCALNET]),
+        ProxyMode::Ipvs => host::hold(&sysctls()),
     }
 }
 

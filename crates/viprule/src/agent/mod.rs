@@ -20,6 +20,7 @@ mod pieces;
 mod report;
 mod rival;
 mod run;
+mod seccomp;
 mod served;
 mod servers;
 #[doc(hidden)]

@@ -7,12 +7,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use viprule_dataplane::iptables::Iptables;
 use viprule_service::tracker::Tracker;
-use viprule_writer::iptables::probe;
+use viprule_writer::iptables::{Support, probe};
 
 use super::Rooms;
 use super::descriptors;
 use super::front::{Front, Input, Next, Signals};
 use super::host_settings::{self, Strictness};
+use super::seccomp::{self, Extent};
 use super::servers::{self, Servers};
 use super::sync_thread::{KernelFacts, SyncThread};
 use super::telemetry::{EventSink, Telemetry};
@@ -82,21 +83,19 @@ async fn agent(
     if resolved.mode == ProxyMode::Ipvs {
         host_settings::make_ipvs(&resolved.ipvs, Strictness::Told)?;
     }
+    // Nothing that others ask for has been read yet, and nobody is served.
+    if resolved.seccomp {
+        give_up(
+            resolved.mode,
+            kernel.runs_programs() || input.runs_program(),
+        );
+    }
     let (failures, listen_failures) = mpsc::unbounded_channel();
     let health = Arc::new(ProxyHealth::new(2 * resolved.sync.period));
     let support = kernel.support;
     let served = kernel.served(resolved.mode);
-    let mode = match resolved.mode {
-        ProxyMode::Iptables => MetricsMode::Iptables {
-            nfacct: support.nfacct,
-        },
-        ProxyMode::Ipvs => MetricsMode::Ipvs,
-    };
     let owners = (resolved.mode == ProxyMode::Ipvs).then(ServerOwners::default);
-    let metrics = Arc::new(Metrics::new(mode, &BuildInfo::of_this_program())?);
-    for (gate, stage, enabled) in effective.feature_gates() {
-        metrics.feature(gate, stage, enabled);
-    }
+    let metrics = Arc::new(metrics(effective, support)?);
     let servers = {
         // Their tasks are that runtime's.
         let _there = serving.enter();
@@ -166,4 +165,28 @@ async fn agent(
     };
     let kept = joined?.map_err(|_| anyhow::anyhow!("the sync thread panicked"))?;
     kept.and(outcome)
+}
+
+/// Gives up what only the start takes.
+fn give_up(mode: ProxyMode, programs: bool) {
+    host_settings::hold(mode);
+    seccomp::set(if programs {
+        Extent::Programs
+    } else {
+        Extent::Agent
+    });
+}
+
+fn metrics(effective: &Effective, support: Support) -> anyhow::Result<Metrics> {
+    let mode = match effective.resolve().mode {
+        ProxyMode::Iptables => MetricsMode::Iptables {
+            nfacct: support.nfacct,
+        },
+        ProxyMode::Ipvs => MetricsMode::Ipvs,
+    };
+    let metrics = Metrics::new(mode, &BuildInfo::of_this_program())?;
+    for (gate, stage, enabled) in effective.feature_gates() {
+        metrics.feature(gate, stage, enabled);
+    }
+    Ok(metrics)
 }

@@ -74,6 +74,12 @@ impl KernelFacts {
         }
     }
 
+    /// True where programs of the host write legacy tables, or read and remove what a former proxy has
+    /// there.
+    pub(super) fn runs_programs(&self) -> bool {
+        self.choice.backend == Backend::Legacy || self.choice.leftovers
+    }
+
     /// How to count what this kernel serves already in this mode.
     pub(super) fn served(&self, mode: ProxyMode) -> Served {
         Served {

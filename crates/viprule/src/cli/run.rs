@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use nix::sys::prctl::set_no_new_privs;
 use viprule_source::convert::parse_range;
 use viprule_source::manifest::WatchOptions;
 
@@ -59,6 +60,8 @@ pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
         let excluded = excluded.collect::<anyhow::Result<_>>()?;
         return cleanup::run(&cleanup::Args::sparing(excluded));
     }
+    // Threads that start later have it, too, and so do programs.
+    set_no_new_privs().context("giving up further rights (PR_SET_NO_NEW_PRIVS)")?;
     let configuration = Reloader::start(flags, WatchOptions::default())?;
     let effective = configuration.current();
     let resolved = effective.resolve();

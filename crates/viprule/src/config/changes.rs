@@ -118,5 +118,10 @@ fn keep(old: &Effective, new: &mut Effective) -> Vec<&'static str> {
             .clone_from(&old.own.iptables_backend);
         is.backend = was.backend;
     }
+    if was.seccomp != is.seccomp {
+        kept.push("seccomp");
+        new.own.seccomp = old.own.seccomp;
+        is.seccomp = was.seccomp;
+    }
     kept
 }

@@ -13,7 +13,7 @@ use super::proxy::KubeProxyConfiguration;
 use super::resolve::{self, Names, Resolved};
 
 /// Flags that count beside a configuration file: kube-proxy's (contract 8) and our own.
-const BESIDE_FILE: [&str; 26] = [
+const BESIDE_FILE: [&str; 27] = [
     "against",
     "allow-empty",
     "boot-id-file",
@@ -36,6 +36,7 @@ const BESIDE_FILE: [&str; 26] = [
     "master",
     "node",
     "output",
+    "seccomp",
     "v",
     "version",
     "vmodule",

@@ -31,6 +31,8 @@ fields! {
         ///
         /// [`Budgets::total`]: viprule_service::plan::Budgets::total
         pub total_budget: Option<i32> = "totalBudget",
+        /// The agent gives up system calls that it does not need; true where it is absent.
+        pub seccomp: Option<bool> = "seccomp",
         /// `error`, `warn`, `info`, `debug`, `trace`, or directives for parts of the program;
         /// empty for what `logging.verbosity` says.
         pub log_level: String = "logLevel",

@@ -114,18 +114,19 @@ fn each_field_concerns_its_part() {
 
 #[test]
 fn what_takes_a_restart_is_named_and_stays() {
-    let own = format!("{OWN_HEAD}ipFamilies: [ipv4]\niptablesBackend: nft\n");
+    let own = format!("{OWN_HEAD}ipFamilies: [ipv4]\niptablesBackend: nft\nseccomp: false\n");
     let fields = format!("logging: {{format: json}}\nclusterCIDR: 10.0.0.0/8\n{own}");
     let (now, changes) = adopt("", &fields);
     assert_eq!(
         changes.restart,
-        ["logging.format", "ipFamilies", "iptablesBackend"]
+        ["logging.format", "ipFamilies", "iptablesBackend", "seccomp"]
     );
     assert!(changes.dataplane, "the rest is taken over");
     assert_eq!(now.proxy.logging.format, "text");
     assert_eq!(now.resolve().iptables.families.len(), 2);
     assert!(!now.resolve().families_chosen);
     assert_eq!(now.resolve().backend.to_string(), "auto");
+    assert!(now.resolve().seccomp);
 }
 
 #[test]

@@ -102,15 +102,16 @@ fn unknown_and_repeated_fields_are_named_together_and_passed_over() {
 
 #[test]
 fn our_own_settings_stand_in_a_document_of_their_own() {
-    let own = "iptablesBackend: legacy\nipFamilies: [ipv6]\nlogLevel: debug\nnonsense: 1\n";
+    let own = "iptablesBackend: legacy\nipFamilies: [ipv6]\nlogLevel: debug\nseccomp: false\nnonsense: 1\n";
     let effective = of_file(&format!("mode: ''\n{OWN_HEAD}{own}")).unwrap();
     let resolved = effective.resolve();
     assert_eq!(resolved.backend.to_string(), "legacy");
     assert_eq!(resolved.iptables.families.len(), 1);
     assert!(resolved.families_chosen);
     assert_eq!(resolved.log_level, "debug");
+    assert!(!resolved.seccomp);
     assert!(
-        effective.warnings[0].contains("nonsense (line 10)"),
+        effective.warnings[0].contains("nonsense (line 11)"),
         "{:?}",
         effective.warnings
     );

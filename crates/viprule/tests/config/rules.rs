@@ -427,7 +427,8 @@ fn ipvs_settings_count_in_their_mode() {
 fn settings_are_had_typed() {
     let resolved = of_flags(
         "--feature-gates=AllowServiceExternalIPs=false --conntrack-max-per-core=0 \
-         --conntrack-tcp-timeout-established=2h --oom-score-adj=-1 --bind-address=010.0.0.1 -v 3",
+         --conntrack-tcp-timeout-established=2h --oom-score-adj=-1 --bind-address=010.0.0.1 --seccomp=false \
+         -v 3",
     );
     let resolved = resolved.unwrap().resolve().clone();
     assert!(!resolved.plan.allow_external_ips);
@@ -447,6 +448,8 @@ fn settings_are_had_typed() {
     );
     assert_eq!(resolved.conntrack.udp_timeout, None);
     assert_eq!(resolved.oom_score_adj, -1);
+    assert!(!resolved.seccomp);
+    assert!(of_flags("").unwrap().resolve().seccomp);
     assert_eq!(resolved.log_level, "debug");
     let manifests = of_flags("--manifests=a --manifests=b").unwrap().input;
     assert_eq!(

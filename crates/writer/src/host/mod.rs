@@ -42,6 +42,31 @@ pub struct HostSettings {
     pub oom_score_adj: Option<i32>,
 }
 
+/// The settings that [`Host::apply`] may make, without the leading slash.
+const FILES: [&str; 8] = [
+    "proc/sys/net/netfilter/nf_conntrack_max",
+    "proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established",
+    "proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+    "proc/sys/net/netfilter/nf_conntrack_udp_timeout",
+    "proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream",
+    "proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal",
+    HASH_SIZE,
+    OOM_SCORE,
+];
+/// Buckets of connection tracking's hash.
+const HASH_SIZE: &str = "sys/module/nf_conntrack/parameters/hashsize";
+/// How early this process goes when memory runs out.
+const OOM_SCORE: &str = "proc/self/oom_score_adj";
+
+/// Keeps the files of all settings of [`HostSettings`] open for writing from now on, and those of
+/// `sysctls` (as `net/ipv4/ip_forward`): for a program that gives up to open others. What is not there
+/// now, or can't be written, stays so for this program. Counts once.
+pub fn hold(sysctls: &[&str]) {
+    let sysctls = sysctls.iter().map(|path| Setting::sysctl(path).path);
+    let files = FILES.iter().map(PathBuf::from).chain(sysctls);
+    files::hold(files.map(|path| Path::new("/").join(path)));
+}
+
 /// A setting that was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -125,7 +150,7 @@ impl Host {
         if let Some(score) = settings.oom_score_adj {
             let setting = Setting {
                 name: "oom_score_adj of this process".to_owned(),
-                path: "proc/self/oom_score_adj".into(),
+                path: OOM_SCORE.into(),
                 essential: false,
             };
             self.set(&setting, score, &mut outcome);
@@ -186,7 +211,7 @@ impl Host {
     fn grow_hash(&self, buckets: u64, outcome: &mut Outcome) {
         let setting = Setting {
             name: "module parameter nf_conntrack.hashsize".to_owned(),
-            path: "sys/module/nf_conntrack/parameters/hashsize".into(),
+            path: HASH_SIZE.into(),
             // The table works with any hash, only slower.
             essential: false,
         };

@@ -25,6 +25,18 @@ const REUSE: &str = "net/ipv4/vs/conn_reuse_mode";
 /// Kernels where scheduling it anew delays it by a second: from this one on to below that one.
 const REUSE_IS_SLOW: [(u32, u32); 2] = [(4, 1), (5, 9)];
 
+/// The node does not answer ARP requests for virtual addresses, and values for that.
+const STRICT_ARP: [(&str, u8); 2] = [
+    ("net/ipv4/conf/all/arp_ignore", 1),
+    ("net/ipv4/conf/all/arp_announce", 2),
+];
+
+/// The settings below `/proc/sys` that [`apply`] may make.
+pub fn sysctls() -> Vec<&'static str> {
+    let arp = STRICT_ARP.map(|(path, _)| path);
+    ALWAYS.into_iter().chain([REUSE]).chain(arp).collect()
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IpvsSettings {
@@ -58,9 +70,8 @@ fn set_sysctls(host: &Host, settings: &IpvsSettings) -> Outcome {
         host.set(&Setting::sysctl(REUSE), 0, &mut outcome);
     }
     if settings.strict_arp {
-        for (path, value) in [("arp_ignore", 1), ("arp_announce", 2)] {
-            let setting = Setting::sysctl(&format!("net/ipv4/conf/all/{path}"));
-            host.set(&setting, value, &mut outcome);
+        for (path, value) in STRICT_ARP {
+            host.set(&Setting::sysctl(path), value, &mut outcome);
         }
     }
     outcome

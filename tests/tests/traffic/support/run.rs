@@ -1,8 +1,9 @@
 //! `viprule run` and what its log says it wrote.
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
-use viprule_testkit::agent::Agent;
+use viprule_testkit::agent::{Agent, Confinement};
 use viprule_testkit::{LIMIT, Namespace};
 
 /// The agent; it is killed on drop.
@@ -51,6 +52,11 @@ impl Run {
             .unwrap();
         self.seen = number + 1;
         Outcome::read(&line)
+    }
+
+    /// What each of its threads has given up.
+    pub(crate) fn confinement(&self) -> BTreeMap<u32, Confinement> {
+        self.agent.confinement().unwrap()
     }
 
     /// Waits for the next line about a change of input that made a difference to the kernel.

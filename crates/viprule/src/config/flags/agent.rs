@@ -133,6 +133,10 @@ pub struct HostArgs {
         hide_short_help = true
     )]
     pub oom_score_adj: Option<i32>,
+
+    /// Give up the system calls that the agent does not need, once it has started [default: true]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", value_parser = value::boolean, hide_short_help = true)]
+    pub seccomp: Option<bool>,
 }
 
 /// What is logged.

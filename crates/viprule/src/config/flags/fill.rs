@@ -64,6 +64,9 @@ impl Flags {
             own.total_budget = dataplane.total_budget;
         }
         let agent = self.agent.as_ref();
+        if let Some(seccomp) = agent.and_then(|agent| agent.host.seccomp) {
+            own.seccomp = Some(seccomp);
+        }
         put(
             agent.and_then(|agent| agent.log.log_level.as_ref()),
             &mut own.log_level,

@@ -48,6 +48,7 @@ const FLAGS: [(&str, &str); 38] = [
     ("mode", "mode"),
     ("nodePortAddresses", "nodeport-addresses"),
     ("oomScoreAdj", "oom-score-adj"),
+    ("seccomp", "seccomp"),
     ("serviceBudget", "service-budget"),
     (
         "showHiddenMetricsForVersion",
@@ -87,6 +88,7 @@ impl Names {
             "iptablesBackend",
             "ipvsDrainTimeout",
             "logLevel",
+            "seccomp",
             "serviceBudget",
             "totalBudget",
         ];

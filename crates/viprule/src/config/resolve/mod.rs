@@ -79,6 +79,8 @@ pub struct Resolved {
     pub conntrack: Conntrack,
     /// For `/proc/self/oom_score_adj`, -1000 to 1000.
     pub oom_score_adj: i32,
+    /// The agent gives up system calls that it does not need.
+    pub seccomp: bool,
     /// How log lines look.
     pub log_format: LoggingFormat,
     /// What is logged, as the log's filter takes it.
@@ -198,6 +200,7 @@ pub(super) fn resolve(
         bind_hard_fail: proxy.bind_address_hard_fail,
         conntrack,
         oom_score_adj,
+        seccomp: own.seccomp.unwrap_or(true),
         log_format,
         log_level,
     })
