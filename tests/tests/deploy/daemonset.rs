@@ -36,6 +36,9 @@ fn the_agent_has_one_capability_and_can_write_nothing() {
         "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
     });
     assert_eq!(agent["securityContext"], expected);
+    // Lets a container set a filter of its own.
+    let profile = json!({"seccompProfile": {"type": "RuntimeDefault"}});
+    assert_eq!(pod("base")["securityContext"], profile);
     for mount in agent["volumeMounts"].as_array().unwrap() {
         assert_eq!(mount["readOnly"], true, "{mount}");
     }

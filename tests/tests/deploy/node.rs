@@ -20,6 +20,11 @@ fn the_unit_gives_one_capability_and_leaves_rules_in_place() {
     assert_eq!(settings("NoNewPrivileges"), ["yes"]);
     assert_eq!(settings("ProtectSystem"), ["strict"]);
     assert_eq!(settings("Restart"), ["always"]);
+    assert_eq!(settings("MemoryDenyWriteExecute"), ["yes"]);
+    assert_eq!(
+        settings("RestrictAddressFamilies"),
+        ["AF_NETLINK AF_INET AF_INET6"]
+    );
     for absent in [
         "ExecStop",
         "ExecStopPost",
@@ -28,6 +33,16 @@ fn the_unit_gives_one_capability_and_leaves_rules_in_place() {
     ] {
         assert_eq!(settings(absent), [""; 0], "{absent}");
     }
+}
+
+/// Not every release of systemd counts it to the system calls of services.
+#[test]
+fn the_unit_lets_the_agent_set_its_own_filter() {
+    let filters = settings("SystemCallFilter");
+    let allowed: Vec<_> = filters[0].split(' ').collect();
+    assert_eq!(allowed, ["@system-service", "seccomp"]);
+    assert!(filters[1].starts_with("~@resources @privileged "));
+    assert_eq!(filters.len(), 2);
 }
 
 #[test]
