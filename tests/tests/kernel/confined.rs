@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::thread;
 
-use viprule_testkit::agent::{Agent, Confinement};
+use viprule_testkit::agent::{Agent, Confinement, viprule_binary};
 
 use crate::support::{LIMIT, Place};
 
@@ -82,6 +85,61 @@ fn a_host_setting_is_put_right_by_what_was_opened_before() {
     assert_eq!(read(), "1");
 }
 
+/// The flag for a kubeconfig with this server and user.
+fn kubeconfig(place: &Place, server: &str, user: &str) -> String {
+    let path = place.directory().join("kubeconfig.yaml");
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, current-context: c, \
+         clusters: [{{name: c, cluster: {{server: '{server}'}}}}], \
+         contexts: [{{name: c, context: {{cluster: c, user: u}}}}], \
+         users: [{{name: u, user: {{{user}}}}}]}}"
+    );
+    fs::write(&path, text).unwrap();
+    format!("--kubeconfig={}", path.display())
+}
+
+/// A name server that knows every name's IPv4 address, 127.0.0.9, and no other address (RFC 1035).
+fn answer_names(socket: &UdpSocket) {
+    let mut question = [0; 512];
+    while let Ok((length, from)) = socket.recv_from(&mut question) {
+        let question = &question[..length];
+        // The name ends with an empty label; type and class follow.
+        let name = question[12..].iter().position(|byte| *byte == 0).unwrap();
+        let end = 12 + name + 5;
+        let is_a = question[end - 4..end - 2] == [0, 1];
+        let mut answer = question[..2].to_vec();
+        answer.extend([0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
+        answer.extend(&question[12..end]);
+        if is_a {
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 9]);
+        }
+        socket.send_to(&answer, from).unwrap();
+    }
+}
+
+#[test]
+fn names_are_looked_up_by_dns() {
+    let place = Place::empty();
+    let bind = || UdpSocket::bind("127.0.0.1:53");
+    let socket = place.namespace.run(bind).unwrap().unwrap();
+    thread::spawn(move || answer_names(&socket));
+    let resolv = place.directory().join("resolv.conf");
+    fs::write(&resolv, "nameserver 127.0.0.1\n").unwrap();
+    let line = format!(
+        "mount --bind {} /etc/resolv.conf && exec {} run --log-level=debug \
+         --hostname-override=node-0 {}",
+        resolv.display(),
+        viprule_binary().unwrap().display(),
+        kubeconfig(&place, "https://api.example.test:1", "token: t")
+    );
+    let unshare = Path::new("/usr/bin/unshare");
+    let args = ["--mount", "sh", "-c", &line];
+    let mut agent = Agent::start_program(&place.namespace, unshare, args).unwrap();
+    let line = agent.wait_for_line("seccomp filter set", LIMIT).unwrap();
+    assert!(line.contains("no program is started"), "{line}");
+    agent.wait_for_line("{127.0.0.9:1}", LIMIT).unwrap();
+}
+
 #[test]
 fn a_credential_program_is_asked_again_under_a_wide_one() {
     let place = Place::empty();
@@ -95,18 +153,12 @@ fn a_credential_program_is_asked_again_under_a_wide_one() {
     );
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let kubeconfig = place.directory().join("kubeconfig.yaml");
-    // Nobody listens there.
-    let text = format!(
-        "{{apiVersion: v1, kind: Config, current-context: c, \
-         clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:1'}}}}], \
-         contexts: [{{name: c, context: {{cluster: c, user: u}}}}], \
-         users: [{{name: u, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, \
-         command: {}, interactiveMode: Never}}}}}}]}}",
+    let user = format!(
+        "exec: {{apiVersion: client.authentication.k8s.io/v1, command: {}, interactiveMode: Never}}",
         program.display()
     );
-    fs::write(&kubeconfig, text).unwrap();
-    let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
+    // Nobody listens there.
+    let kubeconfig = kubeconfig(&place, "https://127.0.0.1:1", &user);
     let args = ["run", "--hostname-override=node-0", &kubeconfig];
     let mut agent = Agent::start(&place.namespace, args).unwrap();
     let line = agent.wait_for_line("seccomp filter set", LIMIT).unwrap();

@@ -146,9 +146,17 @@ fn pairs() -> Result<Vec<SeccompRule>, BackendError> {
     .collect()
 }
 
-/// What is asked of descriptors: not to block, to be closed in programs, whether it is a terminal.
-fn ioctls() -> [(u8, SeccompCmpOp, c_int); 4] {
-    [libc::FIONBIO, libc::FIOCLEX, libc::TCGETS, libc::TIOCGWINSZ].map(|request| {
+/// What is asked of descriptors: not to block, to be closed in programs, how much there is to read
+/// (glibc does, of a name server's answer), whether it is a terminal.
+fn ioctls() -> [(u8, SeccompCmpOp, c_int); 5] {
+    [
+        libc::FIONBIO,
+        libc::FIOCLEX,
+        libc::FIONREAD,
+        libc::TCGETS,
+        libc::TIOCGWINSZ,
+    ]
+    .map(|request| {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::unnecessary_cast,
