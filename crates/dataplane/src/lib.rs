@@ -21,7 +21,7 @@ pub use state::{Content, Fingerprint, ObjectKey, Scope, State};
 
 use std::collections::BTreeSet;
 
-use viprule_service::plan::{NodeFacts, ServicePlan, UdpDestination};
+use viprule_service::plan::{FlowDestination, NodeFacts, ServicePlan};
 
 /// How one kernel facility expresses plans.
 ///
@@ -96,7 +96,7 @@ pub trait Dataplane {
 
     /// The UDP frontend that an object under this key serves: evidence of flows that led there,
     /// also where its Service went while nobody watched.
-    fn udp_frontend(_key: &Self::Key) -> Option<UdpDestination> {
+    fn udp_frontend(_key: &Self::Key) -> Option<FlowDestination> {
         None
     }
 

@@ -7,7 +7,7 @@ mod common;
 use common::{in_netns, run};
 use netlink_batch::{Messages, Socket};
 use nfnetlink::Family::{Ipv4, Ipv6};
-use nfnetlink::conntrack::{Deletions, Filter, Flow, dump};
+use nfnetlink::conntrack::{Deletions, Filter, Flow, dump, lookup};
 use proptest::prelude::*;
 
 /// Adds a UDP flow from 10.9.9.9 and this port; its packets go to `to` where there is one.
@@ -23,6 +23,17 @@ fn add(port: u16, destination: &str, to: Option<&str>, more: &[&str]) {
     }
     args.extend(more);
     run("conntrack", &args);
+}
+
+/// Adds a TCP flow from 10.9.9.9 and this port, in this state.
+fn add_tcp(port: u16, destination: &str, state: &str, more: &[&str]) {
+    let port = port.to_string();
+    let args = ["-I", "-p", "tcp", "-s", "10.9.9.9", "-d", destination];
+    let ports = ["--sport", &port, "--dport", "53", "--timeout", "300"];
+    run(
+        "conntrack",
+        &[&args[..], &ports, &["--state", state], more].concat(),
+    );
 }
 
 fn found(socket: &mut Socket, filter: Filter) -> Vec<Flow> {
@@ -48,26 +59,7 @@ fn the_kernel_filters_by_destination_port_and_translation() {
         add(2, "10.1.0.20:53", None, &[]);
         add(3, "10.1.0.20:54", None, &[]);
         add(4, "10.1.0.21:53", Some("10.244.0.5:5353"), &[]);
-        run(
-            "conntrack",
-            &[
-                "-I",
-                "-p",
-                "tcp",
-                "-s",
-                "10.9.9.9",
-                "-d",
-                "10.1.0.20",
-                "--sport",
-                "5",
-                "--dport",
-                "53",
-                "--timeout",
-                "300",
-                "--state",
-                "ESTABLISHED",
-            ],
-        );
+        add_tcp(5, "10.1.0.20", "ESTABLISHED", &[]);
         let udp = Filter::udp(Ipv4);
         assert_eq!(ports(&found(socket, udp)), [1, 2, 3, 4]);
         let address = Some("10.1.0.20".parse().unwrap());
@@ -93,6 +85,55 @@ fn the_kernel_filters_by_destination_port_and_translation() {
         };
         assert_eq!(ports(&found(socket, port)), [1, 2, 4]);
         assert_eq!(found(socket, Filter::udp(Ipv6)), []);
+    });
+}
+
+#[test]
+fn tcp_flows_tell_their_state_and_those_without_an_answer_are_filtered_by_the_kernel() {
+    in_netns(|socket| {
+        add(1, "10.1.0.20:53", None, &[]);
+        add_tcp(2, "10.1.0.20", "SYN_SENT", &[]);
+        add_tcp(3, "10.1.0.20", "SYN_SENT", &["--dst-nat", "10.244.0.5:53"]);
+        add_tcp(4, "10.1.0.20", "ESTABLISHED", &["-u", "SEEN_REPLY"]);
+        let unreplied = Filter::unreplied_tcp(Ipv4);
+        let flows = found(socket, unreplied);
+        assert_eq!(ports(&flows), [2, 3]);
+        assert!(flows.iter().all(Flow::is_syn_sent));
+        let dnat_only = true;
+        let dnat = found(
+            socket,
+            Filter {
+                dnat_only,
+                ..unreplied
+            },
+        );
+        assert_eq!(ports(&dnat), [3]);
+        let unreplied_only = false;
+        let all = found(
+            socket,
+            Filter {
+                unreplied_only,
+                ..unreplied
+            },
+        );
+        assert_eq!(ports(&all), [2, 3, 4]);
+        assert_eq!(all[2].tcp_state, Some(3), "TCP_CONNTRACK_ESTABLISHED");
+    });
+}
+
+#[test]
+fn a_flow_is_looked_up_and_no_other_with_its_tuples() {
+    in_netns(|socket| {
+        add_tcp(1, "10.1.0.20", "SYN_SENT", &["--dst-nat", "10.244.0.5:53"]);
+        let flow = found(socket, Filter::unreplied_tcp(Ipv4)).remove(0);
+        assert_eq!(lookup(socket, &flow).unwrap(), Some(flow));
+        let another = Flow {
+            id: !flow.id,
+            ..flow
+        };
+        assert_eq!(lookup(socket, &another).unwrap(), None);
+        run("conntrack", &["-D", "-p", "tcp", "--sport", "1"]);
+        assert_eq!(lookup(socket, &flow).unwrap(), None);
     });
 }
 

@@ -1,11 +1,11 @@
-//! Tracked UDP flows made up by a test, thousands at a time.
+//! Tracked UDP and TCP flows made up by a test, thousands at a time.
 
 use std::net::{IpAddr, SocketAddr};
 
 use netlink_batch::message::flags::{CREATE, EXCL};
 use netlink_batch::{AttrWriter, Batch, Socket, socket::NETFILTER};
 use nfnetlink::Family;
-use nfnetlink::conntrack::{Filter, Flow, dump};
+use nfnetlink::conntrack::{Filter, Flow, dump, protocol};
 
 use crate::error::{Error, Result};
 use crate::netns::Namespace;
@@ -24,6 +24,8 @@ pub struct NewFlow {
     pub destination: SocketAddr,
     /// Where its packets go instead, if the destination is translated.
     pub endpoint: Option<SocketAddr>,
+    /// TCP's state (`nfnetlink::conntrack::tcp_state`); UDP without.
+    pub tcp_state: Option<u8>,
 }
 
 /// Makes the namespace track these flows for an hour.
@@ -50,12 +52,24 @@ pub fn add(namespace: &Namespace, flows: &[NewFlow]) -> Result<()> {
 
 /// The UDP flows that the namespace tracks, of both families.
 pub fn list(namespace: &Namespace) -> Result<Vec<Flow>> {
+    list_of(namespace, protocol::UDP)
+}
+
+/// The same for TCP.
+pub fn list_tcp(namespace: &Namespace) -> Result<Vec<Flow>> {
+    list_of(namespace, protocol::TCP)
+}
+
+fn list_of(namespace: &Namespace, protocol: u8) -> Result<Vec<Flow>> {
     namespace.run(|| {
         let mut socket = open()?;
         let mut flows = Vec::new();
         for family in Family::ALL {
-            dump(&mut socket, &Filter::udp(family), |flow| flows.push(*flow))
-                .map_err(|error| failed(&error))?;
+            let filter = Filter {
+                protocol,
+                ..Filter::udp(family)
+            };
+            dump(&mut socket, &filter, |flow| flows.push(*flow)).map_err(|error| failed(&error))?;
         }
         Ok(flows)
     })?
@@ -73,8 +87,12 @@ fn failed(error: &impl ToString) -> Error {
 }
 
 fn write(attrs: &mut AttrWriter<'_>, flow: &NewFlow) {
-    write_tuple(attrs, 1, flow.source, flow.destination);
-    write_tuple(attrs, 2, flow.destination, flow.source);
+    let protocol = flow.tcp_state.map_or(protocol::UDP, |_| protocol::TCP);
+    write_tuple(attrs, 1, protocol, flow.source, flow.destination);
+    write_tuple(attrs, 2, protocol, flow.destination, flow.source);
+    if let Some(state) = flow.tcp_state {
+        attrs.nest(4, |info| info.nest(1, |tcp| tcp.u8(1, state)));
+    }
     attrs.u32_be(7, 3600);
     if let Some(endpoint) = flow.endpoint {
         attrs.nest(13, |nat| {
@@ -90,7 +108,13 @@ fn write(attrs: &mut AttrWriter<'_>, flow: &NewFlow) {
     }
 }
 
-fn write_tuple(attrs: &mut AttrWriter<'_>, kind: u16, from: SocketAddr, to: SocketAddr) {
+fn write_tuple(
+    attrs: &mut AttrWriter<'_>,
+    kind: u16,
+    protocol: u8,
+    from: SocketAddr,
+    to: SocketAddr,
+) {
     attrs.nest(kind, |tuple| {
         tuple.nest(1, |ip| match (from.ip(), to.ip()) {
             (IpAddr::V6(from), IpAddr::V6(to)) => {
@@ -107,7 +131,7 @@ fn write_tuple(attrs: &mut AttrWriter<'_>, kind: u16, from: SocketAddr, to: Sock
             }
         });
         tuple.nest(2, |proto| {
-            proto.u8(1, 17);
+            proto.u8(1, protocol);
             proto.u16_be(2, from.port());
             proto.u16_be(3, to.port());
         });

@@ -1,4 +1,4 @@
-//! Stale UDP flows, on real traffic and on a table of many.
+//! Stale flows, on real traffic and on a table of many.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "these are tests")]
 
@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use nfnetlink::conntrack::Flow;
-use viprule_service::model::{Family, ServiceId};
-use viprule_service::plan::{UdpDestination, UdpFlows, UdpFrontend};
+use nfnetlink::conntrack::{Flow, tcp_state};
+use viprule_service::model::{self, Family, ServiceId};
+use viprule_service::plan::{AllowedFlows, FlowDestination, FlowFrontend, FlowPlace};
 use viprule_testkit::client::UdpFlow;
 use viprule_testkit::flows::{self, NewFlow};
 use viprule_testkit::netns::require_privileges;
@@ -26,18 +26,18 @@ fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn vip(address: &str) -> UdpDestination {
-    UdpDestination::Virtual(at(address))
+fn vip(address: &str) -> FlowDestination {
+    FlowPlace::Virtual(at(address)).over(model::Protocol::Udp)
 }
 
 fn dns() -> ServiceId {
     ServiceId::new("kube-system", "dns").unwrap()
 }
 
-fn serving(destination: UdpDestination, endpoints: &[&str]) -> UdpFrontend {
-    UdpFrontend {
+fn serving(destination: FlowDestination, endpoints: &[&str]) -> FlowFrontend {
+    FlowFrontend {
         destination,
-        flows: UdpFlows {
+        flows: AllowedFlows {
             serving: !endpoints.is_empty(),
             endpoints: endpoints.iter().map(|text| at(text)).collect(),
         },
@@ -62,15 +62,18 @@ fn reports(receiver: &Receiver<Cleaned>) -> Vec<Cleaned> {
     reports
 }
 
-/// Pods A and B on the node, with a server each.
-fn world() -> (World, [viprule_testkit::server::Server; 2]) {
+/// Pods A and B on the node, with a server for each protocol.
+fn world() -> (World, [viprule_testkit::server::Server; 4]) {
     require_privileges().unwrap();
     let world = World::builder()
         .pod("10.244.0.5")
         .pod("10.244.0.6")
         .build()
         .unwrap();
-    let servers = [A, B].map(|address| world.serve(Protocol::Udp, address).unwrap());
+    let of_both = [Protocol::Udp, Protocol::Tcp].map(|it| [(it, A), (it, B)]);
+    let servers = of_both.as_flattened().try_into().unwrap();
+    let servers: [_; 4] = servers;
+    let servers = servers.map(|(protocol, address)| world.serve(protocol, address).unwrap());
     (world, servers)
 }
 
@@ -78,13 +81,10 @@ fn world() -> (World, [viprule_testkit::server::Server; 2]) {
 fn rules(world: &World, targets: &[(&str, &str)]) {
     let rule = |(from, to): &(&str, &str)| {
         let from = at(from);
-        format!(
-            "ip daddr {} udp dport {} dnat to {to}\n",
-            from.ip(),
-            from.port()
-        )
+        let (ip, port) = (from.ip(), from.port());
+        ["udp", "tcp"].map(|it| format!("ip daddr {ip} {it} dport {port} dnat to {to}\n"))
     };
-    let rules: String = targets.iter().map(rule).collect();
+    let rules: String = targets.iter().flat_map(rule).collect();
     let hook = |name, priority| {
         format!("chain {name} {{\ntype nat hook {name} priority {priority};\n{rules}}}\n")
     };
@@ -173,10 +173,11 @@ fn flows_of_node_ports_are_ended_on_the_nodes_addresses_only() {
     let mut foreign = flow_from(world.on_node(), "10.1.0.99:30053");
     assert_eq!([answers(&mut outside), answers(&mut foreign)], [at(A); 2]);
     rules(&world, &[(NODE_PORT, B)]);
-    let node_port = UdpDestination::NodePort {
+    let node_port = FlowPlace::NodePort {
         family: Family::Ipv4,
         port: 30_053,
     };
+    let node_port = node_port.over(model::Protocol::Udp);
     cleaner.update(&dns(), vec![serving(node_port, &[B])]);
     cleaner.wait();
     assert_eq!(reports(&reported)[0].deleted, 1);
@@ -218,6 +219,7 @@ fn numbered(number: u32, vip: u8, endpoint: &str) -> NewFlow {
         source: SocketAddr::from(([10, 9, a, b], 1024 + (number & 0xff) as u16)),
         destination: SocketAddr::from(([10, 1, 0, vip], 53)),
         endpoint: (!endpoint.is_empty()).then(|| at(endpoint)),
+        tcp_state: None,
     }
 }
 
@@ -246,13 +248,8 @@ fn memory_does_not_grow_with_the_table() {
 
     // Many destinations: one dump for all.
     let destinations = [1].into_iter().chain(10_u8..30);
-    let destinations: Vec<UdpFrontend> = destinations
-        .map(|n| {
-            serving(
-                UdpDestination::Virtual(SocketAddr::from(([10, 1, 0, n], 53))),
-                &[A],
-            )
-        })
+    let destinations: Vec<FlowFrontend> = destinations
+        .map(|n| serving(vip(&format!("10.1.0.{n}:53")), &[A]))
         .collect();
     cleaner.update(&ServiceId::new("shop", "web").unwrap(), destinations);
     cleaner.wait();
@@ -274,6 +271,7 @@ fn ipv6_flows_are_ended_too() {
         source: format!("[fd00::9]:{port}").parse().unwrap(),
         destination: at(destination),
         endpoint: Some(at(endpoint)),
+        tcp_state: None,
     };
     let (vip6, other) = ("[fd00:10:1::20]:53", "[fd00:10:1::21]:53");
     let (a, b) = ("[fd00:10:244::5]:53", "[fd00:10:244::6]:53");
@@ -309,4 +307,98 @@ fn a_restart_ends_flows_of_frontends_whose_rules_it_removed() {
     cleaner.wait();
     assert_eq!(reports(&reported)[0].deleted, 1);
     assert_eq!(flows::list(&namespace).unwrap().len(), 2);
+}
+
+fn tcp(address: &str) -> FlowDestination {
+    vip(address).place.over(model::Protocol::Tcp)
+}
+
+#[test]
+fn a_syn_that_is_sent_again_and_again_finds_the_service_and_connections_stay() {
+    const SOURCE: &str = "192.168.77.2:40123";
+    let (world, _servers) = world();
+    let (cleaner, reported) = cleaner(world.node());
+    cleaner.update(&dns(), vec![serving(tcp(VIP), &[])]);
+    rules(&world, &[(VIP, B)]);
+    let mut open = world.on_node().keep_alive(at(VIP)).unwrap().unwrap();
+    assert_eq!(open.ask().result.unwrap().backend, at(B));
+    rules(&world, &[(OTHER_VIP, A)]);
+    let client = world.on_node().timeout(Duration::from_millis(1500));
+    let again = |to| client.tcp_from(at(SOURCE), at(to)).unwrap().result;
+    again(VIP).unwrap_err();
+    again("10.1.0.99:53").unwrap_err();
+    rules(&world, &[(VIP, A)]);
+    again(VIP).unwrap_err();
+
+    let before = flows::list_tcp(world.node()).unwrap();
+    cleaner.update(&dns(), vec![serving(tcp(VIP), &[A])]);
+    cleaner.wait();
+    let reports = reports(&reported);
+    let counts: Vec<_> = reports.iter().map(|it| (it.protocol, it.deleted)).collect();
+    assert_eq!(counts, [(model::Protocol::Tcp, 1)]);
+    let stuck =
+        |flow: &Flow| flow.original.source == at(SOURCE) && flow.original.destination == at(VIP);
+    let key = |flow: &Flow| (!stuck(flow)).then_some((flow.original.source, flow.id));
+    let left = flows::list_tcp(world.node()).unwrap();
+    let keys = |flows: &[Flow]| flows.iter().filter_map(key).collect::<BTreeSet<_>>();
+    assert!(before.iter().any(stuck) && !left.iter().any(stuck));
+    assert_eq!(keys(&before), keys(&left));
+    assert_eq!(again(VIP).unwrap().backend, at(A));
+    assert_eq!(open.ask().result.unwrap().backend, at(B), "though it left");
+}
+
+#[test]
+fn of_tcp_only_syns_without_an_answer_that_miss_the_endpoints_are_ended() {
+    const SYN_RECV: u8 = 2;
+    const ESTABLISHED: u8 = 3;
+    require_privileges().unwrap();
+    for [source, vip, other, a, b] in [
+        ["10.9.9.9", VIP, OTHER_VIP, A, B],
+        [
+            "fd00::9",
+            "[fd00:10:1::20]:53",
+            "[fd00:10:1::21]:53",
+            "[fd00:10:244::5]:53",
+            "[fd00:10:244::6]:53",
+        ],
+    ] {
+        let namespace = Namespace::new("syns").unwrap();
+        let flow = |port, to: &str, endpoint: Option<&str>, tcp_state| NewFlow {
+            source: (source.parse::<std::net::IpAddr>().unwrap(), port).into(),
+            destination: at(to),
+            endpoint: endpoint.map(at),
+            tcp_state: Some(tcp_state),
+        };
+        let stale = [
+            flow(1, vip, Some(b), tcp_state::SYN_SENT),
+            flow(2, vip, None, tcp_state::SYN_SENT),
+        ];
+        let others = [
+            flow(3, vip, Some(a), tcp_state::SYN_SENT),
+            flow(4, vip, Some(b), SYN_RECV),
+            flow(5, vip, Some(b), ESTABLISHED),
+            flow(6, vip, None, ESTABLISHED),
+            flow(7, other, Some(b), tcp_state::SYN_SENT),
+            NewFlow {
+                tcp_state: None,
+                ..flow(8, vip, Some(b), 0)
+            },
+        ];
+        flows::add(&namespace, &[&stale[..], &others].concat()).unwrap();
+        let (cleaner, reported) = cleaner(&namespace);
+        cleaner.update(&dns(), vec![serving(tcp(vip), &[a])]);
+        cleaner.wait();
+        assert_eq!(reports(&reported).remove(0).deleted, 2);
+        let left = flows::list_tcp(&namespace).unwrap();
+        let ports: BTreeSet<_> = left.iter().map(|it| it.original.source.port()).collect();
+        assert_eq!(ports, (3..=7).collect());
+        assert_eq!(flows::list(&namespace).unwrap().len(), 1);
+
+        // The endpoint leaves, and nobody takes its place.
+        cleaner.update(&dns(), vec![serving(tcp(vip), &[])]);
+        cleaner.wait();
+        let left = flows::list_tcp(&namespace).unwrap();
+        let ports: BTreeSet<_> = left.iter().map(|it| it.original.source.port()).collect();
+        assert_eq!(ports, (4..=7).collect());
+    }
 }

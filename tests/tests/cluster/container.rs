@@ -78,6 +78,7 @@ fn leave(stage: &Stage) {
         source: at("192.168.77.99:5353"),
         destination: at("10.1.0.53:53"),
         endpoint: Some(at("10.244.0.53:53")),
+        tcp_state: None,
     };
     flows::add(stage.node(), &[flow]).unwrap();
 }

@@ -28,3 +28,4 @@ mod spread;
 )]
 mod support;
 mod takeover;
+mod waiting;

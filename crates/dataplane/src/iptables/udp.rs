@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use nfnetlink::xtables::{Match, NotOr, Rule, Target, protocol};
-use viprule_service::plan::UdpDestination;
+use viprule_service::model::Protocol;
+use viprule_service::plan::{FlowDestination, FlowPlace};
 
 use crate::family::in_plans;
 use crate::ownership::Chain;
@@ -11,7 +12,7 @@ use crate::ownership::Chain;
 /// The UDP frontend that an observed rule serves: exact evidence that tracked flows to it are ours,
 /// also where its Service went while nobody watched (contract 2.5). `None` for rules of other
 /// kinds.
-pub fn udp_destination(rule: &Rule) -> Option<UdpDestination> {
+pub fn udp_destination(rule: &Rule) -> Option<FlowDestination> {
     let Target::Jump(chain) = &rule.target else {
         return None;
     };
@@ -29,16 +30,17 @@ pub fn udp_destination(rule: &Rule) -> Option<UdpDestination> {
         } if value.first == value.last => Some(value.first),
         _ => None,
     })?;
-    match rule.dst {
-        None => Some(UdpDestination::NodePort {
+    let place = match rule.dst {
+        None => FlowPlace::NodePort {
             family: in_plans(rule.family),
             port,
-        }),
-        Some(to) if !to.not && to.value.prefix_len() == to.value.max_prefix_len() => Some(
-            UdpDestination::Virtual(SocketAddr::new(to.value.addr(), port)),
-        ),
-        Some(_) => None,
-    }
+        },
+        Some(to) if !to.not && to.value.prefix_len() == to.value.max_prefix_len() => {
+            FlowPlace::Virtual(SocketAddr::new(to.value.addr(), port))
+        }
+        Some(_) => return None,
+    };
+    Some(place.over(Protocol::Udp))
 }
 
 #[cfg(test)]
@@ -60,7 +62,11 @@ mod tests {
         ),
     ];
 
-    fn of(family: Family, text: &str) -> Option<UdpDestination> {
+    fn vip(text: &str) -> FlowDestination {
+        FlowPlace::Virtual(text.parse().unwrap()).over(Protocol::Udp)
+    }
+
+    fn of(family: Family, text: &str) -> Option<FlowDestination> {
         udp_destination(&Rule::parse(family, text).unwrap())
     }
 
@@ -75,28 +81,25 @@ mod tests {
                 }
             }
         }
-        let dns = UdpDestination::Virtual("10.1.0.20:53".parse().unwrap());
+        let dns = vip("10.1.0.20:53");
         assert_eq!(found, [dns]);
     }
 
     #[test]
     fn node_ports_and_ipv6_are_read_and_other_rules_are_not() {
-        let port = |family: model::Family| UdpDestination::NodePort {
-            family,
-            port: 30_053,
+        let port = |family: model::Family| {
+            let port = 30_053;
+            FlowPlace::NodePort { family, port }.over(Protocol::Udp)
         };
         let jump = "-j KUBE-EXT-XPGD46QRK7WJZT7O";
         let node_port = format!("-p udp -m udp --dport 30053 {jump}");
-        let vip = format!("-d fd00::1/128 -p udp -m udp --dport 53 {jump}");
+        let six = format!("-d fd00::1/128 -p udp -m udp --dport 53 {jump}");
         let tcp = format!("-d 10.1.0.1/32 -p tcp -m tcp --dport 53 {jump}");
         let net = format!("-d 10.1.0.0/24 -p udp -m udp --dport 53 {jump}");
         let range = format!("-d 10.1.0.1/32 -p udp -m udp --dport 53:54 {jump}");
         let (v4, v6) = (Family::Ipv4, Family::Ipv6);
         assert_eq!(of(v4, &node_port), Some(port(model::Family::Ipv4)));
-        assert_eq!(
-            of(v6, &vip),
-            Some(UdpDestination::Virtual("[fd00::1]:53".parse().unwrap()))
-        );
+        assert_eq!(of(v6, &six), Some(vip("[fd00::1]:53")));
         let mark = "-d 10.1.0.1/32 -p udp -m udp --dport 53 -j KUBE-MARK-MASQ".to_owned();
         let foreign = "-d 10.1.0.1/32 -p udp -m udp --dport 53 -j SOMEBODYS".to_owned();
         for text in [tcp, net, range, mark, foreign] {

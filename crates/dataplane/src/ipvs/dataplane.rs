@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ipvs_netlink::{Protocol, Scheduler, ServerId};
-use viprule_service::plan::{NodeFacts, PortPlan, ServicePlan, UdpDestination};
+use viprule_service::model;
+use viprule_service::plan::{FlowDestination, FlowPlace, NodeFacts, PortPlan, ServicePlan};
 
 use super::balancing::balancing;
 use super::occupancy::Occupancy;
@@ -187,13 +188,16 @@ impl Dataplane for Ipvs {
         served::served(frontends)
     }
 
-    fn udp_frontend(key: &Key) -> Option<UdpDestination> {
+    fn udp_frontend(key: &Key) -> Option<FlowDestination> {
         match key {
             Key::Server(ServerId::Address {
                 address,
                 port,
                 protocol: Protocol::Udp,
-            }) => Some(UdpDestination::Virtual(SocketAddr::new(*address, *port))),
+            }) => {
+                let place = FlowPlace::Virtual(SocketAddr::new(*address, *port));
+                Some(place.over(model::Protocol::Udp))
+            }
             _ => None,
         }
     }

@@ -48,10 +48,7 @@ impl Deletions {
         // Without a tuple the kernel would flush the table: it is always there.
         let header = nfgenmsg(flow.family.number());
         self.batch.message(op::DELETE, 0, &header, |attrs| {
-            write_tuple(attrs, attr::REPLY, &flow.reply, flow.protocol);
-            if let Some(zone) = flow.zone {
-                attrs.u16_be(attr::ZONE, zone);
-            }
+            name(attrs, flow);
             attrs.u32_be(attr::ID, flow.id);
         });
     }
@@ -99,6 +96,14 @@ impl Deletions {
         let refused = result.refused.map_or(0, |(_, count)| count);
         result.deleted = count.saturating_sub(result.gone + refused);
         Ok(result)
+    }
+}
+
+/// Writes what the kernel finds a flow by.
+pub(super) fn name(attrs: &mut AttrWriter<'_>, flow: &Flow) {
+    write_tuple(attrs, attr::REPLY, &flow.reply, flow.protocol);
+    if let Some(zone) = flow.zone {
+        attrs.u16_be(attr::ZONE, zone);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use netlink_batch::{Errno, Error, Socket};
 
+use super::delete::name;
 use super::uapi::op;
 use super::{Filter, Flow};
 use crate::nfgenmsg;
@@ -32,6 +33,27 @@ pub fn dump(
             attempt(socket, filter, false, &mut each)
         }
         result => result,
+    }
+}
+
+/// The same flow as it is now; `None` where it is gone, or replaced by another with its tuples.
+pub fn lookup(socket: &mut Socket, flow: &Flow) -> Result<Option<Flow>, Error> {
+    let mut found = None;
+    let result = socket.request(
+        op::GET,
+        0,
+        &nfgenmsg(flow.family.number()),
+        |attrs| name(attrs, flow),
+        |message| {
+            if message.kind == op::NEW {
+                found = Flow::read(&message)?;
+            }
+            Ok(())
+        },
+    );
+    match result {
+        Err(Error::Refused { errno, .. }) if errno == Errno::NOENT => Ok(None),
+        result => result.map(|()| found.filter(|now| now.id == flow.id)),
     }
 }
 

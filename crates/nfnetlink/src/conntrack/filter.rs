@@ -5,20 +5,24 @@ use std::net::IpAddr;
 use netlink_batch::AttrWriter;
 
 use super::uapi::{attr, filter, ip, proto, tuple};
-use super::{Flow, protocol};
+use super::{Flow, protocol, status};
 use crate::Family;
 
-/// Which UDP flows of one family are meant.
+/// Which flows of one family and protocol are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
     /// The IP family.
     pub family: Family,
+    /// The IP protocol's number, see [`protocol`].
+    pub protocol: u8,
     /// The original destination's address, which must be of the family; `None` for any.
     pub address: Option<IpAddr>,
     /// The original destination's port; `None` for any.
     pub port: Option<u16>,
     /// Only flows whose destination is translated.
     pub dnat_only: bool,
+    /// Only flows of which no packet was answered.
+    pub unreplied_only: bool,
 }
 
 impl Filter {
@@ -26,9 +30,20 @@ impl Filter {
     pub const fn udp(family: Family) -> Self {
         Self {
             family,
+            protocol: protocol::UDP,
             address: None,
             port: None,
             dnat_only: false,
+            unreplied_only: false,
+        }
+    }
+
+    /// All TCP flows of a family of which no packet was answered.
+    pub const fn unreplied_tcp(family: Family) -> Self {
+        Self {
+            protocol: protocol::TCP,
+            unreplied_only: true,
+            ..Self::udp(family)
         }
     }
 
@@ -36,10 +51,11 @@ impl Filter {
     pub fn matches(&self, flow: &Flow) -> bool {
         let destination = flow.original.destination;
         flow.family == self.family
-            && flow.protocol == protocol::UDP
+            && flow.protocol == self.protocol
             && self.address.is_none_or(|ip| ip == destination.ip())
             && self.port.is_none_or(|port| port == destination.port())
             && (!self.dnat_only || flow.is_dnat())
+            && (!self.unreplied_only || flow.status & status::SEEN_REPLY == 0)
     }
 
     /// What of it the kernel can be told, which [`super::dump`] does. Linux compares IPv6 addresses
@@ -65,7 +81,7 @@ impl Filter {
                 });
             }
             original.nest(tuple::PROTO, |proto| {
-                proto.u8(proto::NUMBER, protocol::UDP);
+                proto.u8(proto::NUMBER, self.protocol);
                 if let Some(port) = self.port {
                     counts |= filter::PROTO_DST_PORT;
                     proto.u16_be(proto::DST_PORT, port);
@@ -75,9 +91,13 @@ impl Filter {
         attrs.nest(attr::FILTER, |flags| {
             flags.u32_ne(filter::ORIGINAL_FLAGS, counts);
         });
-        if self.dnat_only {
-            attrs.u32_be(attr::STATUS, super::status::DST_NAT);
-            attrs.u32_be(attr::STATUS_MASK, super::status::DST_NAT);
+        let bit = |counts, bit| if counts { bit } else { 0 };
+        let set = bit(self.dnat_only, status::DST_NAT);
+        let clear = bit(self.unreplied_only, status::SEEN_REPLY);
+        // A mask without a bit is EINVAL.
+        if set | clear != 0 {
+            attrs.u32_be(attr::STATUS, set);
+            attrs.u32_be(attr::STATUS_MASK, set | clear);
         }
     }
 }

@@ -4,11 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use netlink_batch::{Attr, AttrError, Attrs, Error, Message};
 
-use super::uapi::{attr, ip, proto, tuple};
+use super::uapi::{attr, ip, proto, protoinfo, tuple};
 use crate::Family;
 
 /// Numbers of IP protocols.
 pub mod protocol {
+    /// TCP.
+    pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
 }
@@ -19,6 +21,12 @@ pub mod status {
     pub const SEEN_REPLY: u32 = 1 << 1;
     /// The destination is translated.
     pub const DST_NAT: u32 = 1 << 5;
+}
+
+/// Numbers of TCP's states ([`Flow::tcp_state`], `enum tcp_conntrack`).
+pub mod tcp_state {
+    /// Nothing but SYNs of whoever began, which nobody has answered.
+    pub const SYN_SENT: u8 = 1;
 }
 
 /// One direction of a flow. Protocols without ports, such as ICMP, have port 0.
@@ -46,6 +54,8 @@ pub struct Flow {
     pub reply: Tuple,
     /// See [`status`].
     pub status: u32,
+    /// See [`tcp_state`]; `None` for other protocols.
+    pub tcp_state: Option<u8>,
     /// The zone of both directions (`CTA_ZONE`), `None` for the default one.
     pub zone: Option<u16>,
     /// Tells this flow from a later one with the same tuple. Only the kernel knows what it means.
@@ -62,12 +72,14 @@ impl Flow {
         };
         let (mut original, mut reply) = (None, None);
         let (mut status, mut zone, mut id) = (0, None, None);
+        let mut tcp_state = None;
         for attr in attrs {
             let attr = attr?;
             match attr.kind {
                 attr::ORIGINAL => original = Some(read_tuple(family, attr.nested())?),
                 attr::REPLY => reply = Some(read_tuple(family, attr.nested())?),
                 attr::STATUS => status = attr.u32_be()?,
+                attr::PROTOINFO => tcp_state = read_tcp_state(attr.nested())?,
                 attr::ZONE => zone = Some(attr.u16_be()?),
                 attr::ID => id = Some(attr.u32_be()?),
                 _ => {}
@@ -81,6 +93,7 @@ impl Flow {
             original,
             reply,
             status,
+            tcp_state,
             zone,
             id: id.ok_or(missing("ID"))?,
         }))
@@ -89,6 +102,11 @@ impl Flow {
     /// True where the destination is translated.
     pub const fn is_dnat(&self) -> bool {
         self.status & status::DST_NAT != 0
+    }
+
+    /// True for TCP where nobody has answered.
+    pub fn is_syn_sent(&self) -> bool {
+        self.tcp_state == Some(tcp_state::SYN_SENT) && self.status & status::SEEN_REPLY == 0
     }
 
     /// True where neither direction is in a zone of its own.
@@ -102,6 +120,22 @@ const fn missing(attribute: &'static str) -> Error {
         object: "flow",
         attribute,
     }
+}
+
+fn read_tcp_state(attrs: Attrs<'_>) -> Result<Option<u8>, Error> {
+    for attr in attrs {
+        let attr = attr?;
+        if attr.kind != protoinfo::TCP {
+            continue;
+        }
+        for attr in attr.nested() {
+            let attr = attr?;
+            if attr.kind == protoinfo::TCP_STATE {
+                return Ok(Some(attr.u8()?));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn read_tuple(family: Family, attrs: Attrs<'_>) -> Result<(Tuple, u8), Error> {

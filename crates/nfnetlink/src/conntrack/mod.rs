@@ -13,9 +13,9 @@ mod flow;
 mod uapi;
 
 pub use delete::{Deleted, Deletions};
-pub use dump::{Dumped, dump};
+pub use dump::{Dumped, dump, lookup};
 pub use filter::Filter;
-pub use flow::{Flow, Tuple, protocol, status};
+pub use flow::{Flow, Tuple, protocol, status, tcp_state};
 
 #[cfg(test)]
 mod tests;

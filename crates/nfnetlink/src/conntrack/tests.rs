@@ -3,7 +3,7 @@
 use netlink_batch::{Messages, Socket, socket::NETFILTER};
 
 use super::dump::attempt;
-use super::{Deletions, Filter, Flow, Tuple, protocol};
+use super::{Deletions, Filter, Flow, Tuple, protocol, status};
 use crate::Family::{Ipv4, Ipv6};
 
 fn capture(text: &str) -> Vec<u8> {
@@ -120,6 +120,20 @@ fn filters_match_what_they_say() {
         .original
         .destination
         .set_ip("10.1.0.21".parse().unwrap())));
+    let unreplied = Filter {
+        unreplied_only: true,
+        ..filter
+    };
+    let replied = status::DST_NAT | status::SEEN_REPLY;
+    assert!(unreplied.matches(&Flow {
+        status: status::DST_NAT,
+        ..ipv4
+    }));
+    assert!(!unreplied.matches(&Flow {
+        status: replied,
+        ..ipv4
+    }));
+    assert!(!Filter::unreplied_tcp(Ipv4).matches(&ipv4), "UDP");
     assert!(Filter::udp(Ipv6).matches(&ipv6) && !Filter::udp(Ipv6).matches(&ipv4));
 }
 

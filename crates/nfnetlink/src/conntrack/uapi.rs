@@ -16,6 +16,7 @@ pub(super) mod attr {
     pub(in super::super) const ORIGINAL: u16 = 1;
     pub(in super::super) const REPLY: u16 = 2;
     pub(in super::super) const STATUS: u16 = 3;
+    pub(in super::super) const PROTOINFO: u16 = 4;
     pub(in super::super) const ID: u16 = 12;
     pub(in super::super) const ZONE: u16 = 18;
     pub(in super::super) const FILTER: u16 = 25;
@@ -42,6 +43,12 @@ pub(super) mod proto {
     pub(in super::super) const NUMBER: u16 = 1;
     pub(in super::super) const SRC_PORT: u16 = 2;
     pub(in super::super) const DST_PORT: u16 = 3;
+}
+
+/// `enum ctattr_protoinfo`, and `enum ctattr_protoinfo_tcp` in it.
+pub(super) mod protoinfo {
+    pub(in super::super) const TCP: u16 = 1;
+    pub(in super::super) const TCP_STATE: u16 = 1;
 }
 
 /// `enum ctattr_filter`, and the bits of its flags, which say what of a tuple counts.

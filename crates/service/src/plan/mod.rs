@@ -8,6 +8,7 @@ mod api_server;
 mod backends;
 mod config;
 mod endpoints;
+mod flows;
 mod frontends;
 mod health;
 mod node_ports;
@@ -22,10 +23,10 @@ pub(crate) mod testing;
 mod tests;
 mod topology;
 mod traffic_policy;
-mod udp_flows;
 
 pub(crate) use api_server::{is_concerned, reached};
 pub use config::{Budgets, NodeFacts, PlanConfig};
+pub use flows::{AllowedFlows, FlowDestination, FlowFrontend, FlowPlace};
 pub(crate) use frontends::{Claim, claims};
 pub use frontends::{Frontend, FrontendKind};
 pub use node_ports::{NodePortAddresses, NodePortTargets};
@@ -36,4 +37,3 @@ pub use service_plan::{
 };
 pub(crate) use size::size;
 pub(crate) use topology::depends_on_zone;
-pub use udp_flows::{UdpDestination, UdpFlows, UdpFrontend};

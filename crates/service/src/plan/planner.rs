@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{
     Frontend, FrontendKind, NodeFacts, PlanConfig, PortPlan, SchedulerWish, ServicePlan,
-    api_server, backends, endpoints, frontends, health, source_ranges, traffic_policy, udp_flows,
+    api_server, backends, endpoints, flows, frontends, health, source_ranges, traffic_policy,
 };
 use crate::model::{Balancing, EndpointSlice, Family, Service, ServicePort};
 
@@ -170,7 +170,7 @@ impl Planner<'_> {
             endpoints: selection.endpoints,
             idle_local_endpoints: selection.idle_local,
             has_endpoints: selection.has_endpoints,
-            udp_flows: udp_flows::of(protocol, &backends),
+            flows: flows::of(protocol, &backends),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::UdpFlows;
+use super::AllowedFlows;
 use crate::model::{
     CreationTime, Family, Protocol, SchedulerFlags, SchedulerName, ServiceId, ServicePortName,
 };
@@ -99,8 +99,8 @@ pub struct PortPlan {
     /// True where an endpoint is usable somewhere, here or on another node (contract 1.7,
     /// `hasEndpoints`).
     pub has_endpoints: bool,
-    /// Where tracked flows may lead, for UDP; empty for other protocols (contract 5.1).
-    pub udp_flows: UdpFlows,
+    /// Where tracked flows may lead; empty for SCTP (contract 5.1).
+    pub flows: AllowedFlows,
 }
 
 /// Why a frontend leads nowhere.

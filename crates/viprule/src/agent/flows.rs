@@ -1,5 +1,6 @@
-//! What became of stale UDP flows.
+//! What became of stale flows.
 
+use viprule_service::model::Protocol;
 use viprule_writer::conntrack::Cleaned;
 
 use super::telemetry::Telemetry;
@@ -8,6 +9,7 @@ use super::telemetry::Telemetry;
 pub(super) fn reporter(telemetry: Telemetry) -> impl FnMut(Cleaned) + Send + 'static {
     move |cleaned| {
         let Cleaned {
+            protocol,
             family,
             took,
             deleted,
@@ -17,7 +19,14 @@ pub(super) fn reporter(telemetry: Telemetry) -> impl FnMut(Cleaned) + Send + 'st
             .metrics
             .conntrack_reconciled(family, took, deleted);
         if let Some(error) = cleaned.failure {
-            tracing::error!("stale UDP flows may go on: {error}");
+            let protocol = protocol.as_str().to_uppercase();
+            tracing::error!("stale {protocol} flows may go on: {error}");
+        } else if deleted > 0 && protocol == Protocol::Tcp {
+            tracing::info!(
+                deleted,
+                ?took,
+                "ended unanswered TCP flows that led past the endpoints"
+            );
         } else if deleted > 0 {
             tracing::info!(deleted, ?took, "ended UDP flows to endpoints that are gone");
         }

@@ -4,19 +4,19 @@ use viprule_dataplane::iptables::{Object, udp_destination};
 use viprule_dataplane::ipvs;
 use viprule_dataplane::{Content, Fingerprint};
 use viprule_service::model::ServiceId;
-use viprule_service::plan::UdpDestination;
+use viprule_service::plan::FlowDestination;
 
 /// An object's fingerprint, and the UDP frontend that it serves if it does. Rules of Services
 /// that went while nobody was running are the only evidence of the flows that led there.
 #[derive(Debug, Clone, Copy)]
 pub struct Glimpse {
     pub(super) print: Fingerprint,
-    pub(super) udp: Option<UdpDestination>,
+    pub(super) udp: Option<FlowDestination>,
 }
 
 impl Glimpse {
     /// A look at an object that serves this UDP frontend, as far as its content tells.
-    pub fn new(object: &impl Content, udp: Option<UdpDestination>) -> Self {
+    pub fn new(object: &impl Content, udp: Option<FlowDestination>) -> Self {
         Self {
             print: object.fingerprint(),
             udp,

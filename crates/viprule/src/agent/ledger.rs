@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use viprule_dataplane::RuleCounts;
 use viprule_service::model::{Family, ServiceId};
-use viprule_service::plan::{ServicePlan, UdpFrontend, Unreachable};
+use viprule_service::plan::{FlowFrontend, ServicePlan, Unreachable};
 
 use super::FragmentId;
 use crate::health::ServiceCheck;
@@ -72,7 +72,7 @@ pub(super) enum Note {
 pub(super) struct Facts {
     rules: RuleCounts,
     rare: Rare,
-    pub(super) udp: Vec<UdpFrontend>,
+    pub(super) flows: Vec<FlowFrontend>,
 }
 
 impl Ledger {
@@ -133,7 +133,7 @@ impl Ledger {
                 check: ServiceCheck::of(plan, &self.families),
                 objections,
             },
-            udp: plan.udp_frontends(),
+            flows: plan.flow_frontends(),
         }
     }
 

@@ -11,7 +11,7 @@ use viprule_dataplane::{
     Dataplane, Feature, Fingerprint, NodeEffect, ObjectKey as _, Scope, State,
 };
 use viprule_service::model::{Event, ServiceId};
-use viprule_service::plan::{NodeFacts, PlanConfig, UdpDestination};
+use viprule_service::plan::{FlowDestination, NodeFacts, PlanConfig};
 use viprule_service::tracker::{Conflict, Tracker};
 use viprule_writer::conntrack::Cleaner;
 use viprule_writer::{PartOf, WriteError, Writer};
@@ -90,7 +90,7 @@ pub struct Syncer<D: Dataplane, W> {
     /// How many objects of a service proxy, and of nobody else, the first look found.
     found: Option<usize>,
     /// UDP frontends that it found, until all Services are known to be written.
-    found_udp: Vec<UdpDestination>,
+    found_udp: Vec<FlowDestination>,
     pub(super) quarantined: BTreeMap<ServiceId, String>,
     /// Objects that belong to no fragment and that the kernel won't let go, with its reasons.
     pub(super) stuck: BTreeMap<D::Key, String>,

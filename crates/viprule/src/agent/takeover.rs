@@ -7,8 +7,8 @@ use viprule_dataplane::family::in_netfilter;
 use viprule_dataplane::iptables::{self, Iptables};
 use viprule_dataplane::ipvs::{self, Ipvs};
 use viprule_dataplane::{Dataplane, Fingerprint};
-use viprule_service::model::Family;
-use viprule_service::plan::{Budgets, NodeFacts, PlanConfig, UdpDestination};
+use viprule_service::model::{Family, Protocol};
+use viprule_service::plan::{Budgets, FlowPlace, NodeFacts, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_writer::Writer;
 use viprule_writer::backend::{Backend, HostWriter};
@@ -167,8 +167,8 @@ impl Takeover {
         };
         gone.extend(told(progress.removal));
         if let Some(cleaner) = cleaner {
-            let udp = progress.udp.into_iter().map(UdpDestination::Virtual);
-            cleaner.removed(udp);
+            let udp = progress.udp.into_iter().map(FlowPlace::Virtual);
+            cleaner.removed(udp.map(|place| place.over(Protocol::Udp)));
         }
         if progress.next.is_none() {
             self.former = None;

@@ -445,9 +445,9 @@ where
         let Some(cleaner) = &self.cleaner else { return };
         for Written { id, note, .. } in written {
             if let (FragmentId::Service(id), Note::Service(Some(facts))) = (id, note)
-                && !facts.udp.is_empty()
+                && !facts.flows.is_empty()
             {
-                cleaner.announce(id, facts.udp.clone());
+                cleaner.announce(id, facts.flows.clone());
             }
         }
     }
@@ -456,7 +456,7 @@ where
         if let (Some(cleaner), FragmentId::Service(id), Note::Service(facts)) =
             (&self.cleaner, id, note)
         {
-            cleaner.update(id, facts.map(|facts| facts.udp).unwrap_or_default());
+            cleaner.update(id, facts.map(|facts| facts.flows).unwrap_or_default());
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use viprule_dataplane::Scope;
 use viprule_service::model::{Event, Protocol};
-use viprule_service::plan::UdpDestination;
+use viprule_service::plan::FlowPlace;
 use viprule_testkit::Namespace;
 use viprule_testkit::fake::{Blame, Kernel};
 use viprule_testkit::flows::{self, NewFlow};
@@ -82,6 +82,7 @@ impl Node {
             source: ([10, 9, 9, 9], self.sources).into(),
             destination: self.vip(),
             endpoint: Some(format!("{endpoint}:8080").parse().unwrap()),
+            tcp_state: None,
         };
         flows::add(&self.namespace, &[flow]).unwrap();
     }
@@ -119,7 +120,7 @@ fn a_refused_service_keeps_the_flows_that_its_old_rules_make_and_no_others() {
         for endpoint in [OLD, NEW] {
             node.add_flow(endpoint);
         }
-        let vip = UdpDestination::Virtual(node.vip());
+        let vip = FlowPlace::Virtual(node.vip()).over(Protocol::Udp);
         node.syncer.cleaner().unwrap().removed([vip]);
         assert_eq!(node.flows(), [OLD], "{blame:?}");
     }

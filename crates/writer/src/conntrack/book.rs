@@ -3,33 +3,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use nfnetlink::conntrack::Flow;
-use viprule_service::model::{Family, ServiceId};
-use viprule_service::plan::{UdpDestination, UdpFlows, UdpFrontend};
+use nfnetlink::conntrack::{Flow, protocol};
+use viprule_service::model::{Family, Protocol, ServiceId};
+use viprule_service::plan::{AllowedFlows, FlowDestination, FlowFrontend, FlowPlace};
 
-/// What is known of UDP Services. Other Services take no memory here.
+use super::resting::Change;
+
+/// What is known of UDP and TCP Services.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     current: Register,
     /// What Services are about to have.
     announced: Register,
     node_addresses: BTreeSet<IpAddr>,
-    pending: BTreeSet<UdpDestination>,
+    /// UDP frontends that have to be looked at.
+    pending: BTreeSet<FlowDestination>,
+    /// TCP frontends that have to, once they have rested.
+    changed: BTreeMap<FlowDestination, Change>,
 }
 
 /// The frontends of Services, to be found by destination as well.
 #[derive(Debug, Default)]
 struct Register {
-    services: BTreeMap<ServiceId, Vec<UdpFrontend>>,
+    services: BTreeMap<ServiceId, Vec<FlowFrontend>>,
     /// Who has a destination: external addresses may belong to several Services.
-    owners: BTreeMap<UdpDestination, BTreeSet<ServiceId>>,
+    owners: BTreeMap<FlowDestination, BTreeSet<ServiceId>>,
 }
 
 impl Register {
     /// Sets a Service's frontends and returns those that it had.
-    fn replace(&mut self, service: &ServiceId, frontends: Vec<UdpFrontend>) -> Vec<UdpFrontend> {
+    fn replace(&mut self, service: &ServiceId, frontends: Vec<FlowFrontend>) -> Vec<FlowFrontend> {
         let old = self.services.remove(service).unwrap_or_default();
-        for UdpFrontend { destination, .. } in &old {
+        for FlowFrontend { destination, .. } in &old {
             if let Some(owners) = self.owners.get_mut(destination) {
                 owners.remove(service);
                 if owners.is_empty() {
@@ -37,7 +42,7 @@ impl Register {
                 }
             }
         }
-        for UdpFrontend { destination, .. } in &frontends {
+        for FlowFrontend { destination, .. } in &frontends {
             let owners = self.owners.entry(*destination).or_default();
             owners.insert(service.clone());
         }
@@ -47,12 +52,15 @@ impl Register {
         old
     }
 
-    fn has(&self, service: &ServiceId, frontends: &[UdpFrontend]) -> bool {
+    fn has(&self, service: &ServiceId, frontends: &[FlowFrontend]) -> bool {
         self.services.get(service).map_or(&[][..], Vec::as_slice) == frontends
     }
 
     /// Where flows to the destination may lead, by everybody who has it.
-    fn flows<'a>(&'a self, destination: &'a UdpDestination) -> impl Iterator<Item = &'a UdpFlows> {
+    fn flows<'a>(
+        &'a self,
+        destination: &'a FlowDestination,
+    ) -> impl Iterator<Item = &'a AllowedFlows> {
         let owners = self.owners.get(destination).into_iter().flatten();
         owners
             .filter_map(|id| self.services.get(id))
@@ -61,18 +69,20 @@ impl Register {
             .map(|frontend| &frontend.flows)
     }
 
-    fn allows(&self, destination: &UdpDestination, endpoint: SocketAddr) -> bool {
+    fn allows(&self, destination: &FlowDestination, endpoint: SocketAddr) -> bool {
         self.flows(destination)
             .any(|flows| flows.endpoints.contains(&endpoint))
     }
 
-    fn serves(&self, destination: &UdpDestination) -> bool {
+    fn serves(&self, destination: &FlowDestination) -> bool {
         self.flows(destination).any(|flows| flows.serving)
     }
 
     /// The same in one piece; `None` where nobody has the destination.
-    fn summary(&self, destination: &UdpDestination) -> Option<(bool, BTreeSet<SocketAddr>)> {
-        let endpoints = self.flows(destination).flat_map(|flows| &flows.endpoints);
+    fn summary(&self, destination: &FlowDestination) -> Summary {
+        let endpoints = self
+            .flows(destination)
+            .flat_map(|flows| flows.endpoints.iter());
         self.owners
             .contains_key(destination)
             .then(|| (self.serves(destination), endpoints.copied().collect()))
@@ -81,12 +91,12 @@ impl Register {
 
 impl Book {
     /// The Service's rules are about to become these: flows to new endpoints may come at any time.
-    pub(super) fn announce(&mut self, service: &ServiceId, frontends: Vec<UdpFrontend>) {
+    pub(super) fn announce(&mut self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
         self.announced.replace(service, frontends);
     }
 
     /// The Service's rules are these now.
-    pub(super) fn update(&mut self, service: &ServiceId, frontends: Vec<UdpFrontend>) {
+    pub(super) fn update(&mut self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
         if !self.current.has(service, &frontends) {
             self.replace(service, frontends);
         }
@@ -95,21 +105,34 @@ impl Book {
 
     /// What was announced is not to be expected any more.
     pub(super) fn withdraw(&mut self, service: &ServiceId) {
-        for announced in self.announced.replace(service, Vec::new()) {
+        let announced = self.announced.replace(service, Vec::new());
+        if self.current.has(service, &announced) {
+            return;
+        }
+        for announced in announced {
             let allowed = self.current.summary(&announced.destination);
             let (_, allowed) = allowed.unwrap_or_default();
             let mut endpoints = announced.flows.endpoints.iter();
             // Looks in the meantime left flows to the others alone.
             if !endpoints.all(|endpoint| allowed.contains(endpoint)) {
-                self.pending.insert(announced.destination);
+                self.look_at(announced.destination, Change::Left);
             }
         }
     }
 
+    fn look_at(&mut self, destination: FlowDestination, change: Change) {
+        if destination.protocol == Protocol::Tcp {
+            let noted = self.changed.entry(destination).or_insert(change);
+            *noted = change.min(*noted);
+        } else {
+            self.pending.insert(destination);
+        }
+    }
+
     /// Takes other frontends of a Service over, and finds out which of them have to be looked at.
-    fn replace(&mut self, service: &ServiceId, frontends: Vec<UdpFrontend>) {
+    fn replace(&mut self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
         let old = self.current.services.get(service).into_iter().flatten();
-        let concerned: BTreeSet<UdpDestination> = old
+        let concerned: BTreeSet<FlowDestination> = old
             .chain(&frontends)
             .map(|frontend| frontend.destination)
             .collect();
@@ -121,18 +144,14 @@ impl Book {
         self.current.replace(service, frontends);
         let now = summaries(&self.current);
         for ((destination, before), now) in concerned.iter().zip(before).zip(now) {
-            let (serving, endpoints) = now.unwrap_or_default();
-            let leaves_flows = before
-                .is_none_or(|(served, had)| (serving && !served) || !had.is_subset(&endpoints));
-            // Where nothing was known, what was there is anybody's guess.
-            if leaves_flows {
-                self.pending.insert(*destination);
+            if let Some(change) = leaves_flows(destination.protocol, before, now) {
+                self.look_at(*destination, change);
             }
         }
     }
 
     /// Frontends that rules were removed for without their Service being known.
-    pub(super) fn removed(&mut self, destinations: impl IntoIterator<Item = UdpDestination>) {
+    pub(super) fn removed(&mut self, destinations: impl IntoIterator<Item = FlowDestination>) {
         self.pending.extend(destinations);
     }
 
@@ -141,10 +160,11 @@ impl Book {
         let addresses: BTreeSet<IpAddr> = addresses.into_iter().collect();
         let new = addresses.difference(&self.node_addresses);
         let families: BTreeSet<Family> = new.map(Family::of).collect();
-        let node_ports = self.current.owners.keys().filter(|destination| {
-            matches!(destination, UdpDestination::NodePort { family, .. } if families.contains(family))
-        });
-        self.pending.extend(node_ports);
+        let node_port = |destination: &&FlowDestination| matches!(destination.place, FlowPlace::NodePort { family, .. } if families.contains(&family));
+        let node_ports = self.current.owners.keys().filter(node_port);
+        for node_port in node_ports.copied().collect::<Vec<_>>() {
+            self.look_at(node_port, Change::Served);
+        }
         self.node_addresses = addresses;
     }
 
@@ -152,49 +172,86 @@ impl Book {
         !self.pending.is_empty()
     }
 
+    /// The TCP frontends that changed, which are forgotten.
+    pub(super) fn take_changed(&mut self) -> BTreeMap<FlowDestination, Change> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// What has to be looked at, which is forgotten.
-    pub(super) fn take_pending(&mut self) -> BTreeSet<UdpDestination> {
+    pub(super) fn take_pending(&mut self) -> BTreeSet<FlowDestination> {
         std::mem::take(&mut self.pending)
     }
 
     /// True where an endpoint of the destination serves.
-    pub(super) fn serves(&self, destination: &UdpDestination) -> bool {
+    pub(super) fn serves(&self, destination: &FlowDestination) -> bool {
         self.current.serves(destination)
     }
 
     /// True where the flow goes to one of the destinations and has to end.
-    pub(super) fn is_stale(&self, flow: &Flow, among: &BTreeSet<UdpDestination>) -> bool {
+    pub(super) fn is_stale(&self, flow: &Flow, among: &BTreeSet<FlowDestination>) -> bool {
         self.destination_of(flow, among).is_some_and(|destination| {
             let endpoint = flow.reply.source;
             let leads_nowhere = !flow.is_dnat();
             let untouchable =
                 leads_nowhere && !(self.serves(&destination) && flow.in_default_zone());
             !untouchable
+                && self.may_end(flow, &destination)
                 && !self.current.allows(&destination, endpoint)
                 && !self.announced.allows(&destination, endpoint)
         })
+    }
+
+    /// Of TCP only what nobody answered, and only as long as somebody has the destination: without
+    /// it nothing better is to be found.
+    fn may_end(&self, flow: &Flow, destination: &FlowDestination) -> bool {
+        destination.protocol != Protocol::Tcp
+            || (flow.is_syn_sent() && self.current.owners.contains_key(destination))
     }
 
     /// The virtual IP wins where a node port has the same number.
     fn destination_of(
         &self,
         flow: &Flow,
-        among: &BTreeSet<UdpDestination>,
-    ) -> Option<UdpDestination> {
+        among: &BTreeSet<FlowDestination>,
+    ) -> Option<FlowDestination> {
+        let protocol = match flow.protocol {
+            protocol::UDP => Protocol::Udp,
+            protocol::TCP => Protocol::Tcp,
+            _ => return None,
+        };
         let address = flow.original.destination;
-        let vip = UdpDestination::Virtual(address);
+        let vip = FlowPlace::Virtual(address).over(protocol);
         if among.contains(&vip) {
             return Some(vip);
         }
-        let node_port = UdpDestination::NodePort {
-            family: Family::of(&address.ip()),
-            port: address.port(),
-        };
+        let family = Family::of(&address.ip());
+        let port = address.port();
+        let node_port = FlowPlace::NodePort { family, port }.over(protocol);
         // A virtual IP that is the node's own address as well is none of the node port's business.
         let ours = among.contains(&node_port)
             && self.node_addresses.contains(&address.ip())
             && !self.current.owners.contains_key(&vip);
         ours.then_some(node_port)
+    }
+}
+
+/// What a destination's owners say together, see [`Register::summary`].
+type Summary = Option<(bool, BTreeSet<SocketAddr>)>;
+
+/// Whether a change may leave flows behind that have to end.
+fn leaves_flows(protocol: Protocol, before: Summary, now: Summary) -> Option<Change> {
+    let (new, gone) = (before.is_none(), now.is_none());
+    let (served, had) = before.unwrap_or_default();
+    let (serving, endpoints) = now.unwrap_or_default();
+    let appeared = serving && !served;
+    let left = !had.is_subset(&endpoints);
+    match protocol {
+        // See `may_end`.
+        Protocol::Tcp if gone => None,
+        Protocol::Tcp if appeared => Some(Change::Served),
+        Protocol::Tcp => left.then_some(Change::Left),
+        // Where nothing was known, what was there is anybody's guess.
+        Protocol::Udp | Protocol::Sctp => (new || left || appeared).then_some(Change::Left),
     }
 }
 

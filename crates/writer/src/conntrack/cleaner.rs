@@ -6,11 +6,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use viprule_service::model::{Family, ServiceId};
-use viprule_service::plan::{UdpDestination, UdpFrontend};
+use viprule_service::model::{Family, Protocol, ServiceId};
+use viprule_service::plan::{FlowDestination, FlowFrontend};
 
 use super::book::Book;
 use super::pace::Pace;
+use super::resting::{Change, Resting, Rests};
 use super::sweep::{Counts, Sweeper};
 use crate::WriteError;
 
@@ -22,16 +23,24 @@ struct Waits {
     /// For a change, before a look that failed is repeated without one. A client that keeps its
     /// source port talks to an endpoint that is gone until then.
     retry: Duration,
+    /// Before looks at TCP frontends.
+    tcp: Rests,
 }
 
 const WAITS: Waits = Waits {
     more: Duration::from_secs(1),
     retry: Duration::from_secs(30),
+    tcp: Rests {
+        answer: Duration::from_secs(1),
+        gather: Duration::from_secs(5),
+    },
 };
 
-/// What one look at the table of one family did.
+/// What one look at the table for one protocol and family did.
 #[derive(Debug)]
 pub struct Cleaned {
+    /// The protocol, UDP or TCP.
+    pub protocol: Protocol,
     /// The IP family.
     pub family: Family,
     /// How long it took.
@@ -50,12 +59,16 @@ pub struct Cleaned {
     pub failure: Option<WriteError>,
 }
 
-/// Ends stale UDP flows in the network namespace of the thread that spawned it.
+/// Ends stale flows in the network namespace of the thread that spawned it.
 ///
 /// No method waits for the kernel. Each look costs a walk over the whole table, so changes are put
 /// together: the first is looked at at once, those that follow at most once a second. A look begins
 /// at the latest a second after the change, or with the end of one that takes longer. What waits is
 /// put together by frontend, so it is never more than there are frontends.
+///
+/// TCP frontends are looked at a second after they get their first endpoints, and five seconds
+/// after an endpoint left them: SYNs that are answered by then are none of its business. Again there
+/// is a second between looks at least.
 #[derive(Debug)]
 pub struct Cleaner {
     shared: Arc<Shared>,
@@ -64,6 +77,7 @@ pub struct Cleaner {
 
 #[derive(Debug)]
 struct Shared {
+    waits: Waits,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -72,8 +86,9 @@ struct Shared {
 struct State {
     book: Book,
     pace: Pace,
+    resting: Resting,
     /// What failed, to be looked at again with the next change.
-    failed: BTreeSet<UdpDestination>,
+    failed: BTreeSet<FlowDestination>,
     /// When it is looked at again without one.
     retry_at: Option<Instant>,
     working: bool,
@@ -87,7 +102,7 @@ impl AsRef<Book> for State {
 }
 
 impl State {
-    fn failed(&mut self, among: BTreeSet<UdpDestination>, error: &WriteError, retry: Duration) {
+    fn failed(&mut self, among: BTreeSet<FlowDestination>, error: &WriteError, retry: Duration) {
         self.failed.extend(among);
         // Time does not heal the others.
         if matches!(error, WriteError::Failed { .. }) {
@@ -95,13 +110,40 @@ impl State {
         }
     }
 
-    /// There is something to look at: what failed before is looked at with it. Returns true where
-    /// the thread has to hear of it.
-    fn look(&mut self) -> bool {
+    /// Takes over what the book has to look at. What failed before is looked at with it. Returns
+    /// true where the thread has to hear of it.
+    fn look(&mut self, rests: Rests) -> bool {
+        let changed = self.book.take_changed();
+        if changed.is_empty() && !self.book.has_work() {
+            return false;
+        }
+        let now = Instant::now();
+        self.rest(changed, rests, now);
+        self.look_again(rests, now);
+        // The time of a TCP frontend's look may have moved either way.
+        let sooner = self.book.has_work() && self.pace.changed(now);
+        sooner || !self.resting.is_empty()
+    }
+
+    /// What failed is to be looked at.
+    fn look_again(&mut self, rests: Rests, now: Instant) {
         self.retry_at = None;
-        let failed = std::mem::take(&mut self.failed);
-        self.book.removed(failed);
-        self.pace.changed(Instant::now())
+        let failed = std::mem::take(&mut self.failed).into_iter();
+        let (tcp, others): (BTreeSet<_>, BTreeSet<_>) =
+            failed.partition(|destination| destination.protocol == Protocol::Tcp);
+        self.book.removed(others);
+        self.rest(tcp.into_iter().map(|it| (it, Change::Served)), rests, now);
+    }
+
+    fn rest(
+        &mut self,
+        changed: impl IntoIterator<Item = (FlowDestination, Change)>,
+        rests: Rests,
+        now: Instant,
+    ) {
+        for (frontend, change) in changed {
+            self.resting.changed(frontend, change, rests, now);
+        }
     }
 }
 
@@ -116,29 +158,28 @@ impl Cleaner {
     /// Starts the thread. `report` is called on it after each look that had something to do.
     pub fn spawn(report: impl FnMut(Cleaned) + Send + 'static) -> Result<Self, WriteError> {
         let mut sweeper = Sweeper::open()?;
-        let sweep = move |family, among: &_, book: &_, counts: &mut _| {
-            sweeper.sweep(family, among, book, counts)
+        let sweep = move |protocol, family, among: &_, book: &_, counts: &mut _| {
+            sweeper.sweep(protocol, family, among, book, counts)
         };
         Self::start(sweep, WAITS, report)
     }
 
     fn start(
-        sweep: impl FnMut(Family, &BTreeSet<UdpDestination>, &Mutex<State>, &mut Counts) -> Swept
-        + Send
-        + 'static,
+        sweep: impl Sweep + Send + 'static,
         waits: Waits,
         report: impl FnMut(Cleaned) + Send + 'static,
     ) -> Result<Self, WriteError> {
         let shared = Arc::new(Shared {
+            waits,
             state: Mutex::default(),
             changed: Condvar::new(),
         });
         let for_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("viprule-flows".to_owned())
-            .spawn(move || work(&for_thread, sweep, waits, report))
+            .spawn(move || work(&for_thread, sweep, report))
             .map_err(|error| WriteError::Failed {
-                operation: "starting the thread that ends UDP flows".to_owned(),
+                operation: "starting the thread that ends stale flows".to_owned(),
                 reason: error.to_string(),
             })?;
         Ok(Self {
@@ -151,7 +192,7 @@ impl Cleaner {
     /// alone, so that those that the new rules make aren't taken for stale ones before
     /// [`Cleaner::update`], which must follow once the rules are written. Until then it may be
     /// announced anew; [`Cleaner::withdraw`] follows where they are not to be written after all.
-    pub fn announce(&self, service: &ServiceId, frontends: Vec<UdpFrontend>) {
+    pub fn announce(&self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
         self.shared.lock().book.announce(service, frontends);
     }
 
@@ -161,15 +202,15 @@ impl Cleaner {
         self.change(|book| book.withdraw(service));
     }
 
-    /// The kernel has the Service's rules now: all of its UDP frontends, none where the Service is
+    /// The kernel has the Service's rules now: all of its UDP and TCP frontends, none where the Service is
     /// gone. Frontends whose change may leave stale flows behind are looked at.
-    pub fn update(&self, service: &ServiceId, frontends: Vec<UdpFrontend>) {
+    pub fn update(&self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
         self.change(|book| book.update(service, frontends));
     }
 
     /// Rules for these were removed without their Service being known, as on the first sync after
-    /// a restart. Translated flows to those that no Service has now are ended.
-    pub fn removed(&self, destinations: impl IntoIterator<Item = UdpDestination>) {
+    /// a restart. Translated UDP flows to those that no Service has now are ended.
+    pub fn removed(&self, destinations: impl IntoIterator<Item = FlowDestination>) {
         self.change(|book| book.removed(destinations));
     }
 
@@ -181,7 +222,7 @@ impl Cleaner {
     /// Waits until all that was told so far is done.
     pub fn wait(&self) {
         let mut state = self.shared.lock();
-        while state.working || state.book.has_work() {
+        while state.working || state.book.has_work() || !state.resting.is_empty() {
             state = self
                 .shared
                 .changed
@@ -193,15 +234,15 @@ impl Cleaner {
     fn change(&self, change: impl FnOnce(&mut Book)) {
         let mut state = self.shared.lock();
         change(&mut state.book);
-        if state.book.has_work() && state.look() {
+        if state.look(self.shared.waits.tcp) {
             self.shared.changed.notify_all();
         }
     }
 }
 
 impl Drop for Cleaner {
-    /// Ends the thread after a last look at what waits: after the next start nobody would know of
-    /// what is gone by then.
+    /// Ends the thread after a last look at UDP frontends that wait: after the next start nobody would
+    /// know of what is gone by then. TCP frontends are all looked at after a start.
     fn drop(&mut self) {
         self.shared.lock().stopping = true;
         self.shared.changed.notify_all();
@@ -215,29 +256,36 @@ impl Drop for Cleaner {
 /// How a look at the table ended.
 type Swept = Result<(), netlink_batch::Error>;
 
-fn work(
-    shared: &Shared,
-    mut sweep: impl FnMut(Family, &BTreeSet<UdpDestination>, &Mutex<State>, &mut Counts) -> Swept,
-    waits: Waits,
-    mut report: impl FnMut(Cleaned),
-) {
-    while let Some(pending) = next(shared, waits) {
+/// Looks at the table for one protocol and family.
+trait Sweep:
+    FnMut(Protocol, Family, &BTreeSet<FlowDestination>, &Mutex<State>, &mut Counts) -> Swept
+{
+}
+
+impl<F> Sweep for F where
+    F: FnMut(Protocol, Family, &BTreeSet<FlowDestination>, &Mutex<State>, &mut Counts) -> Swept
+{
+}
+
+fn work(shared: &Shared, mut sweep: impl Sweep, mut report: impl FnMut(Cleaned)) {
+    while let Some((protocol, pending)) = next(shared) {
         for family in Family::ALL {
-            let of_family = |to: &&UdpDestination| to.family() == family;
-            let among: BTreeSet<UdpDestination> =
+            let of_family = |to: &&FlowDestination| to.family() == family;
+            let among: BTreeSet<FlowDestination> =
                 pending.iter().filter(of_family).copied().collect();
             if among.is_empty() {
                 continue;
             }
             let (start, mut counts) = (Instant::now(), Counts::default());
-            let result = sweep(family, &among, &shared.state, &mut counts);
+            let result = sweep(protocol, family, &among, &shared.state, &mut counts);
             let failure = result
                 .err()
-                .map(|error| WriteError::conntrack("ending stale UDP flows", &error));
+                .map(|error| WriteError::conntrack("ending stale flows", &error));
             if let Some(error) = &failure {
-                shared.lock().failed(among, error, waits.retry);
+                shared.lock().failed(among, error, shared.waits.retry);
             }
             report(Cleaned {
+                protocol,
                 family,
                 took: start.elapsed(),
                 deleted: counts.deleted,
@@ -249,29 +297,43 @@ fn work(
         }
         let mut state = shared.lock();
         state.working = false;
-        state.pace.end(Instant::now());
+        if protocol == Protocol::Tcp {
+            state.resting.end(Instant::now());
+        } else {
+            state.pace.end(Instant::now());
+        }
         shared.changed.notify_all();
     }
 }
 
 /// Waits for something to look at; `None` when it is time to end.
-fn next(shared: &Shared, waits: Waits) -> Option<BTreeSet<UdpDestination>> {
+fn next(shared: &Shared) -> Option<(Protocol, BTreeSet<FlowDestination>)> {
+    let Waits { more, tcp, .. } = shared.waits;
     let mut state = shared.lock();
     loop {
         let now = Instant::now();
-        if state.retry_at.is_some_and(|at| at <= now) {
-            state.look();
+        let is_due = |due: Option<Instant>| due.is_some_and(|at| at <= now);
+        if is_due(state.retry_at) {
+            state.look_again(tcp, now);
+            if state.book.has_work() {
+                state.pace.changed(now);
+            }
         }
-        let due = state.pace.due(waits.more);
-        if state.book.has_work() && (state.stopping || due.is_some_and(|at| at <= now)) {
+        let due = state.pace.due(more);
+        if state.book.has_work() && (state.stopping || is_due(due)) {
             state.working = true;
             state.pace.begin();
-            return Some(state.book.take_pending());
+            return Some((Protocol::Udp, state.book.take_pending()));
         }
         if state.stopping {
             return None;
         }
-        let until = due.into_iter().chain(state.retry_at).min();
+        let tcp_due = state.resting.due(tcp);
+        if is_due(tcp_due) {
+            state.working = true;
+            return Some((Protocol::Tcp, state.resting.take(now)));
+        }
+        let until = due.into_iter().chain(tcp_due).chain(state.retry_at).min();
         state = if let Some(until) = until {
             let left = until.duration_since(now);
             let waited = shared.changed.wait_timeout(state, left);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use nfnetlink::Family;
 use nfnetlink::conntrack::Filter;
-use viprule_service::plan::UdpDestination;
+use viprule_service::model::Protocol;
+use viprule_service::plan::{FlowDestination, FlowPlace};
 
 use super::book::Book;
 use crate::sysctl;
@@ -36,10 +37,23 @@ impl Table {
     ///
     /// On Linux 6.18 a walk takes 36 ns for each bucket and 0.35 µs for each flow; one that is
     /// copied and read takes 3 µs more.
-    fn worth(self) -> usize {
+    ///
+    /// Of TCP few flows are unanswered, so there is little to copy.
+    fn worth(self, protocol: Protocol) -> usize {
+        if protocol == Protocol::Tcp {
+            return 1;
+        }
         let walk = self.entries.saturating_mul(10).saturating_add(self.buckets);
         let walks = self.entries.saturating_mul(80) / walk.max(1);
         usize::try_from(walks).map_or(usize::MAX, |walks| walks.saturating_add(1))
+    }
+}
+
+/// Everything of a family that may be stale.
+pub(super) const fn all(family: Family, protocol: Protocol) -> Filter {
+    match protocol {
+        Protocol::Tcp => Filter::unreplied_tcp(family),
+        Protocol::Udp | Protocol::Sctp => Filter::udp(family),
     }
 }
 
@@ -47,7 +61,7 @@ impl Table {
 /// left out.
 pub(super) fn filters(
     family: Family,
-    among: &BTreeSet<UdpDestination>,
+    among: &BTreeSet<FlowDestination>,
     book: &Book,
     table: Table,
 ) -> Vec<Filter> {
@@ -58,7 +72,7 @@ pub(super) fn filters(
         if !each.contains(&filter) {
             each.push(filter);
         }
-        if each.len() > table.worth() {
+        if each.len() > table.worth(to.protocol) {
             let all = among.iter().map(|to| self::filter(family, to, book));
             return all.reduce(either).into_iter().collect();
         }
@@ -67,27 +81,27 @@ pub(super) fn filters(
 }
 
 /// What the kernel can be asked for about one destination.
-fn filter(family: Family, destination: &UdpDestination, book: &Book) -> Filter {
-    let (address, port) = match destination {
-        UdpDestination::Virtual(address) => (Some(address.ip()), address.port()),
+fn filter(family: Family, destination: &FlowDestination, book: &Book) -> Filter {
+    let (address, port) = match &destination.place {
+        FlowPlace::Virtual(address) => (Some(address.ip()), address.port()),
         // One dump for all of the node's addresses.
-        UdpDestination::NodePort { port, .. } => (None, *port),
+        FlowPlace::NodePort { port, .. } => (None, *port),
     };
     Filter {
-        family,
         address,
         port: Some(port),
         dnat_only: !book.serves(destination),
+        ..all(family, destination.protocol)
     }
 }
 
-/// What leaves out no flow of either.
+/// What leaves out no flow of either, which are of one family and protocol.
 fn either(a: Filter, b: Filter) -> Filter {
     Filter {
-        family: a.family,
         address: a.address.filter(|_| a.address == b.address),
         port: a.port.filter(|_| a.port == b.port),
         dnat_only: a.dnat_only && b.dnat_only,
+        ..a
     }
 }
 
@@ -102,18 +116,18 @@ mod tests {
 
     fn worth(entries: u64) -> usize {
         let buckets = BUCKETS;
-        Table { buckets, entries }.worth()
+        Table { buckets, entries }.worth(Protocol::Udp)
     }
 
-    fn asked(destinations: &[UdpDestination], entries: u64) -> Vec<Filter> {
+    fn asked(destinations: &[FlowDestination], entries: u64) -> Vec<Filter> {
         let buckets = BUCKETS;
         let among = destinations.iter().copied().collect();
         let table = Table { buckets, entries };
         filters(Ipv4, &among, &Book::default(), table)
     }
 
-    fn to(address: [u8; 4], port: u16) -> UdpDestination {
-        UdpDestination::Virtual((address, port).into())
+    fn to(address: [u8; 4], port: u16) -> FlowDestination {
+        FlowPlace::Virtual((address, port).into()).over(Protocol::Udp)
     }
 
     #[test]
@@ -126,11 +140,24 @@ mod tests {
     }
 
     #[test]
+    fn one_walk_for_all_unanswered_tcp_flows_however_large_the_table() {
+        let tcp = |last| to([10, 1, 0, last], 80).place.over(Protocol::Tcp);
+        let port = Filter {
+            port: Some(80),
+            dnat_only: true,
+            ..Filter::unreplied_tcp(Ipv4)
+        };
+        assert_eq!(asked(&[tcp(1), tcp(2)], u64::MAX), [port]);
+        let address = Some([10, 1, 0, 1].into());
+        assert_eq!(asked(&[tcp(1)], 0), [Filter { address, ..port }]);
+    }
+
+    #[test]
     fn ipv6_destinations_are_told_apart_by_port_only() {
-        let at = |text: &str| UdpDestination::Virtual(text.parse().unwrap());
+        let at = |text: &str| FlowPlace::Virtual(text.parse().unwrap()).over(Protocol::Udp);
         let same = [at("[fd00::1]:53"), at("[fd00::2]:53")];
         let other = [at("[fd00::1]:53"), at("[fd00::2]:53"), at("[fd00::2]:54")];
-        let ports = |among: &[UdpDestination]| -> Vec<_> {
+        let ports = |among: &[FlowDestination]| -> Vec<_> {
             let table = Table {
                 buckets: BUCKETS,
                 entries: 20_000,
@@ -149,10 +176,10 @@ mod tests {
         let one = |address: Option<[u8; 4]>, port| {
             let address = address.map(Into::into);
             Filter {
-                family: Ipv4,
                 address,
                 port,
                 dnat_only: true,
+                ..Filter::udp(Ipv4)
             }
         };
         let many = [to(a, 53), to(b, 53)];
@@ -160,10 +187,11 @@ mod tests {
         assert_eq!(asked(&many, 20_000), each);
         assert_eq!(asked(&many, 1_000), [one(None, Some(53))]);
         assert_eq!(asked(&[to(a, 53), to(a, 54)], 1_000), [one(Some(a), None)]);
-        let node_port = UdpDestination::NodePort {
+        let node_port = FlowPlace::NodePort {
             family: viprule_service::model::Family::Ipv4,
             port: 53,
         };
+        let node_port = node_port.over(Protocol::Udp);
         assert_eq!(asked(&[to(a, 53), node_port], 0), [one(None, Some(53))]);
         assert_eq!(asked(&[to(a, 54), node_port], 0), [one(None, None)]);
         assert_eq!(asked(&[to(a, 53)], 0), [one(Some(a), Some(53))]);

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use netlink_batch::{Error, Socket, socket::NETFILTER};
-use nfnetlink::conntrack::{Deletions, Filter, Flow, dump};
+use nfnetlink::conntrack::{Deletions, Filter, Flow, dump, lookup};
 use viprule_dataplane::family::in_netfilter;
-use viprule_service::model::Family as ServiceFamily;
-use viprule_service::plan::UdpDestination;
+use viprule_service::model::{Family as ServiceFamily, Protocol};
+use viprule_service::plan::FlowDestination;
 
 use super::book::Book;
 use super::looks::{self, Table};
@@ -55,11 +55,12 @@ impl Sweeper {
         })
     }
 
-    /// Deletes the stale flows of one family to these destinations.
+    /// Deletes the stale flows of one family and protocol to these destinations.
     pub(super) fn sweep(
         &mut self,
+        protocol: Protocol,
         family: ServiceFamily,
-        among: &BTreeSet<UdpDestination>,
+        among: &BTreeSet<FlowDestination>,
         book: &Mutex<impl AsRef<Book>>,
         counts: &mut Counts,
     ) -> Result<(), Error> {
@@ -68,7 +69,7 @@ impl Sweeper {
             let book = book.lock().unwrap_or_else(PoisonError::into_inner);
             looks::filters(family, among, (*book).as_ref(), table)
         } else {
-            vec![Filter::udp(family)]
+            vec![looks::all(family, protocol)]
         };
         for filter in filters {
             self.look(&filter, among, book, counts)?;
@@ -79,7 +80,7 @@ impl Sweeper {
     fn look(
         &mut self,
         filter: &Filter,
-        among: &BTreeSet<UdpDestination>,
+        among: &BTreeSet<FlowDestination>,
         book: &Mutex<impl AsRef<Book>>,
         counts: &mut Counts,
     ) -> Result<(), Error> {
@@ -98,7 +99,7 @@ impl Sweeper {
     fn look_once(
         &mut self,
         filter: &Filter,
-        among: &BTreeSet<UdpDestination>,
+        among: &BTreeSet<FlowDestination>,
         book: &Mutex<impl AsRef<Book>>,
         counts: &mut Counts,
     ) -> Result<(), Error> {
@@ -141,20 +142,28 @@ impl Sweeper {
     }
 }
 
-/// Deletes what is still stale of the flows held: the book may have moved on since they were read.
+/// Deletes what is still stale of the flows held: the book may have moved on since they were read,
+/// and a SYN may have been answered.
 fn end(
     held: &mut Vec<Flow>,
     deletions: &mut Deletions,
     socket: &mut Socket,
-    among: &BTreeSet<UdpDestination>,
+    among: &BTreeSet<FlowDestination>,
     book: &Mutex<impl AsRef<Book>>,
 ) -> Result<u64, Error> {
-    {
+    let mut failed = None;
+    for flow in held.drain(..) {
+        let flow = match flow.tcp_state {
+            None => Some(flow),
+            Some(_) => lookup(socket, &flow).unwrap_or_else(|error| {
+                failed = Some(error);
+                None
+            }),
+        };
         let book = book.lock().unwrap_or_else(PoisonError::into_inner);
-        for flow in held.drain(..) {
-            if (*book).as_ref().is_stale(&flow, among) {
-                deletions.push(&flow);
-            }
+        let stale = |flow: &Flow| (*book).as_ref().is_stale(flow, among);
+        if let Some(flow) = flow.filter(stale) {
+            deletions.push(&flow);
         }
     }
     let deleted = deletions.send(socket)?;
@@ -165,5 +174,5 @@ fn end(
             offset: None,
         });
     }
-    Ok(deleted.deleted.into())
+    failed.map_or(Ok(deleted.deleted.into()), Err)
 }

@@ -1,5 +1,5 @@
 use nfnetlink::Family::Ipv4;
-use nfnetlink::conntrack::{Tuple, protocol, status};
+use nfnetlink::conntrack::{Tuple, protocol, status, tcp_state};
 
 use super::*;
 
@@ -10,20 +10,21 @@ fn id(name: &str) -> ServiceId {
     ServiceId::new("ns", name).unwrap()
 }
 
-fn vip() -> UdpDestination {
-    UdpDestination::Virtual(VIP.parse().unwrap())
+fn vip() -> FlowDestination {
+    FlowPlace::Virtual(VIP.parse().unwrap()).over(Protocol::Udp)
 }
 
-const NODE_PORT: UdpDestination = UdpDestination::NodePort {
+const NODE_PORT: FlowDestination = FlowPlace::NodePort {
     family: Family::Ipv4,
     port: 30_053,
-};
+}
+.over(Protocol::Udp);
 
-fn frontend(destination: UdpDestination, serving: bool, endpoints: &[&str]) -> UdpFrontend {
+fn frontend(destination: FlowDestination, serving: bool, endpoints: &[&str]) -> FlowFrontend {
     let endpoints = endpoints.iter().map(|text| text.parse().unwrap()).collect();
-    UdpFrontend {
+    FlowFrontend {
         destination,
-        flows: UdpFlows { serving, endpoints },
+        flows: AllowedFlows { serving, endpoints },
     }
 }
 
@@ -44,13 +45,14 @@ fn flow(destination: &str, endpoint: &str) -> Flow {
         } else {
             status::DST_NAT
         },
+        tcp_state: None,
         zone: None,
         id: 1,
     }
 }
 
 /// A book that has settled on these.
-fn settled(frontends: Vec<UdpFrontend>) -> Book {
+fn settled(frontends: Vec<FlowFrontend>) -> Book {
     let mut book = Book::default();
     book.set_node_addresses([NODE.parse().unwrap()]);
     book.update(&id("a"), frontends);
@@ -138,7 +140,7 @@ fn a_node_port_is_looked_at_again_on_a_new_address() {
 
 #[test]
 fn a_virtual_ip_on_the_node_is_not_the_node_ports() {
-    let shared = UdpDestination::Virtual("192.0.2.10:30053".parse().unwrap());
+    let shared = FlowPlace::Virtual("192.0.2.10:30053".parse().unwrap()).over(Protocol::Udp);
     let book = settled(vec![
         frontend(shared, true, &["10.244.0.9:53"]),
         frontend(NODE_PORT, true, &["10.244.0.1:53"]),
@@ -216,4 +218,127 @@ fn untranslated_flows_in_zones_are_left_alone() {
     };
     assert!(!stale(&book, &zoned(VIP)));
     assert!(stale(&book, &zoned("10.244.0.2:53")));
+}
+
+/// The same frontends over TCP, and what leads there.
+mod tcp {
+    use super::*;
+
+    fn tcp(destination: FlowDestination) -> FlowDestination {
+        destination.place.over(Protocol::Tcp)
+    }
+
+    fn syn(destination: &str, endpoint: &str) -> Flow {
+        Flow {
+            protocol: protocol::TCP,
+            tcp_state: Some(tcp_state::SYN_SENT),
+            ..flow(destination, endpoint)
+        }
+    }
+
+    fn stale(book: &Book, flow: &Flow) -> bool {
+        book.is_stale(flow, &[tcp(vip()), tcp(NODE_PORT)].into())
+    }
+
+    #[test]
+    fn first_endpoints_and_endpoints_that_leave_are_work() {
+        let (a, b) = ("10.244.0.1:53", "10.244.0.2:53");
+        let mut book = Book::default();
+        let mut change = |serving, endpoints: &[&str]| {
+            book.update(&id("a"), vec![frontend(tcp(vip()), serving, endpoints)]);
+            assert!(!book.has_work(), "not at once");
+            book.take_changed().into_values().collect::<Vec<_>>()
+        };
+        assert_eq!(change(false, &[]), [], "new clients are refused");
+        assert_eq!(change(true, &[a]), [Change::Served]);
+        assert_eq!(change(true, &[a, b]), []);
+        assert_eq!(change(true, &[b]), [Change::Left]);
+        assert_eq!(change(false, &[b]), [], "still there");
+        assert_eq!(change(true, &[a]), [Change::Served], "serves again");
+        assert_eq!(change(false, &[]), [Change::Left]);
+        book.update(&id("a"), vec![]);
+        assert_eq!(book.take_changed(), [].into(), "nothing better to be found");
+        book.update(&id("a"), vec![frontend(tcp(vip()), true, &[a])]);
+        let expected = [(tcp(vip()), Change::Served)].into();
+        assert_eq!(book.take_changed(), expected);
+    }
+
+    #[test]
+    fn clients_that_wait_count_more_than_an_endpoint_that_leaves() {
+        let mut book = Book::default();
+        for (serving, endpoints) in [(true, "10.244.0.1:53"), (true, "10.244.0.2:53")] {
+            book.update(&id("a"), vec![frontend(tcp(vip()), serving, &[endpoints])]);
+        }
+        let changed = book.take_changed();
+        assert_eq!(changed, [(tcp(vip()), Change::Served)].into());
+    }
+
+    #[test]
+    fn a_node_port_is_looked_at_again_on_a_new_address() {
+        let mut book = Book::default();
+        book.update(
+            &id("a"),
+            vec![frontend(tcp(NODE_PORT), true, &["10.244.0.1:53"])],
+        );
+        book.take_changed();
+        book.set_node_addresses([NODE.parse().unwrap()]);
+        let changed = book.take_changed();
+        assert_eq!(changed, [(tcp(NODE_PORT), Change::Served)].into());
+        assert!(stale(&book, &syn("192.0.2.10:30053", "192.0.2.10:30053")));
+        assert!(!stale(&book, &syn("192.0.2.11:30053", "192.0.2.11:30053")));
+    }
+
+    #[test]
+    fn syns_that_nobody_answered_are_stale_where_they_miss_the_endpoints() {
+        let book = settled(vec![frontend(tcp(vip()), true, &["10.244.0.1:53"])]);
+        assert!(stale(&book, &syn(VIP, VIP)));
+        assert!(stale(&book, &syn(VIP, "10.244.0.2:53")));
+        assert!(!stale(&book, &syn(VIP, "10.244.0.1:53")));
+        assert!(!stale(&book, &syn("10.1.0.21:53", "10.244.0.2:53")));
+        // In IPVS mode the destination is not translated; only the answer's tuple is another.
+        let ipvs = |endpoint| Flow {
+            status: 0,
+            ..syn(VIP, endpoint)
+        };
+        assert!(stale(&book, &ipvs("10.244.0.2:53")));
+        assert!(!stale(&book, &ipvs("10.244.0.1:53")));
+        let zoned = Flow {
+            zone: Some(5),
+            ..syn(VIP, VIP)
+        };
+        assert!(!stale(&book, &zoned), "somebody else's");
+    }
+
+    #[test]
+    fn what_was_answered_is_never_stale() {
+        let book = settled(vec![frontend(tcp(vip()), true, &["10.244.0.1:53"])]);
+        let stuck = syn(VIP, "10.244.0.2:53");
+        assert!(stale(&book, &stuck));
+        for tcp_state in [None, Some(0), Some(2), Some(3), Some(7), Some(9)] {
+            assert!(!stale(&book, &Flow { tcp_state, ..stuck }), "{tcp_state:?}");
+        }
+        let status = status::DST_NAT | status::SEEN_REPLY;
+        assert!(!stale(&book, &Flow { status, ..stuck }));
+    }
+
+    #[test]
+    fn without_the_service_nothing_is_stale() {
+        let mut book = settled(vec![frontend(tcp(vip()), false, &[])]);
+        assert!(stale(&book, &syn(VIP, "10.244.0.2:53")), "is refused then");
+        assert!(!stale(&book, &syn(VIP, VIP)), "would find nothing better");
+        book.update(&id("a"), vec![]);
+        assert!(!stale(&book, &syn(VIP, "10.244.0.2:53")));
+    }
+
+    #[test]
+    fn protocols_with_one_port_are_told_apart() {
+        let (a, b) = ("10.244.0.1:53", "10.244.0.2:53");
+        let both = [
+            frontend(vip(), true, &[a]),
+            frontend(tcp(vip()), true, &[b]),
+        ];
+        let book = settled(both.into());
+        assert!(stale(&book, &syn(VIP, a)) && !stale(&book, &syn(VIP, b)));
+        assert!(!stale(&book, &flow(VIP, b)), "not among those looked at");
+    }
 }

@@ -1,6 +1,7 @@
 use std::sync::mpsc::{self, Receiver};
 
 use netlink_batch::{Errno, Error};
+use viprule_service::plan::{AllowedFlows, FlowPlace};
 
 use super::*;
 
@@ -10,12 +11,16 @@ const NEVER: Duration = Duration::MAX;
 /// For what has to come; tests that pass never wait so long.
 const LONG: Duration = Duration::from_secs(60);
 
-fn vip(last: u8) -> UdpDestination {
-    UdpDestination::Virtual(([10, 1, 0, last], 53).into())
+fn vip(last: u8) -> FlowDestination {
+    FlowPlace::Virtual(([10, 1, 0, last], 53).into()).over(Protocol::Udp)
 }
 
 const fn waits(more: Duration, retry: Duration) -> Waits {
-    Waits { more, retry }
+    let tcp = Rests {
+        answer: more,
+        gather: more,
+    };
+    Waits { more, retry, tcp }
 }
 
 /// A cleaner whose first looks fail with these errors, and what it looks at.
@@ -24,13 +29,13 @@ fn failing(
     waits: Waits,
 ) -> (
     Cleaner,
-    Receiver<BTreeSet<UdpDestination>>,
+    Receiver<BTreeSet<FlowDestination>>,
     Receiver<Cleaned>,
 ) {
     let (looked, looks) = mpsc::channel();
     let (reported, reports) = mpsc::channel();
     let mut errors = errors.into_iter();
-    let sweep = move |_, among: &BTreeSet<UdpDestination>, _: &_, _: &mut _| {
+    let sweep = move |_, _, among: &BTreeSet<FlowDestination>, _: &_, _: &mut _| {
         looked.send(among.clone()).unwrap();
         errors.next().map_or(Ok(()), |errno| {
             Err(Error::Refused {
@@ -104,4 +109,48 @@ fn what_waits_is_looked_at_without_any_further_change() {
         cleaner.removed([vip(last)]);
         assert_eq!(looks.recv_timeout(LONG).unwrap(), [vip(last)].into());
     }
+}
+
+/// A Service with a TCP frontend at this address.
+fn serve(cleaner: &Cleaner, last: u8) {
+    let frontend = FlowFrontend {
+        destination: tcp(last),
+        flows: AllowedFlows {
+            serving: true,
+            endpoints: [([10, 244, 0, last], 80).into()].into(),
+        },
+    };
+    let service = ServiceId::new("shop", &format!("web-{last}")).unwrap();
+    cleaner.update(&service, vec![frontend]);
+}
+
+fn tcp(last: u8) -> FlowDestination {
+    vip(last).place.over(Protocol::Tcp)
+}
+
+#[test]
+fn tcp_frontends_are_looked_at_for_themselves_and_again_where_that_failed() {
+    let (cleaner, looks, reports) = failing(vec![Errno::NOMEM], waits(SOON, SOON));
+    serve(&cleaner, 1);
+    for failed in [true, false] {
+        assert_eq!(looks.recv_timeout(LONG).unwrap(), [tcp(1)].into());
+        let report = reports.recv_timeout(LONG).unwrap();
+        assert_eq!(report.protocol, Protocol::Tcp);
+        assert_eq!(report.failure.is_some(), failed);
+    }
+    cleaner.removed([vip(2)]);
+    cleaner.wait();
+    assert_eq!(looks.recv_timeout(LONG).unwrap(), [vip(2)].into());
+}
+
+#[test]
+fn who_ends_looks_at_udp_frontends_only() {
+    let (cleaner, looks, _reports) = failing(vec![], waits(NEVER, NEVER));
+    cleaner.removed([vip(1)]);
+    looks.recv_timeout(LONG).unwrap();
+    cleaner.removed([vip(2)]);
+    serve(&cleaner, 3);
+    drop(cleaner);
+    let looks: Vec<_> = looks.iter().collect();
+    assert_eq!(looks, [[vip(2)].into()]);
 }

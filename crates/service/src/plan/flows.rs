@@ -1,17 +1,20 @@
-//! Where the flows of a UDP Service may lead that the kernel tracks already (contract 5.1).
+//! Where the flows of a Service may lead that the kernel tracks already (contract 5.1).
 //!
 //! UDP has no end of a connection: a client that keeps its source port keeps its endpoint for as
-//! long as the kernel tracks the flow. So flows must be ended when their endpoint goes.
+//! long as the kernel tracks the flow. So flows must be ended when their endpoint goes. Of TCP that
+//! is so while nobody answers: a client that repeats its SYN from one port stays where the first
+//! one went (kubernetes/kubernetes#101607).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::backends::Backend;
 use super::{PortPlan, ServicePlan};
 use crate::model::{Family, Protocol};
 
-/// A place that clients of a UDP Service port send to.
+/// A place that clients of a Service port send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum UdpDestination {
+pub enum FlowPlace {
     /// A virtual IP and port.
     Virtual(SocketAddr),
     /// A port of the node's own addresses of one family.
@@ -23,41 +26,60 @@ pub enum UdpDestination {
     },
 }
 
-impl UdpDestination {
-    /// The IP family.
-    pub fn family(&self) -> Family {
-        match self {
-            Self::Virtual(address) => Family::of(&address.ip()),
-            Self::NodePort { family, .. } => *family,
+impl FlowPlace {
+    /// The same place for clients of this protocol.
+    pub const fn over(self, protocol: Protocol) -> FlowDestination {
+        FlowDestination {
+            protocol,
+            place: self,
         }
     }
 }
 
-/// Where tracked flows of a UDP Service port may lead.
+/// What clients of a Service port send to: a place means another port with each protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowDestination {
+    /// The protocol, UDP or TCP.
+    pub protocol: Protocol,
+    /// Where.
+    pub place: FlowPlace,
+}
+
+impl FlowDestination {
+    /// The IP family.
+    pub fn family(&self) -> Family {
+        match &self.place {
+            FlowPlace::Virtual(address) => Family::of(&address.ip()),
+            FlowPlace::NodePort { family, .. } => *family,
+        }
+    }
+}
+
+/// Where tracked flows of a Service port may lead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UdpFlows {
+pub struct AllowedFlows {
     /// True where an endpoint serves. Flows that lead nowhere are then to be ended, so that they
     /// find it.
     pub serving: bool,
     /// The serving endpoints, whatever topology and traffic policies say: those choose for new
     /// flows only. Where none serves, every endpoint that the slices list: it may serve again, and
-    /// there is no better one.
-    pub endpoints: Vec<SocketAddr>,
+    /// there is no better one. Shared by the frontends of a port.
+    pub endpoints: Arc<[SocketAddr]>,
 }
 
-/// One frontend of a UDP Service port.
+/// One frontend of a UDP or TCP Service port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UdpFrontend {
+pub struct FlowFrontend {
     /// Where clients send to.
-    pub destination: UdpDestination,
+    pub destination: FlowDestination,
     /// Where their flows may lead.
-    pub flows: UdpFlows,
+    pub flows: AllowedFlows,
 }
 
-/// The answer for one port; nothing for other protocols.
-pub(super) fn of(protocol: Protocol, backends: &[Backend<'_>]) -> UdpFlows {
-    if protocol != Protocol::Udp {
-        return UdpFlows::default();
+/// The answer for one port; nothing for SCTP, whose tracked flows are left alone.
+pub(super) fn of(protocol: Protocol, backends: &[Backend<'_>]) -> AllowedFlows {
+    if protocol == Protocol::Sctp {
+        return AllowedFlows::default();
     }
     let serves = |backend: &&Backend<'_>| backend.endpoint.conditions.serving;
     let serving = backends.iter().any(|backend| serves(&backend));
@@ -66,29 +88,30 @@ pub(super) fn of(protocol: Protocol, backends: &[Backend<'_>]) -> UdpFlows {
         .filter(|backend| !serving || serves(backend))
         .map(|backend| backend.address)
         .collect();
-    UdpFlows { serving, endpoints }
+    AllowedFlows { serving, endpoints }
 }
 
 impl ServicePlan {
-    /// Every frontend of the Service's UDP ports.
-    pub fn udp_frontends(&self) -> Vec<UdpFrontend> {
-        let udp = |port: &&PortPlan| port.protocol == Protocol::Udp;
+    /// Every frontend of the Service's UDP and TCP ports.
+    pub fn flow_frontends(&self) -> Vec<FlowFrontend> {
+        let tracked = |port: &&PortPlan| port.protocol != Protocol::Sctp;
         self.ports
             .iter()
-            .filter(udp)
+            .filter(tracked)
             .flat_map(|port| {
-                destinations(port).map(|destination| UdpFrontend {
+                destinations(port).map(|destination| FlowFrontend {
                     destination,
-                    flows: port.udp_flows.clone(),
+                    flows: port.flows.clone(),
                 })
             })
             .collect()
     }
 }
 
-fn destinations(port: &PortPlan) -> impl Iterator<Item = UdpDestination> {
-    let at = |ip: &IpAddr| UdpDestination::Virtual(SocketAddr::new(*ip, port.port));
-    let node_port = (port.node_port != 0).then_some(UdpDestination::NodePort {
+fn destinations(port: &PortPlan) -> impl Iterator<Item = FlowDestination> {
+    let at = |ip: &IpAddr| FlowPlace::Virtual(SocketAddr::new(*ip, port.port));
+    let protocol = port.protocol;
+    let node_port = (port.node_port != 0).then_some(FlowPlace::NodePort {
         family: port.family,
         port: port.node_port,
     });
@@ -97,6 +120,7 @@ fn destinations(port: &PortPlan) -> impl Iterator<Item = UdpDestination> {
         .chain(&port.external_ips)
         .map(at)
         .chain(node_port)
+        .map(move |place| place.over(protocol))
 }
 
 #[cfg(test)]
@@ -133,7 +157,7 @@ mod tests {
 
     fn flows(service: &Service, conditions: &[Conditions]) -> (bool, Vec<String>) {
         let plan = plan_service(service, &endpoints(conditions), &config(), &facts());
-        let flows = plan.udp_frontends().remove(0).flows;
+        let flows = plan.flow_frontends().remove(0).flows;
         let texts = flows.endpoints.iter().map(ToString::to_string).collect();
         (flows.serving, texts)
     }
@@ -173,19 +197,32 @@ mod tests {
     }
 
     #[test]
-    fn every_frontend_is_told() {
+    fn every_frontend_is_told_with_its_protocol() {
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            every_frontend_is_told(protocol);
+        }
+    }
+
+    fn every_frontend_is_told(protocol: Protocol) {
         let mut service = udp();
+        service.ports[0].protocol = protocol;
         service.cluster_ips = [ip("10.1.0.1"), ip("fd00::1")].into();
         service.ports[0].node_port = 30_053;
         service.external_ips = [ip("198.51.100.1")].into();
         service.load_balancer_ips = [ip("203.0.113.1"), ip("2001:db8::1")].into();
-        let plan = plan_service(&service, &endpoints(&[READY]), &config(), &facts());
-        let at = |text: &str| UdpDestination::Virtual(text.parse().unwrap());
-        let node_port = |family| UdpDestination::NodePort {
-            family,
-            port: 30_053,
+        let mut slices = endpoints(&[READY]);
+        slices[0].ports[0].protocol = protocol;
+        let plan = plan_service(&service, &slices, &config(), &facts());
+        let at = |text: &str| FlowPlace::Virtual(text.parse().unwrap()).over(protocol);
+        let node_port = |family| {
+            let port = 30_053;
+            FlowPlace::NodePort { family, port }.over(protocol)
         };
-        let found: Vec<_> = plan.udp_frontends().iter().map(|f| f.destination).collect();
+        let found: Vec<_> = plan
+            .flow_frontends()
+            .iter()
+            .map(|f| f.destination)
+            .collect();
         assert_eq!(
             found,
             [
@@ -198,16 +235,21 @@ mod tests {
                 node_port(Family::Ipv6),
             ]
         );
-        let [v4, v6] = [&plan.udp_frontends()[0], &plan.udp_frontends()[4]];
+        let [v4, v6] = [&plan.flow_frontends()[0], &plan.flow_frontends()[4]];
         assert!(v4.flows.serving && !v6.flows.serving, "a family each");
         let families = [v4, v6].map(|frontend| frontend.destination.family());
         assert_eq!(families, Family::ALL);
     }
 
     #[test]
-    fn other_protocols_have_none() {
-        let plan = plan_service(&service("a"), &[], &config(), &facts());
-        assert_eq!(plan.udp_frontends(), []);
-        assert_eq!(plan.ports[0].udp_flows, UdpFlows::default());
+    fn sctp_has_none() {
+        let mut service = service("a");
+        service.ports[0].protocol = Protocol::Sctp;
+        let mut slices = endpoints(&[READY]);
+        slices[0].ports[0].protocol = Protocol::Sctp;
+        let plan = plan_service(&service, &slices, &config(), &facts());
+        assert!(plan.ports[0].has_endpoints);
+        assert_eq!(plan.flow_frontends(), []);
+        assert_eq!(plan.ports[0].flows, AllowedFlows::default());
     }
 }
