@@ -39,6 +39,7 @@ mod list;
 mod object;
 mod page;
 mod peers;
+mod pinned;
 mod present;
 mod problem;
 mod resource;

@@ -20,6 +20,7 @@ use super::bound::Bounds;
 use super::chance::Chance;
 use super::error::{ConnectError, chain};
 use super::peers::{Connector, Peers, Resolver, port};
+use super::pinned;
 use crate::escape;
 
 /// Longest wait for a TCP connection.
@@ -190,7 +191,7 @@ async fn open(access: &Access, peers: &Peers) -> Result<(Current, bool), Connect
     let client = tokio::task::spawn_blocking(build)
         .await
         .map_err(|error| error.to_string())
-        .and_then(|client| client.map_err(|error| chain(&error)))
+        .and_then(|client| client.map_err(|error| chain(&*error)))
         .map_err(|reason| access.error(reason))?;
     peers.use_url(&url);
     let current = Current {
@@ -202,10 +203,10 @@ async fn open(access: &Access, peers: &Peers) -> Result<(Current, bool), Connect
 }
 
 /// kube's own stack, over our connections.
-fn client(config: Config, peers: Peers) -> Result<Client, kube::Error> {
+fn client(config: Config, peers: Peers) -> Result<Client, BoxError> {
     let resolver = Resolver::new(peers.clone(), port(&config.cluster_url));
     let connector = Connector::new(connector(resolver), peers);
-    let connector = config.rustls_https_connector_with_connector(connector)?;
+    let connector = pinned::connector(&config, connector)?;
     let http = HttpClient::builder(TokioExecutor::new()).build::<_, Body>(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())

@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::server::{FakeServer, SERVICES};
 use crate::world::Ear;
 
-fn kubeconfig(url: &str, user: &str) -> String {
+pub(crate) fn kubeconfig(url: &str, user: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
          contexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
@@ -18,7 +18,10 @@ fn kubeconfig(url: &str, user: &str) -> String {
     )
 }
 
-async fn open(kubeconfig: &std::path::Path, master: Option<&str>) -> Result<ApiServer, String> {
+pub(crate) async fn open(
+    kubeconfig: &std::path::Path,
+    master: Option<&str>,
+) -> Result<ApiServer, String> {
     let access = Access {
         kubeconfig: Some(kubeconfig.to_owned()),
         master: master.map(str::to_owned),
@@ -176,7 +179,7 @@ async fn a_kubeconfig_that_is_read_once_may_be_a_pipe() {
 }
 
 /// The cluster `k` with another field.
-fn with(kubeconfig: &str, field: &str) -> String {
+pub(crate) fn with(kubeconfig: &str, field: &str) -> String {
     kubeconfig.replace("cluster: {server", &format!("cluster: {{{field}, server"))
 }
 

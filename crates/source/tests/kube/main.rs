@@ -9,6 +9,7 @@ mod equal;
 mod failing;
 mod listing;
 mod log;
+mod pinned;
 mod publishing;
 mod server;
 mod unasked;
