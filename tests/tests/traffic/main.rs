@@ -28,4 +28,5 @@ mod spread;
 )]
 mod support;
 mod takeover;
+mod tenants;
 mod waiting;

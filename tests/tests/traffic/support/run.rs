@@ -54,6 +54,11 @@ impl Run {
         Outcome::read(&line)
     }
 
+    /// The most memory that it had so far, KiB.
+    pub(crate) fn most_memory(&self) -> u64 {
+        self.agent.memory().unwrap().peak_kib
+    }
+
     /// What each of its threads has given up.
     pub(crate) fn confinement(&self) -> BTreeMap<u32, Confinement> {
         self.agent.confinement().unwrap()
