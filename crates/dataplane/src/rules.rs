@@ -11,6 +11,14 @@ pub struct RuleCounts {
     pub nat: [u32; 2],
 }
 
+impl RuleCounts {
+    /// All of them.
+    pub fn total(&self) -> usize {
+        let all = self.filter.iter().chain(&self.nat);
+        all.map(|count| *count as usize).sum()
+    }
+}
+
 impl AddAssign for RuleCounts {
     fn add_assign(&mut self, other: Self) {
         for family in 0..2 {

@@ -68,12 +68,14 @@ impl Default for Rooms {
     }
 }
 
-/// A Service of which a part is written.
+/// A fragment that is to be written, and may be written in part. To render it costs what all of it
+/// costs, and so do its fingerprints.
 #[derive(Debug)]
 pub(super) struct Unfinished<K, V> {
     pub(super) id: FragmentId,
-    /// What it shall be, as it was rendered: that costs what all of it costs.
+    /// What it shall be.
     pub(super) desired: State<K, V>,
+    pub(super) digest: State<K, Fingerprint>,
     pub(super) note: Note,
 }
 

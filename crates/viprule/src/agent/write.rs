@@ -288,29 +288,35 @@ where
         steps: Option<usize>,
         transaction: &mut Transaction<D::Key>,
     ) -> Result<Written<D::Key>, ApplyError<PartOf<W>>> {
-        let rendered = self.unfinished.take_if(|it| it.id == *id);
-        let rendered = rendered.map(|it| (it.desired, it.note));
-        let (desired, note) = rendered.unwrap_or_else(|| self.render(id));
+        let begun = self.unfinished.take_if(|it| it.id == *id);
+        let Unfinished {
+            desired,
+            digest,
+            note,
+            ..
+        } = begun.unwrap_or_else(|| self.begin(id));
         let (held, adopted) = self.books.held(id, &desired);
         transaction.effect = transaction.effect.max(self.adopted(&adopted));
         let mut written = Written {
             touched: Touched::nothing(id.to_string()),
             id: id.clone(),
-            digest: desired.fingerprints(),
+            digest,
             note,
             rules: RuleCounts::default(),
             finished: true,
         };
         // A start on a kernel that has it all should cost no more than looking.
         if held != written.digest {
-            let mut diff = diff(&held, &desired);
+            let mut diff = part::with_contents(diff(&held, &written.digest), &desired);
+            let mut after = None;
             if let Some(steps) = steps
-                && part::cut(&mut diff, steps)
+                && part::cut(&mut diff, steps, |key, object| {
+                    D::rules(key, object).total()
+                })
             {
                 let nothing = State::default();
                 let own = self.books.own(id).unwrap_or(&nothing);
-                written.digest = part::after(own, &held, &desired, &diff);
-                written.finished = false;
+                after = Some(part::after(own, &held, &written.digest, &diff));
             }
             diff.writes.retain(|write| {
                 let common = write.key.is_common();
@@ -339,15 +345,27 @@ where
             if !diff.is_empty() {
                 self.writer.stage(tag, &diff)?;
             }
-        }
-        if !written.finished {
-            self.unfinished = Some(Unfinished {
-                id: id.clone(),
-                desired,
-                note: written.note.clone(),
-            });
+            if let Some(after) = after {
+                written.finished = false;
+                self.unfinished = Some(Unfinished {
+                    id: id.clone(),
+                    desired,
+                    digest: std::mem::replace(&mut written.digest, after),
+                    note: written.note.clone(),
+                });
+            }
         }
         Ok(written)
+    }
+
+    fn begin(&self, id: &FragmentId) -> Unfinished<D::Key, D::Object> {
+        let (desired, note) = self.render(id);
+        Unfinished {
+            id: id.clone(),
+            digest: desired.fingerprints(),
+            desired,
+            note,
+        }
     }
 
     /// Stages the removal of what fragments of this transaction let go and no other one has.
