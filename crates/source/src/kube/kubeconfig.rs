@@ -9,6 +9,13 @@ use kube::config::Kubeconfig;
 use super::error::chain;
 use crate::files::{self, Kinds, SETTINGS_LIMIT, describe};
 
+/// Reads a kubeconfig as [`ApiServer::new`](super::ApiServer::new) does, and nothing more: no program
+/// that it names is run. For fuzzers.
+#[doc(hidden)]
+pub fn check_kubeconfig(path: &Path) -> Result<(), String> {
+    read(path, false).map(drop)
+}
+
 /// Reads a kubeconfig; paths in it begin at its folder. The files that it names are looked at, as
 /// kube is going to read them. The error says what is wrong.
 pub(super) fn read(path: &Path, pipes: bool) -> Result<Kubeconfig, String> {

@@ -52,6 +52,8 @@ mod watch;
 pub use access::Access;
 pub use error::{ConnectError, ServerError};
 pub use events::{Events, Regarding, Severity};
+#[doc(hidden)]
+pub use kubeconfig::check_kubeconfig;
 pub use problem::Problem;
 pub use resource::Resource;
 pub use server::ApiServer;

@@ -5,6 +5,7 @@
 //! It answers on the clock of the runtime that it is used in, and by chance from a seed.
 
 mod answer;
+mod answering;
 mod list;
 mod oddity;
 mod store;
@@ -12,6 +13,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use answering::answering;
 pub use oddity::{Oddity, Streams, Weather};
 pub use store::{Kind, Snapshot};
 
