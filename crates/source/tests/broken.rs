@@ -4,6 +4,7 @@ mod common;
 
 use std::path::PathBuf;
 
+use common::Folder;
 use viprule_service::model::Event;
 use viprule_source::manifest::{Manifests, Severity};
 
@@ -69,6 +70,29 @@ fn warnings_are_told_from_errors() {
             "spec.clusterIP",
             "spec.externalIPs[1]"
         ]
+    );
+}
+
+#[test]
+fn lines_are_searched_for_as_long_as_that_is_cheap() {
+    let folder = Folder::new();
+    let items = (0..500).map(|number| {
+        let metadata = format!("metadata: {{name: a{number}}}");
+        let spec = "spec: {clusterIP: 10.0.0.1, ports: [{port: 0}]}";
+        format!("- {{apiVersion: v1, kind: Service, {metadata}, {spec}}}\n")
+    });
+    let items: Vec<_> = items.collect();
+    let text = format!("apiVersion: v1\nkind: List\nitems:\n{}", items.join(""));
+    assert!(text.len() < 64 << 10);
+    folder.write("a.yaml", &text);
+    let load = folder.manifests().load();
+    assert_eq!(load.problems.len(), 500);
+    let lines = load.problems.iter().filter_map(|problem| problem.line);
+    // Twenty, and what 1 MiB allows of a text that each search reads anew.
+    let found = 20 + (1 << 20) / text.len();
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        (4..).take(found).collect::<Vec<_>>()
     );
 }
 

@@ -18,10 +18,10 @@ use crate::files;
 
 /// Documents up to about this size are read from memory, which is faster, bytes.
 const DOCUMENT_LIMIT: usize = 1 << 20;
-/// Documents up to this size are searched for the line of every problem, bytes.
-const CHEAP_DOCUMENT: usize = 64 << 10;
-/// Problems whose line is searched for in a longer document.
-const LOCATED_PROBLEMS: usize = 20;
+/// How often a document is searched for the line of a problem, however long it is.
+const SEARCHES: usize = 20;
+/// What all further searches in a file may read together, bytes: each reads its document anew.
+const SEARCHED: u64 = 1 << 20;
 
 /// Where an object was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,7 @@ pub(super) fn read(
         content,
         number: 0,
         untold: 0,
+        searchable: SEARCHED,
     };
     file.read(input)?;
     Ok(file.content)
@@ -87,6 +88,8 @@ struct FileReader<'f, 'r> {
     number: usize,
     /// Problems beyond those that are told.
     untold: usize,
+    /// What is left of [`SEARCHED`].
+    searchable: u64,
 }
 
 /// What is wrong with a document that looks like JSON and may be YAML.
@@ -163,12 +166,7 @@ impl FileReader<'_, '_> {
             self.not_yaml(head, &error, not_json);
             return Ok(());
         }
-        let limit = if text.len() > CHEAP_DOCUMENT {
-            LOCATED_PROBLEMS
-        } else {
-            usize::MAX
-        };
-        self.add(spot, contents, limit, &|path| {
+        self.add(spot, contents, text.len() as u64, &|path| {
             locate::line(Text::Document(text), path).map(|line| head.first_line + line - 1)
         });
         Ok(())
@@ -221,7 +219,7 @@ impl FileReader<'_, '_> {
             line: head.content_line,
             text: None,
         };
-        self.add(spot, contents, LOCATED_PROBLEMS, &|path| {
+        self.add(spot, contents, length, &|path| {
             let text = origin.part(head.offset, length).ok()?;
             locate::line(Text::Stream(text), path).map(|line| head.first_line + line - 1)
         });
@@ -283,7 +281,7 @@ impl FileReader<'_, '_> {
                 text: None,
             };
             let length = stream.position() - begin.offset;
-            self.add(spot, contents, LOCATED_PROBLEMS, &|path| {
+            self.add(spot, contents, length, &|path| {
                 let text = origin.part(start_at + begin.offset, length).ok()?;
                 locate::line(Text::Json(text), path).map(|found| line + found - 1)
             });
@@ -330,21 +328,29 @@ impl FileReader<'_, '_> {
         }
     }
 
-    /// Adds a document's contents; the lines of up to `limit` problems are searched for.
+    /// Adds the contents of a document of this many bytes, in which `locate` searches for lines.
     fn add(
         &mut self,
         spot: Spot,
         contents: Contents,
-        limit: usize,
+        length: u64,
         locate: &dyn Fn(&[Step]) -> Option<u64>,
     ) {
         let line = if contents.is_list { 0 } else { spot.line };
         let text = spot.text.filter(|_| contents.is_plain());
         let spot = Spot { line, text, ..spot };
         self.untold += contents.untold;
-        for (index, fault) in contents.faults.into_iter().enumerate() {
-            let found = if index < limit && self.content.problems.len() < PROBLEM_LIMIT {
-                nearest(&fault, locate)
+        let mut searches = SEARCHES;
+        for fault in contents.faults {
+            let found = if self.content.problems.len() < PROBLEM_LIMIT {
+                nearest(&fault, |path| {
+                    if let Some(left) = searches.checked_sub(1) {
+                        searches = left;
+                    } else {
+                        self.searchable = self.searchable.checked_sub(length)?;
+                    }
+                    locate(path)
+                })
             } else {
                 None
             };
@@ -368,7 +374,7 @@ fn hash(text: &[u8]) -> u64 {
 }
 
 /// The line of the field, or of what should hold it.
-fn nearest(fault: &Fault, locate: &dyn Fn(&[Step]) -> Option<u64>) -> Option<u64> {
+fn nearest(fault: &Fault, mut locate: impl FnMut(&[Step]) -> Option<u64>) -> Option<u64> {
     let mut steps = path::parse(&path::join(
         &fault.at,
         fault.field.as_deref().unwrap_or_default(),
