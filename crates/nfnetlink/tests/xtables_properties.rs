@@ -410,3 +410,41 @@ fn name() -> impl Strategy<Value = &'static str> {
         ][..],
     )
 }
+
+/// Written anew, such a text would be cut, and the rule be another one.
+#[test]
+fn a_text_that_fills_its_field_is_kept_as_it_is() {
+    let texts = [
+        Match::Comment("c".repeat(255)),
+        Match::Nfacct("n".repeat(31)),
+        Match::Recent(Recent {
+            name: "r".repeat(199),
+            mode: RecentMode::Set,
+            not: false,
+            seconds: 0,
+            hits: 0,
+            reap: false,
+        }),
+    ];
+    for one in texts {
+        let rule = Rule {
+            matches: vec![one],
+            ..Rule::new(Family::Ipv4)
+        };
+        let mut bytes = encoded(&rule);
+        let start = bytes
+            .windows(31)
+            .position(|part| part.iter().all(|c| *c == part[0] && *c != 0));
+        let end = bytes
+            .iter()
+            .skip(start.unwrap())
+            .position(|byte| *byte == 0);
+        bytes[start.unwrap() + end.unwrap()] = b'x';
+        let found = decoded(Family::Ipv4, &bytes);
+        assert!(
+            matches!(&*found.matches, [Match::Other { .. }]),
+            "{found:?}"
+        );
+        assert_eq!(decoded(Family::Ipv4, &encoded(&found)), found);
+    }
+}

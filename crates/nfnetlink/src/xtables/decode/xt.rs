@@ -18,7 +18,7 @@ use crate::xtables::{
 /// Reads an xt match.
 pub(super) fn xt_match(family: Family, name: &[u8], revision: u32, info: &[u8]) -> Option<Match> {
     match (name, revision) {
-        (b"comment", 0) => text(info).map(|text| Match::Comment(text.to_owned())),
+        (b"comment", 0) => field(info).map(|text| Match::Comment(text.to_owned())),
         (b"tcp", 0) => tcp(info),
         (b"udp", 0) => udp(info),
         (b"sctp", 0) => sctp(info),
@@ -33,7 +33,7 @@ pub(super) fn xt_match(family: Family, name: &[u8], revision: u32, info: &[u8]) 
         (b"recent", 1) => recent(family, info),
         // Revision 0 has the name in the same place.
         (b"nfacct", 0 | 1) => {
-            text(info.get(..NFACCT_NAME_LEN)?).map(|name| Match::Nfacct(name.to_owned()))
+            field(info.get(..NFACCT_NAME_LEN)?).map(|name| Match::Nfacct(name.to_owned()))
         }
         (b"physdev", 0) => Physdev::read(info).map(Match::Physdev),
         (b"ipvs", 0) => Ipvs::read(family, info).map(Match::Ipvs),
@@ -79,6 +79,11 @@ pub(super) fn xt_target(family: Family, name: &[u8], revision: u32, info: &[u8])
         }
         _ => None,
     }
+}
+
+/// The text in a field, up to its NUL. None of ours fills a field to its end.
+fn field(bytes: &[u8]) -> Option<&str> {
+    bytes.contains(&0).then(|| text(bytes)).flatten()
 }
 
 /// A text up to its NUL or the end.
@@ -214,7 +219,7 @@ fn recent(family: Family, info: &[u8]) -> Option<Match> {
             .get(RECENT_MASK..RECENT_MASK + mask_len)?
             .iter()
             .all(|byte| *byte == 0xff);
-    let name = text(info.get(RECENT_NAME..RECENT_NAME + RECENT_NAME_LEN)?)?;
+    let name = field(info.get(RECENT_NAME..RECENT_NAME + RECENT_NAME_LEN)?)?;
     if !whole_source {
         return None;
     }
