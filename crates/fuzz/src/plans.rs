@@ -7,7 +7,7 @@ use viprule_dataplane::iptables::{self, Iptables, Object};
 use viprule_dataplane::ipvs::{self, Ipvs, Saves};
 use viprule_dataplane::{Content, Dataplane, ObjectKey, State, diff};
 use viprule_service::model::Event;
-use viprule_service::plan::{DEFAULT_SERVICE_BUDGET, PlanConfig};
+use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 
 /// The node whose view is planned.
@@ -19,7 +19,7 @@ pub(crate) fn tracker() -> Tracker {
         node_name: NODE.to_owned(),
         bind_address: None,
         allow_external_ips: true,
-        service_budget: DEFAULT_SERVICE_BUDGET,
+        budgets: Budgets::default(),
     })
 }
 
