@@ -319,7 +319,10 @@ where
             let _ = self.conflicts.send(conflict);
         }
         self.timing.not_before = Instant::now() + self.resolved.sync.min;
-        self.unfinished = outcome.as_ref().is_ok_and(|report| report.unfinished);
+        let rest = outcome.as_ref().ok().filter(|report| report.unfinished);
+        // Beside who changes our objects nothing goes on without a pause.
+        let contended = rest.is_some_and(|report| report.contended);
+        self.unfinished = rest.is_some() && !contended;
         let report = match outcome {
             Ok(report) => report,
             Err(SyncError::Write(error)) if error.is_final() => return Err(error.into()),
@@ -333,10 +336,10 @@ where
         };
         self.timing.succeeded();
         log(cause.as_str(), &report);
-        self.owes = false;
+        self.owes = contended;
         self.tend()?;
         // What another proxy left may be all that a refused Service has.
-        if !(self.unfinished || self.syncer.has_refused() || self.syncer.withholds()) {
+        if !(report.unfinished || self.syncer.has_refused() || self.syncer.withholds()) {
             self.take_over();
         }
         Ok(!report.is_empty())

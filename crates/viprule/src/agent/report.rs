@@ -29,6 +29,9 @@ pub struct Report {
     /// There is more to write: others get their turn first.
     #[serde(skip)]
     pub unfinished: bool,
+    /// Another program was in the way.
+    #[serde(skip)]
+    pub contended: bool,
 }
 
 /// What a sync did to one share of the state.
@@ -83,5 +86,6 @@ impl Report {
         self.leavings.extend(other.leavings);
         self.refused = other.refused;
         self.unfinished = other.unfinished;
+        self.contended |= other.contended;
     }
 }

@@ -510,6 +510,7 @@ where
                 break;
             }
         }
+        report.contended = attempts < ATTEMPTS;
         if !report.unfinished {
             self.complete = true;
             self.end_departed_flows();
