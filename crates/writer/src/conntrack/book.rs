@@ -1,5 +1,6 @@
 //! Where the flows of each frontend may lead, and which frontends have to be looked at.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,38 +23,49 @@ pub(super) struct Book {
     changed: BTreeMap<FlowDestination, Change>,
 }
 
-/// The frontends of Services, to be found by destination as well.
+/// The frontends of Services, to be found by destination as well. There are as many of them as a
+/// cluster has Services, nearly all with one frontend that nobody else has.
 #[derive(Debug, Default)]
 struct Register {
-    services: BTreeMap<ServiceId, Vec<FlowFrontend>>,
+    services: BTreeMap<ServiceId, Box<[FlowFrontend]>>,
     /// Who has a destination: external addresses may belong to several Services.
-    owners: BTreeMap<FlowDestination, BTreeSet<ServiceId>>,
+    owners: BTreeMap<FlowDestination, Vec<ServiceId>>,
 }
 
 impl Register {
     /// Sets a Service's frontends and returns those that it had.
-    fn replace(&mut self, service: &ServiceId, frontends: Vec<FlowFrontend>) -> Vec<FlowFrontend> {
+    fn replace(
+        &mut self,
+        service: &ServiceId,
+        frontends: Vec<FlowFrontend>,
+    ) -> Box<[FlowFrontend]> {
         let old = self.services.remove(service).unwrap_or_default();
         for FlowFrontend { destination, .. } in &old {
             if let Some(owners) = self.owners.get_mut(destination) {
-                owners.remove(service);
+                owners.retain(|owner| owner != service);
                 if owners.is_empty() {
                     self.owners.remove(destination);
                 }
             }
         }
         for FlowFrontend { destination, .. } in &frontends {
-            let owners = self.owners.entry(*destination).or_default();
-            owners.insert(service.clone());
+            match self.owners.entry(*destination) {
+                // Pushing would make room for four.
+                Entry::Vacant(vacant) => {
+                    vacant.insert(vec![service.clone()]);
+                }
+                Entry::Occupied(owners) if owners.get().contains(service) => {}
+                Entry::Occupied(mut owners) => owners.get_mut().push(service.clone()),
+            }
         }
         if !frontends.is_empty() {
-            self.services.insert(service.clone(), frontends);
+            self.services.insert(service.clone(), frontends.into());
         }
         old
     }
 
     fn has(&self, service: &ServiceId, frontends: &[FlowFrontend]) -> bool {
-        self.services.get(service).map_or(&[][..], Vec::as_slice) == frontends
+        self.services.get(service).map_or(&[][..], |it| it) == frontends
     }
 
     /// Where flows to the destination may lead, by everybody who has it.
@@ -64,7 +76,7 @@ impl Register {
         let owners = self.owners.get(destination).into_iter().flatten();
         owners
             .filter_map(|id| self.services.get(id))
-            .flatten()
+            .flat_map(|frontends| frontends.iter())
             .filter(move |frontend| frontend.destination == *destination)
             .map(|frontend| &frontend.flows)
     }
@@ -131,7 +143,8 @@ impl Book {
 
     /// Takes other frontends of a Service over, and finds out which of them have to be looked at.
     fn replace(&mut self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
-        let old = self.current.services.get(service).into_iter().flatten();
+        let old = self.current.services.get(service);
+        let old = old.into_iter().flat_map(|frontends| frontends.iter());
         let concerned: BTreeSet<FlowDestination> = old
             .chain(&frontends)
             .map(|frontend| frontend.destination)
