@@ -1,6 +1,6 @@
 //! How much all Services together ask for, and who may ask for more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::Tracker;
 use super::oversized::Limit;
@@ -40,8 +40,8 @@ impl Usage {
 
     /// What each namespace may have of a budget, this one among them.
     fn share(&self, budget: u64, namespace: &str) -> u64 {
-        let of_others = self.by_namespace.keys().filter(|it| ***it != *namespace);
-        budget / (count(of_others.count()) + 1)
+        let is_new = !self.by_namespace.contains_key(namespace);
+        budget / count(self.by_namespace.len() + usize::from(is_new))
     }
 }
 
@@ -75,25 +75,21 @@ impl Tracker {
         if was_complete || self.usage.total <= left {
             return;
         }
-        let mut namespaces: BTreeMap<&str, Vec<ServiceId>> = BTreeMap::new();
-        let services = self.services();
-        for id in &services {
-            let of_namespace = namespaces.entry(id.namespace()).or_default();
-            of_namespace.push(id.clone());
-        }
-        let mut namespaces: Vec<_> = namespaces.into_iter().collect();
-        namespaces.sort_by_key(|(name, _)| self.usage.of(name));
-        let many = namespaces.len();
-        for (at, (_, mut services)) in namespaces.into_iter().enumerate() {
+        let mut services = self.services();
+        let used = |id: &ServiceId| self.usage.of(id.namespace());
+        let created = |id: &ServiceId| self.service(id).map(|service| service.created);
+        services.sort_by_cached_key(|id| (used(id), id.namespace().to_owned(), created(id)));
+        let namespaces = services.chunk_by(|a, b| a.namespace() == b.namespace());
+        let many = namespaces.clone().count();
+        for (at, services) in namespaces.enumerate() {
             let share = left / count(many - at);
-            services.sort_by_key(|id| self.service(id).map(|service| service.created));
             let mut used = 0;
             for id in services {
-                let size = self.size(&id);
+                let size = self.size(id);
                 if used + size <= share {
                     used += size;
                 } else {
-                    self.decide(&id, size, Some(Limit::Namespace(share)), |_| {});
+                    self.decide(id, size, Some(Limit::Namespace(share)), |_| {});
                 }
             }
             left -= used;

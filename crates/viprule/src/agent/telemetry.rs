@@ -113,9 +113,8 @@ impl Pending {
     /// Takes out what waits for Services that are still to be written.
     pub(super) fn split(&mut self, is_owed: impl Fn(&ServiceId) -> bool) -> Self {
         let all = std::mem::take(&mut self.triggers).into_iter();
-        let (triggers, taken) = all.partition(|(service, _)| is_owed(service));
-        self.triggers = taken;
-        let triggers: BTreeMap<_, _> = triggers;
+        let triggers: BTreeMap<_, _>;
+        (triggers, self.triggers) = all.partition(|(service, _)| is_owed(service));
         let since = if triggers.is_empty() {
             None
         } else {
