@@ -27,7 +27,7 @@ fn at(text: &str) -> SocketAddr {
 }
 
 fn vip(address: &str) -> FlowDestination {
-    FlowPlace::Virtual(at(address)).over(model::Protocol::Udp)
+    FlowPlace::at(at(address)).over(model::Protocol::Udp)
 }
 
 fn dns() -> ServiceId {
@@ -120,7 +120,7 @@ fn tracked(world: &World) -> Vec<(SocketAddr, SocketAddr, u32)> {
 fn a_flow_leaves_an_endpoint_that_went_and_others_stay() {
     let (world, _servers) = world();
     let (cleaner, reported) = cleaner(world.node());
-    cleaner.update(&dns(), vec![serving(vip(VIP), &[A, B])]);
+    cleaner.update(&dns(), Box::new([serving(vip(VIP), &[A, B])]));
     rules(&world, &[(VIP, B)]);
     let mut live = flow_from(world.on_node(), VIP);
     assert_eq!(answers(&mut live), at(B));
@@ -134,7 +134,7 @@ fn a_flow_leaves_an_endpoint_that_went_and_others_stay() {
     let before = tracked(&world);
     cleaner.wait();
     reports(&reported);
-    cleaner.update(&dns(), vec![serving(vip(VIP), &[B])]);
+    cleaner.update(&dns(), Box::new([serving(vip(VIP), &[B])]));
     cleaner.wait();
     let reports = reports(&reported);
     let counts: Vec<_> = reports.iter().map(|it| (it.family, it.deleted)).collect();
@@ -152,13 +152,13 @@ fn a_flow_leaves_an_endpoint_that_went_and_others_stay() {
 fn a_flow_made_while_there_was_no_endpoint_finds_the_first_one() {
     let (world, _servers) = world();
     let (cleaner, _reported) = cleaner(world.node());
-    cleaner.update(&dns(), vec![serving(vip(VIP), &[])]);
+    cleaner.update(&dns(), Box::new([serving(vip(VIP), &[])]));
     rules(&world, &[(OTHER_VIP, A)]);
     let mut flow = flow_from(world.on_node(), VIP);
     is_silent(&mut flow);
     rules(&world, &[(VIP, A)]);
     is_silent(&mut flow);
-    cleaner.update(&dns(), vec![serving(vip(VIP), &[A])]);
+    cleaner.update(&dns(), Box::new([serving(vip(VIP), &[A])]));
     cleaner.wait();
     assert_eq!(answers(&mut flow), at(A));
 }
@@ -178,7 +178,7 @@ fn flows_of_node_ports_are_ended_on_the_nodes_addresses_only() {
         port: 30_053,
     };
     let node_port = node_port.over(model::Protocol::Udp);
-    cleaner.update(&dns(), vec![serving(node_port, &[B])]);
+    cleaner.update(&dns(), Box::new([serving(node_port, &[B])]));
     cleaner.wait();
     assert_eq!(reports(&reported)[0].deleted, 1);
     assert_eq!(answers(&mut outside), at(B));
@@ -193,16 +193,16 @@ fn flows_end_with_their_service_and_with_its_last_endpoint() {
     let mut flow = flow_from(world.on_node(), VIP);
     let mut other = flow_from(world.on_node(), OTHER_VIP);
     let (dns, web) = (dns(), ServiceId::new("shop", "web").unwrap());
-    cleaner.update(&dns, vec![serving(vip(VIP), &[A])]);
-    cleaner.update(&web, vec![serving(vip(OTHER_VIP), &[B])]);
+    cleaner.update(&dns, Box::new([serving(vip(VIP), &[A])]));
+    cleaner.update(&web, Box::new([serving(vip(OTHER_VIP), &[B])]));
     assert_eq!([answers(&mut flow), answers(&mut other)], [at(A), at(B)]);
     // Without any rule that needs it the kernel would stop tracking.
     rules(&world, &[("10.1.0.99:1", A)]);
     cleaner.wait();
     assert_eq!([answers(&mut flow), answers(&mut other)], [at(A), at(B)]);
     reports(&reported);
-    cleaner.update(&dns, vec![]);
-    cleaner.update(&web, vec![serving(vip(OTHER_VIP), &[])]);
+    cleaner.update(&dns, Box::new([]));
+    cleaner.update(&web, Box::new([serving(vip(OTHER_VIP), &[])]));
     cleaner.wait();
     assert_eq!(
         reports(&reported).iter().map(|it| it.deleted).sum::<u64>(),
@@ -241,7 +241,7 @@ fn memory_does_not_grow_with_the_table() {
     let (cleaner, reported) = cleaner(&namespace);
 
     // One destination: the kernel sends its flows only.
-    cleaner.update(&dns(), vec![serving(vip("10.1.0.3:53"), &[A])]);
+    cleaner.update(&dns(), Box::new([serving(vip("10.1.0.3:53"), &[A])]));
     cleaner.wait();
     let one = reports(&reported).remove(0);
     assert_eq!((one.dumps, one.seen, one.deleted, one.held), (1, 2, 1, 1));
@@ -251,7 +251,7 @@ fn memory_does_not_grow_with_the_table() {
     let destinations: Vec<FlowFrontend> = destinations
         .map(|n| serving(vip(&format!("10.1.0.{n}:53")), &[A]))
         .collect();
-    cleaner.update(&ServiceId::new("shop", "web").unwrap(), destinations);
+    cleaner.update(&ServiceId::new("shop", "web").unwrap(), destinations.into());
     cleaner.wait();
     let all = reports(&reported).remove(0);
     assert_eq!(all.dumps, 1);
@@ -281,7 +281,7 @@ fn ipv6_flows_are_ended_too() {
     )
     .unwrap();
     let (cleaner, reported) = cleaner(&namespace);
-    cleaner.update(&dns(), vec![serving(vip(vip6), &[b])]);
+    cleaner.update(&dns(), Box::new([serving(vip(vip6), &[b])]));
     cleaner.wait();
     let report = reports(&reported).remove(0);
     assert_eq!((report.family, report.deleted), (Family::Ipv6, 1));
@@ -318,7 +318,7 @@ fn a_syn_that_is_sent_again_and_again_finds_the_service_and_connections_stay() {
     const SOURCE: &str = "192.168.77.2:40123";
     let (world, _servers) = world();
     let (cleaner, reported) = cleaner(world.node());
-    cleaner.update(&dns(), vec![serving(tcp(VIP), &[])]);
+    cleaner.update(&dns(), Box::new([serving(tcp(VIP), &[])]));
     rules(&world, &[(VIP, B)]);
     let mut open = world.on_node().keep_alive(at(VIP)).unwrap().unwrap();
     assert_eq!(open.ask().result.unwrap().backend, at(B));
@@ -331,7 +331,7 @@ fn a_syn_that_is_sent_again_and_again_finds_the_service_and_connections_stay() {
     again(VIP).unwrap_err();
 
     let before = flows::list_tcp(world.node()).unwrap();
-    cleaner.update(&dns(), vec![serving(tcp(VIP), &[A])]);
+    cleaner.update(&dns(), Box::new([serving(tcp(VIP), &[A])]));
     cleaner.wait();
     let reports = reports(&reported);
     let counts: Vec<_> = reports.iter().map(|it| (it.protocol, it.deleted)).collect();
@@ -386,7 +386,7 @@ fn of_tcp_only_syns_without_an_answer_that_miss_the_endpoints_are_ended() {
         ];
         flows::add(&namespace, &[&stale[..], &others].concat()).unwrap();
         let (cleaner, reported) = cleaner(&namespace);
-        cleaner.update(&dns(), vec![serving(tcp(vip), &[a])]);
+        cleaner.update(&dns(), Box::new([serving(tcp(vip), &[a])]));
         cleaner.wait();
         assert_eq!(reports(&reported).remove(0).deleted, 2);
         let left = flows::list_tcp(&namespace).unwrap();
@@ -395,7 +395,7 @@ fn of_tcp_only_syns_without_an_answer_that_miss_the_endpoints_are_ended() {
         assert_eq!(flows::list(&namespace).unwrap().len(), 1);
 
         // The endpoint leaves, and nobody takes its place.
-        cleaner.update(&dns(), vec![serving(tcp(vip), &[])]);
+        cleaner.update(&dns(), Box::new([serving(tcp(vip), &[])]));
         cleaner.wait();
         let left = flows::list_tcp(&namespace).unwrap();
         let ports: BTreeSet<_> = left.iter().map(|it| it.original.source.port()).collect();

@@ -36,7 +36,7 @@ pub fn udp_destination(rule: &Rule) -> Option<FlowDestination> {
             port,
         },
         Some(to) if !to.not && to.value.prefix_len() == to.value.max_prefix_len() => {
-            FlowPlace::Virtual(SocketAddr::new(to.value.addr(), port))
+            FlowPlace::at(SocketAddr::new(to.value.addr(), port))
         }
         Some(_) => return None,
     };
@@ -63,7 +63,7 @@ mod tests {
     ];
 
     fn vip(text: &str) -> FlowDestination {
-        FlowPlace::Virtual(text.parse().unwrap()).over(Protocol::Udp)
+        FlowPlace::at(text.parse().unwrap()).over(Protocol::Udp)
     }
 
     fn of(family: Family, text: &str) -> Option<FlowDestination> {

@@ -195,7 +195,7 @@ impl Dataplane for Ipvs {
                 port,
                 protocol: Protocol::Udp,
             }) => {
-                let place = FlowPlace::Virtual(SocketAddr::new(*address, *port));
+                let place = FlowPlace::at(SocketAddr::new(*address, *port));
                 Some(place.over(model::Protocol::Udp))
             }
             _ => None,

@@ -6,17 +6,21 @@
 //! one went (kubernetes/kubernetes#101607).
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use super::backends::Backend;
-use super::{PortPlan, ServicePlan};
+use super::{FlowEndpoints, PortPlan, ServicePlan};
 use crate::model::{Family, Protocol};
 
 /// A place that clients of a Service port send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FlowPlace {
-    /// A virtual IP and port.
-    Virtual(SocketAddr),
+    /// A virtual IP and port. As a `SocketAddr` they would take half as much memory again.
+    Virtual {
+        /// The address.
+        address: IpAddr,
+        /// The port, 1 to 65,535.
+        port: u16,
+    },
     /// A port of the node's own addresses of one family.
     NodePort {
         /// The family.
@@ -27,6 +31,14 @@ pub enum FlowPlace {
 }
 
 impl FlowPlace {
+    /// A virtual IP and port.
+    pub const fn at(address: SocketAddr) -> Self {
+        Self::Virtual {
+            address: address.ip(),
+            port: address.port(),
+        }
+    }
+
     /// The same place for clients of this protocol.
     pub const fn over(self, protocol: Protocol) -> FlowDestination {
         FlowDestination {
@@ -49,7 +61,7 @@ impl FlowDestination {
     /// The IP family.
     pub fn family(&self) -> Family {
         match &self.place {
-            FlowPlace::Virtual(address) => Family::of(&address.ip()),
+            FlowPlace::Virtual { address, .. } => Family::of(address),
             FlowPlace::NodePort { family, .. } => *family,
         }
     }
@@ -64,7 +76,7 @@ pub struct AllowedFlows {
     /// The serving endpoints, whatever topology and traffic policies say: those choose for new
     /// flows only. Where none serves, every endpoint that the slices list: it may serve again, and
     /// there is no better one. Shared by the frontends of a port.
-    pub endpoints: Arc<[SocketAddr]>,
+    pub endpoints: FlowEndpoints,
 }
 
 /// One frontend of a UDP or TCP Service port.
@@ -93,7 +105,7 @@ pub(super) fn of(protocol: Protocol, backends: &[Backend<'_>]) -> AllowedFlows {
 
 impl ServicePlan {
     /// Every frontend of the Service's UDP and TCP ports.
-    pub fn flow_frontends(&self) -> Vec<FlowFrontend> {
+    pub fn flow_frontends(&self) -> Box<[FlowFrontend]> {
         let tracked = |port: &&PortPlan| port.protocol != Protocol::Sctp;
         self.ports
             .iter()
@@ -109,7 +121,10 @@ impl ServicePlan {
 }
 
 fn destinations(port: &PortPlan) -> impl Iterator<Item = FlowDestination> {
-    let at = |ip: &IpAddr| FlowPlace::Virtual(SocketAddr::new(*ip, port.port));
+    let at = |ip: &IpAddr| FlowPlace::Virtual {
+        address: *ip,
+        port: port.port,
+    };
     let protocol = port.protocol;
     let node_port = (port.node_port != 0).then_some(FlowPlace::NodePort {
         family: port.family,
@@ -157,8 +172,12 @@ mod tests {
 
     fn flows(service: &Service, conditions: &[Conditions]) -> (bool, Vec<String>) {
         let plan = plan_service(service, &endpoints(conditions), &config(), &facts());
-        let flows = plan.flow_frontends().remove(0).flows;
-        let texts = flows.endpoints.iter().map(ToString::to_string).collect();
+        let flows = plan.flow_frontends()[0].flows.clone();
+        let texts = flows
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.to_string())
+            .collect();
         (flows.serving, texts)
     }
 
@@ -213,7 +232,7 @@ mod tests {
         let mut slices = endpoints(&[READY]);
         slices[0].ports[0].protocol = protocol;
         let plan = plan_service(&service, &slices, &config(), &facts());
-        let at = |text: &str| FlowPlace::Virtual(text.parse().unwrap()).over(protocol);
+        let at = |text: &str| FlowPlace::at(text.parse().unwrap()).over(protocol);
         let node_port = |family| {
             let port = 30_053;
             FlowPlace::NodePort { family, port }.over(protocol)
@@ -249,7 +268,7 @@ mod tests {
         slices[0].ports[0].protocol = Protocol::Sctp;
         let plan = plan_service(&service, &slices, &config(), &facts());
         assert!(plan.ports[0].has_endpoints);
-        assert_eq!(plan.flow_frontends(), []);
+        assert!(plan.flow_frontends().is_empty());
         assert_eq!(plan.ports[0].flows, AllowedFlows::default());
     }
 }

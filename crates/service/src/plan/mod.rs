@@ -8,6 +8,7 @@ mod api_server;
 mod backends;
 mod config;
 mod endpoints;
+mod flow_endpoints;
 mod flows;
 mod frontends;
 mod health;
@@ -26,6 +27,7 @@ mod traffic_policy;
 
 pub(crate) use api_server::{is_concerned, reached};
 pub use config::{Budgets, NodeFacts, PlanConfig};
+pub use flow_endpoints::FlowEndpoints;
 pub use flows::{AllowedFlows, FlowDestination, FlowFrontend, FlowPlace};
 pub(crate) use frontends::{Claim, claims};
 pub use frontends::{Frontend, FrontendKind};

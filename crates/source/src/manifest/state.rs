@@ -76,6 +76,8 @@ impl File {
     pub(super) fn update(&mut self, content: Content) {
         let before = std::mem::take(&mut self.objects);
         self.events.clear();
+        // As many objects as a cluster has stay here: no more room than they need.
+        self.objects.reserve_exact(content.objects.len());
         for ((key, place, events), spot) in content.objects {
             self.objects.push(Object {
                 key,

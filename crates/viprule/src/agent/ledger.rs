@@ -23,7 +23,7 @@ pub struct Ledger {
 }
 
 /// What is kept of one Service.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Entry {
     rules: RuleCounts,
     /// Most Services have nothing to say here.
@@ -70,9 +70,9 @@ pub(super) enum Note {
 /// Facts about one Service.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
-    rules: RuleCounts,
-    rare: Rare,
-    pub(super) flows: Vec<FlowFrontend>,
+    entry: Entry,
+    /// What the cleaner of tracked flows is to know, if there is one.
+    pub(super) flows: Box<[FlowFrontend]>,
 }
 
 impl Ledger {
@@ -122,18 +122,20 @@ impl Ledger {
         rules: RuleCounts,
         objections: Vec<String>,
     ) -> Facts {
-        Facts {
-            rules,
-            rare: Rare {
-                no_local: if self.by_service {
-                    NoLocal::of(plan).by_service()
-                } else {
-                    NoLocal::of(plan)
-                },
-                check: ServiceCheck::of(plan, &self.families),
-                objections,
+        let no_local = NoLocal::of(plan);
+        let rare = Rare {
+            no_local: if self.by_service {
+                no_local.by_service()
+            } else {
+                no_local
             },
-            flows: plan.flow_frontends(),
+            check: ServiceCheck::of(plan, &self.families),
+            objections,
+        };
+        let rare = (rare != Rare::default()).then(|| Box::new(rare));
+        Facts {
+            entry: Entry { rules, rare },
+            flows: Box::default(),
         }
     }
 
@@ -152,29 +154,24 @@ impl Ledger {
     }
 
     fn enter_service(&mut self, id: &ServiceId, facts: Option<&Facts>) {
-        let (rules, rare) = facts
-            .map(|facts| (facts.rules, facts.rare.clone()))
-            .unwrap_or_default();
         let old = match facts {
-            Some(_) => {
-                let rare = (rare != Rare::default()).then(|| Box::new(rare.clone()));
-                self.services.insert(id.clone(), Entry { rules, rare })
-            }
+            Some(facts) => self.services.insert(id.clone(), facts.entry.clone()),
             None => self.services.remove(id),
         };
-        let old = old.unwrap_or_default();
-        let old_rare = old.rare.map(|rare| *rare).unwrap_or_default();
-        self.totals.rules += rules;
-        self.totals.rules -= old.rules;
+        let [old, new] =
+            [old, facts.map(|facts| facts.entry.clone())].map(Option::unwrap_or_default);
         let totals = &mut self.totals;
-        totals.no_local.replace(old_rare.no_local, rare.no_local);
-        totals.objected += usize::from(!rare.objections.is_empty());
-        totals.objected -= usize::from(!old_rare.objections.is_empty());
-        if old_rare.check != rare.check {
-            self.checks.insert(id.clone(), rare.check);
+        totals.rules += new.rules;
+        totals.rules -= old.rules;
+        let [old, new] = [old.rare, new.rare].map(|rare| rare.map(|it| *it).unwrap_or_default());
+        totals.no_local.replace(old.no_local, new.no_local);
+        totals.objected += usize::from(!new.objections.is_empty());
+        totals.objected -= usize::from(!old.objections.is_empty());
+        if old.check != new.check {
+            self.checks.insert(id.clone(), new.check);
         }
-        if old_rare.objections != rare.objections {
-            self.objections.insert(id.clone(), rare.objections);
+        if old.objections != new.objections {
+            self.objections.insert(id.clone(), new.objections);
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) enum Piece<K> {
     /// A fragment is brought nearer to that, in so many steps at most.
     Part(FragmentId, usize),
     /// An object that belongs to no fragment is removed.
-    Orphan(K),
+    Orphan(Box<K>),
 }
 
 impl<K> Piece<K> {
@@ -98,7 +98,7 @@ where
             let keeps = self.is_spared(key) || self.stays(key) || self.is_of_refused(key);
             key.is_removable() && !self.stuck.contains_key(key) && !keeps
         });
-        removable.cloned().map(Piece::Orphan)
+        removable.cloned().map(Box::new).map(Piece::Orphan)
     }
 
     /// True for what an operator wants to stay though nobody wants it. A part of what somebody wants

@@ -550,7 +550,10 @@ where
                 };
                 let state = self.dataplane.service(&plan);
                 let objections = self.dataplane.objections(&plan);
-                let facts = self.ledger.facts(&plan, count(&state), objections);
+                let mut facts = self.ledger.facts(&plan, count(&state), objections);
+                if self.cleaner.is_some() {
+                    facts.flows = plan.flow_frontends();
+                }
                 return (state, Note::Service(Some(facts)));
             }
         };

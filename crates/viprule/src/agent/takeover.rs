@@ -167,7 +167,7 @@ impl Takeover {
         };
         gone.extend(told(progress.removal));
         if let Some(cleaner) = cleaner {
-            let udp = progress.udp.into_iter().map(FlowPlace::Virtual);
+            let udp = progress.udp.into_iter().map(FlowPlace::at);
             cleaner.removed(udp.map(|place| place.over(Protocol::Udp)));
         }
         if progress.next.is_none() {

@@ -169,7 +169,7 @@ where
                 reason: reason.to_owned(),
             }),
             Piece::Orphan(key) => {
-                let before = self.stuck.insert(key.clone(), reason.to_owned());
+                let before = self.stuck.insert((**key).clone(), reason.to_owned());
                 if before.is_none() {
                     tracing::warn!(object = %key, reason, "the kernel won't let it go");
                 }
@@ -234,15 +234,15 @@ where
                     report.rules += written.rules;
                     transaction.fragments.push(written);
                 }
-                Piece::Orphan(key) if !self.stuck.contains_key(key) => {
+                Piece::Orphan(key) if !self.stuck.contains_key(&**key) => {
                     // Adopted by a fragment meanwhile, or gone.
-                    let Some(print) = self.books.orphans().get(key) else {
+                    let Some(print) = self.books.orphans().get(&**key) else {
                         continue;
                     };
-                    let deletes = vec![(key, print)];
+                    let deletes = vec![(&**key, print)];
                     let writes = Vec::new();
                     self.writer.stage(tag, &Diff { writes, deletes })?;
-                    transaction.orphans.push(key.clone());
+                    transaction.orphans.push((**key).clone());
                 }
                 Piece::Fragment(_) | Piece::Part(..) | Piece::Orphan(_) => {}
             }

@@ -120,7 +120,7 @@ fn a_refused_service_keeps_the_flows_that_its_old_rules_make_and_no_others() {
         for endpoint in [OLD, NEW] {
             node.add_flow(endpoint);
         }
-        let vip = FlowPlace::Virtual(node.vip()).over(Protocol::Udp);
+        let vip = FlowPlace::at(node.vip()).over(Protocol::Udp);
         node.syncer.cleaner().unwrap().removed([vip]);
         assert_eq!(node.flows(), [OLD], "{blame:?}");
     }

@@ -1,10 +1,10 @@
 //! Where the flows of each frontend may lead, and which frontends have to be looked at.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use nfnetlink::conntrack::{Flow, protocol};
+use smallvec::SmallVec;
 use viprule_service::model::{Family, Protocol, ServiceId};
 use viprule_service::plan::{AllowedFlows, FlowDestination, FlowFrontend, FlowPlace};
 
@@ -28,8 +28,8 @@ pub(super) struct Book {
 #[derive(Debug, Default)]
 struct Register {
     services: BTreeMap<ServiceId, Box<[FlowFrontend]>>,
-    /// Who has a destination: external addresses may belong to several Services.
-    owners: BTreeMap<FlowDestination, Vec<ServiceId>>,
+    /// Who has a destination: for a moment an address may be two Services'.
+    owners: BTreeMap<FlowDestination, SmallVec<[ServiceId; 1]>>,
 }
 
 impl Register {
@@ -37,7 +37,7 @@ impl Register {
     fn replace(
         &mut self,
         service: &ServiceId,
-        frontends: Vec<FlowFrontend>,
+        frontends: Box<[FlowFrontend]>,
     ) -> Box<[FlowFrontend]> {
         let old = self.services.remove(service).unwrap_or_default();
         for FlowFrontend { destination, .. } in &old {
@@ -49,17 +49,13 @@ impl Register {
             }
         }
         for FlowFrontend { destination, .. } in &frontends {
-            match self.owners.entry(*destination) {
-                // Pushing would make room for four.
-                Entry::Vacant(vacant) => {
-                    vacant.insert(vec![service.clone()]);
-                }
-                Entry::Occupied(owners) if owners.get().contains(service) => {}
-                Entry::Occupied(mut owners) => owners.get_mut().push(service.clone()),
+            let owners = self.owners.entry(*destination).or_default();
+            if !owners.contains(service) {
+                owners.push(service.clone());
             }
         }
         if !frontends.is_empty() {
-            self.services.insert(service.clone(), frontends.into());
+            self.services.insert(service.clone(), frontends);
         }
         old
     }
@@ -97,18 +93,24 @@ impl Register {
             .flat_map(|flows| flows.endpoints.iter());
         self.owners
             .contains_key(destination)
-            .then(|| (self.serves(destination), endpoints.copied().collect()))
+            .then(|| (self.serves(destination), endpoints.collect()))
     }
 }
 
 impl Book {
     /// The Service's rules are about to become these: flows to new endpoints may come at any time.
-    pub(super) fn announce(&mut self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
+    pub(super) fn announce(&mut self, service: &ServiceId, frontends: Box<[FlowFrontend]>) {
+        // Of TCP what nobody has yet is not looked at, see `may_end`.
+        let matters = |it: &FlowFrontend| {
+            let FlowFrontend { destination, .. } = it;
+            destination.protocol != Protocol::Tcp || self.current.owners.contains_key(destination)
+        };
+        let frontends = frontends.into_iter().filter(matters).collect();
         self.announced.replace(service, frontends);
     }
 
     /// The Service's rules are these now.
-    pub(super) fn update(&mut self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
+    pub(super) fn update(&mut self, service: &ServiceId, frontends: Box<[FlowFrontend]>) {
         if !self.current.has(service, &frontends) {
             self.replace(service, frontends);
         }
@@ -117,7 +119,7 @@ impl Book {
 
     /// What was announced is not to be expected any more.
     pub(super) fn withdraw(&mut self, service: &ServiceId) {
-        let announced = self.announced.replace(service, Vec::new());
+        let announced = self.announced.replace(service, Box::default());
         if self.current.has(service, &announced) {
             return;
         }
@@ -126,7 +128,7 @@ impl Book {
             let (_, allowed) = allowed.unwrap_or_default();
             let mut endpoints = announced.flows.endpoints.iter();
             // Looks in the meantime left flows to the others alone.
-            if !endpoints.all(|endpoint| allowed.contains(endpoint)) {
+            if !endpoints.all(|endpoint| allowed.contains(&endpoint)) {
                 self.look_at(announced.destination, Change::Left);
             }
         }
@@ -142,11 +144,11 @@ impl Book {
     }
 
     /// Takes other frontends of a Service over, and finds out which of them have to be looked at.
-    fn replace(&mut self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
+    fn replace(&mut self, service: &ServiceId, frontends: Box<[FlowFrontend]>) {
         let old = self.current.services.get(service);
         let old = old.into_iter().flat_map(|frontends| frontends.iter());
         let concerned: BTreeSet<FlowDestination> = old
-            .chain(&frontends)
+            .chain(frontends.iter())
             .map(|frontend| frontend.destination)
             .collect();
         let summaries = |register: &Register| -> Vec<_> {
@@ -233,7 +235,7 @@ impl Book {
             _ => return None,
         };
         let address = flow.original.destination;
-        let vip = FlowPlace::Virtual(address).over(protocol);
+        let vip = FlowPlace::at(address).over(protocol);
         if among.contains(&vip) {
             return Some(vip);
         }

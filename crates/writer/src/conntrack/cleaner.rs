@@ -192,7 +192,7 @@ impl Cleaner {
     /// alone, so that those that the new rules make aren't taken for stale ones before
     /// [`Cleaner::update`], which must follow once the rules are written. Until then it may be
     /// announced anew; [`Cleaner::withdraw`] follows where they are not to be written after all.
-    pub fn announce(&self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
+    pub fn announce(&self, service: &ServiceId, frontends: Box<[FlowFrontend]>) {
         self.shared.lock().book.announce(service, frontends);
     }
 
@@ -204,7 +204,7 @@ impl Cleaner {
 
     /// The kernel has the Service's rules now: all of its UDP and TCP frontends, none where the Service is
     /// gone. Frontends whose change may leave stale flows behind are looked at.
-    pub fn update(&self, service: &ServiceId, frontends: Vec<FlowFrontend>) {
+    pub fn update(&self, service: &ServiceId, frontends: Box<[FlowFrontend]>) {
         self.change(|book| book.update(service, frontends));
     }
 

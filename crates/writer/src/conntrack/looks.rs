@@ -83,7 +83,7 @@ pub(super) fn filters(
 /// What the kernel can be asked for about one destination.
 fn filter(family: Family, destination: &FlowDestination, book: &Book) -> Filter {
     let (address, port) = match &destination.place {
-        FlowPlace::Virtual(address) => (Some(address.ip()), address.port()),
+        FlowPlace::Virtual { address, port } => (Some(*address), *port),
         // One dump for all of the node's addresses.
         FlowPlace::NodePort { port, .. } => (None, *port),
     };
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn to(address: [u8; 4], port: u16) -> FlowDestination {
-        FlowPlace::Virtual((address, port).into()).over(Protocol::Udp)
+        FlowPlace::at((address, port).into()).over(Protocol::Udp)
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn ipv6_destinations_are_told_apart_by_port_only() {
-        let at = |text: &str| FlowPlace::Virtual(text.parse().unwrap()).over(Protocol::Udp);
+        let at = |text: &str| FlowPlace::at(text.parse().unwrap()).over(Protocol::Udp);
         let same = [at("[fd00::1]:53"), at("[fd00::2]:53")];
         let other = [at("[fd00::1]:53"), at("[fd00::2]:53"), at("[fd00::2]:54")];
         let ports = |among: &[FlowDestination]| -> Vec<_> {

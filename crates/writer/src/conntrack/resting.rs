@@ -3,7 +3,7 @@
 //! A SYN needs time for its answer: what is unanswered and leads elsewhere a while after the rules
 //! changed was there before them and gets no answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use viprule_service::plan::FlowDestination;
@@ -29,7 +29,9 @@ pub(super) struct Rests {
 /// Frontends that wait for a look.
 #[derive(Debug, Default)]
 pub(super) struct Resting {
-    frontends: BTreeMap<FlowDestination, Rest>,
+    /// After a start all of a cluster's are in here. Unlike the nodes of a tree, a table's memory is
+    /// given back whole.
+    frontends: HashMap<FlowDestination, Rest>,
     /// When the last look ended.
     looked: Option<Instant>,
 }
@@ -83,6 +85,7 @@ impl Resting {
             }
             !rested
         });
+        self.frontends.shrink_to_fit();
         taken
     }
 
@@ -111,7 +114,7 @@ mod tests {
     };
 
     fn frontend(last: u8) -> FlowDestination {
-        FlowPlace::Virtual(([10, 1, 0, last], 80).into()).over(Protocol::Tcp)
+        FlowPlace::at(([10, 1, 0, last], 80).into()).over(Protocol::Tcp)
     }
 
     /// Frontends that changed in this order, and a clock in milliseconds.

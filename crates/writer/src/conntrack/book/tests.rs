@@ -11,7 +11,7 @@ fn id(name: &str) -> ServiceId {
 }
 
 fn vip() -> FlowDestination {
-    FlowPlace::Virtual(VIP.parse().unwrap()).over(Protocol::Udp)
+    FlowPlace::at(VIP.parse().unwrap()).over(Protocol::Udp)
 }
 
 const NODE_PORT: FlowDestination = FlowPlace::NodePort {
@@ -52,10 +52,10 @@ fn flow(destination: &str, endpoint: &str) -> Flow {
 }
 
 /// A book that has settled on these.
-fn settled(frontends: Vec<FlowFrontend>) -> Book {
+fn settled(frontends: impl Into<Box<[FlowFrontend]>>) -> Book {
     let mut book = Book::default();
     book.set_node_addresses([NODE.parse().unwrap()]);
-    book.update(&id("a"), frontends);
+    book.update(&id("a"), frontends.into());
     book.take_pending();
     book
 }
@@ -68,28 +68,28 @@ fn stale(book: &Book, flow: &Flow) -> bool {
 fn only_changes_that_leave_flows_behind_are_work() {
     let (a, b) = ("10.244.0.1:53", "10.244.0.2:53");
     let mut book = Book::default();
-    book.update(&id("a"), vec![frontend(vip(), true, &[a])]);
+    book.update(&id("a"), Box::new([frontend(vip(), true, &[a])]));
     assert_eq!(book.take_pending(), [vip()].into(), "unknown before");
-    book.update(&id("a"), vec![frontend(vip(), true, &[a])]);
+    book.update(&id("a"), Box::new([frontend(vip(), true, &[a])]));
     assert!(!book.has_work(), "the same");
-    book.update(&id("a"), vec![frontend(vip(), true, &[a, b])]);
+    book.update(&id("a"), Box::new([frontend(vip(), true, &[a, b])]));
     assert!(!book.has_work(), "one more");
-    book.update(&id("a"), vec![frontend(vip(), true, &[b])]);
+    book.update(&id("a"), Box::new([frontend(vip(), true, &[b])]));
     assert_eq!(book.take_pending(), [vip()].into(), "one less");
-    book.update(&id("a"), vec![frontend(vip(), false, &[b])]);
+    book.update(&id("a"), Box::new([frontend(vip(), false, &[b])]));
     assert!(!book.has_work(), "still there, though it doesn't serve");
-    book.update(&id("a"), vec![frontend(vip(), true, &[b])]);
+    book.update(&id("a"), Box::new([frontend(vip(), true, &[b])]));
     assert_eq!(book.take_pending(), [vip()].into(), "serves again");
-    book.update(&id("a"), vec![]);
+    book.update(&id("a"), Box::new([]));
     assert_eq!(book.take_pending(), [vip()].into(), "Service deleted");
-    book.update(&id("a"), vec![]);
+    book.update(&id("a"), Box::new([]));
     assert!(!book.has_work());
     assert!(book.current.services.is_empty() && book.current.owners.is_empty());
 }
 
 #[test]
 fn flows_to_other_endpoints_are_stale_and_so_are_those_to_none() {
-    let book = settled(vec![frontend(vip(), true, &["10.244.0.1:53"])]);
+    let book = settled([frontend(vip(), true, &["10.244.0.1:53"])]);
     assert!(!stale(&book, &flow(VIP, "10.244.0.1:53")));
     assert!(stale(&book, &flow(VIP, "10.244.0.1:54")));
     assert!(stale(&book, &flow(VIP, "10.244.0.2:53")));
@@ -100,7 +100,7 @@ fn flows_to_other_endpoints_are_stale_and_so_are_those_to_none() {
 
 #[test]
 fn without_a_serving_endpoint_only_flows_to_endpoints_that_are_gone_are_stale() {
-    let book = settled(vec![frontend(vip(), false, &["10.244.0.1:53"])]);
+    let book = settled([frontend(vip(), false, &["10.244.0.1:53"])]);
     assert!(!stale(&book, &flow(VIP, "10.244.0.1:53")));
     assert!(stale(&book, &flow(VIP, "10.244.0.2:53")));
     assert!(!stale(&book, &flow(VIP, VIP)), "would find nothing better");
@@ -108,15 +108,15 @@ fn without_a_serving_endpoint_only_flows_to_endpoints_that_are_gone_are_stale() 
 
 #[test]
 fn flows_of_a_deleted_service_are_stale_where_they_are_translated() {
-    let mut book = settled(vec![frontend(vip(), true, &["10.244.0.1:53"])]);
-    book.update(&id("a"), vec![]);
+    let mut book = settled([frontend(vip(), true, &["10.244.0.1:53"])]);
+    book.update(&id("a"), Box::new([]));
     assert!(stale(&book, &flow(VIP, "10.244.0.1:53")));
     assert!(!stale(&book, &flow(VIP, VIP)));
 }
 
 #[test]
 fn node_ports_count_on_the_nodes_own_addresses_only() {
-    let book = settled(vec![frontend(NODE_PORT, true, &["10.244.0.1:53"])]);
+    let book = settled([frontend(NODE_PORT, true, &["10.244.0.1:53"])]);
     assert!(stale(&book, &flow("192.0.2.10:30053", "10.244.0.2:53")));
     assert!(!stale(&book, &flow("192.0.2.10:30053", "10.244.0.1:53")));
     assert!(!stale(&book, &flow("192.0.2.10:30054", "10.244.0.2:53")));
@@ -129,7 +129,7 @@ fn node_ports_count_on_the_nodes_own_addresses_only() {
 
 #[test]
 fn a_node_port_is_looked_at_again_on_a_new_address() {
-    let mut book = settled(vec![frontend(NODE_PORT, true, &["10.244.0.1:53"])]);
+    let mut book = settled([frontend(NODE_PORT, true, &["10.244.0.1:53"])]);
     book.set_node_addresses([NODE.parse().unwrap()]);
     assert!(!book.has_work());
     book.set_node_addresses(["fd00::1".parse().unwrap(), NODE.parse().unwrap()]);
@@ -140,8 +140,8 @@ fn a_node_port_is_looked_at_again_on_a_new_address() {
 
 #[test]
 fn a_virtual_ip_on_the_node_is_not_the_node_ports() {
-    let shared = FlowPlace::Virtual("192.0.2.10:30053".parse().unwrap()).over(Protocol::Udp);
-    let book = settled(vec![
+    let shared = FlowPlace::at("192.0.2.10:30053".parse().unwrap()).over(Protocol::Udp);
+    let book = settled([
         frontend(shared, true, &["10.244.0.9:53"]),
         frontend(NODE_PORT, true, &["10.244.0.1:53"]),
     ]);
@@ -150,12 +150,15 @@ fn a_virtual_ip_on_the_node_is_not_the_node_ports() {
 
 #[test]
 fn services_that_share_an_address_keep_each_others_flows() {
-    let mut book = settled(vec![frontend(vip(), true, &["10.244.0.1:53"])]);
-    book.update(&id("b"), vec![frontend(vip(), true, &["10.244.0.2:53"])]);
+    let mut book = settled([frontend(vip(), true, &["10.244.0.1:53"])]);
+    book.update(
+        &id("b"),
+        Box::new([frontend(vip(), true, &["10.244.0.2:53"])]),
+    );
     assert!(!book.has_work(), "more endpoints than before");
     assert!(!stale(&book, &flow(VIP, "10.244.0.1:53")));
     assert!(!stale(&book, &flow(VIP, "10.244.0.2:53")));
-    book.update(&id("a"), vec![]);
+    book.update(&id("a"), Box::new([]));
     assert_eq!(book.take_pending(), [vip()].into());
     assert!(stale(&book, &flow(VIP, "10.244.0.1:53")));
     assert!(!stale(&book, &flow(VIP, "10.244.0.2:53")));
@@ -164,25 +167,25 @@ fn services_that_share_an_address_keep_each_others_flows() {
 #[test]
 fn announced_endpoints_keep_their_flows_until_the_update() {
     let (old, new) = ("10.244.0.1:53", "10.244.0.2:53");
-    let mut book = settled(vec![frontend(vip(), true, &[old])]);
-    book.announce(&id("a"), vec![frontend(vip(), true, &[new])]);
+    let mut book = settled([frontend(vip(), true, &[old])]);
+    book.announce(&id("a"), Box::new([frontend(vip(), true, &[new])]));
     assert!(!book.has_work());
     assert!(!stale(&book, &flow(VIP, old)) && !stale(&book, &flow(VIP, new)));
-    book.update(&id("a"), vec![frontend(vip(), true, &[new])]);
+    book.update(&id("a"), Box::new([frontend(vip(), true, &[new])]));
     assert!(book.has_work());
     assert!(stale(&book, &flow(VIP, old)) && !stale(&book, &flow(VIP, new)));
-    book.announce(&id("a"), vec![frontend(vip(), true, &[old])]);
-    book.update(&id("a"), vec![frontend(vip(), true, &[new])]);
+    book.announce(&id("a"), Box::new([frontend(vip(), true, &[old])]));
+    book.update(&id("a"), Box::new([frontend(vip(), true, &[new])]));
     assert!(stale(&book, &flow(VIP, old)), "it was not written");
 }
 
 #[test]
 fn what_was_announced_in_vain_is_looked_at_again() {
     let (old, new) = ("10.244.0.1:53", "10.244.0.2:53");
-    let current = || vec![frontend(vip(), true, &[old])];
+    let current = || -> Box<[_]> { [frontend(vip(), true, &[old])].into() };
     for withdrawn in [true, false] {
         let mut book = settled(current());
-        book.announce(&id("a"), vec![frontend(vip(), true, &[new])]);
+        book.announce(&id("a"), Box::new([frontend(vip(), true, &[new])]));
         assert!(!stale(&book, &flow(VIP, new)));
         if withdrawn {
             book.withdraw(&id("a"));
@@ -211,7 +214,7 @@ fn removed_frontends_without_a_service_are_looked_at() {
 
 #[test]
 fn untranslated_flows_in_zones_are_left_alone() {
-    let book = settled(vec![frontend(vip(), true, &["10.244.0.1:53"])]);
+    let book = settled([frontend(vip(), true, &["10.244.0.1:53"])]);
     let zoned = |endpoint| Flow {
         zone: Some(5),
         ..flow(VIP, endpoint)
@@ -245,7 +248,10 @@ mod tcp {
         let (a, b) = ("10.244.0.1:53", "10.244.0.2:53");
         let mut book = Book::default();
         let mut change = |serving, endpoints: &[&str]| {
-            book.update(&id("a"), vec![frontend(tcp(vip()), serving, endpoints)]);
+            book.update(
+                &id("a"),
+                Box::new([frontend(tcp(vip()), serving, endpoints)]),
+            );
             assert!(!book.has_work(), "not at once");
             book.take_changed().into_values().collect::<Vec<_>>()
         };
@@ -256,9 +262,9 @@ mod tcp {
         assert_eq!(change(false, &[b]), [], "still there");
         assert_eq!(change(true, &[a]), [Change::Served], "serves again");
         assert_eq!(change(false, &[]), [Change::Left]);
-        book.update(&id("a"), vec![]);
+        book.update(&id("a"), Box::new([]));
         assert_eq!(book.take_changed(), [].into(), "nothing better to be found");
-        book.update(&id("a"), vec![frontend(tcp(vip()), true, &[a])]);
+        book.update(&id("a"), Box::new([frontend(tcp(vip()), true, &[a])]));
         let expected = [(tcp(vip()), Change::Served)].into();
         assert_eq!(book.take_changed(), expected);
     }
@@ -267,7 +273,10 @@ mod tcp {
     fn clients_that_wait_count_more_than_an_endpoint_that_leaves() {
         let mut book = Book::default();
         for (serving, endpoints) in [(true, "10.244.0.1:53"), (true, "10.244.0.2:53")] {
-            book.update(&id("a"), vec![frontend(tcp(vip()), serving, &[endpoints])]);
+            book.update(
+                &id("a"),
+                Box::new([frontend(tcp(vip()), serving, &[endpoints])]),
+            );
         }
         let changed = book.take_changed();
         assert_eq!(changed, [(tcp(vip()), Change::Served)].into());
@@ -278,7 +287,7 @@ mod tcp {
         let mut book = Book::default();
         book.update(
             &id("a"),
-            vec![frontend(tcp(NODE_PORT), true, &["10.244.0.1:53"])],
+            Box::new([frontend(tcp(NODE_PORT), true, &["10.244.0.1:53"])]),
         );
         book.take_changed();
         book.set_node_addresses([NODE.parse().unwrap()]);
@@ -290,7 +299,7 @@ mod tcp {
 
     #[test]
     fn syns_that_nobody_answered_are_stale_where_they_miss_the_endpoints() {
-        let book = settled(vec![frontend(tcp(vip()), true, &["10.244.0.1:53"])]);
+        let book = settled([frontend(tcp(vip()), true, &["10.244.0.1:53"])]);
         assert!(stale(&book, &syn(VIP, VIP)));
         assert!(stale(&book, &syn(VIP, "10.244.0.2:53")));
         assert!(!stale(&book, &syn(VIP, "10.244.0.1:53")));
@@ -311,7 +320,7 @@ mod tcp {
 
     #[test]
     fn what_was_answered_is_never_stale() {
-        let book = settled(vec![frontend(tcp(vip()), true, &["10.244.0.1:53"])]);
+        let book = settled([frontend(tcp(vip()), true, &["10.244.0.1:53"])]);
         let stuck = syn(VIP, "10.244.0.2:53");
         assert!(stale(&book, &stuck));
         for tcp_state in [None, Some(0), Some(2), Some(3), Some(7), Some(9)] {
@@ -323,10 +332,10 @@ mod tcp {
 
     #[test]
     fn without_the_service_nothing_is_stale() {
-        let mut book = settled(vec![frontend(tcp(vip()), false, &[])]);
+        let mut book = settled([frontend(tcp(vip()), false, &[])]);
         assert!(stale(&book, &syn(VIP, "10.244.0.2:53")), "is refused then");
         assert!(!stale(&book, &syn(VIP, VIP)), "would find nothing better");
-        book.update(&id("a"), vec![]);
+        book.update(&id("a"), Box::new([]));
         assert!(!stale(&book, &syn(VIP, "10.244.0.2:53")));
     }
 
@@ -337,7 +346,7 @@ mod tcp {
             frontend(vip(), true, &[a]),
             frontend(tcp(vip()), true, &[b]),
         ];
-        let book = settled(both.into());
+        let book = settled(both);
         assert!(stale(&book, &syn(VIP, a)) && !stale(&book, &syn(VIP, b)));
         assert!(!stale(&book, &flow(VIP, b)), "not among those looked at");
     }

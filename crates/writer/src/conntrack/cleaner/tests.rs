@@ -12,7 +12,7 @@ const NEVER: Duration = Duration::MAX;
 const LONG: Duration = Duration::from_secs(60);
 
 fn vip(last: u8) -> FlowDestination {
-    FlowPlace::Virtual(([10, 1, 0, last], 53).into()).over(Protocol::Udp)
+    FlowPlace::at(([10, 1, 0, last], 53).into()).over(Protocol::Udp)
 }
 
 const fn waits(more: Duration, retry: Duration) -> Waits {
@@ -117,11 +117,11 @@ fn serve(cleaner: &Cleaner, last: u8) {
         destination: tcp(last),
         flows: AllowedFlows {
             serving: true,
-            endpoints: [([10, 244, 0, last], 80).into()].into(),
+            endpoints: std::iter::once(([10, 244, 0, last], 80).into()).collect(),
         },
     };
     let service = ServiceId::new("shop", &format!("web-{last}")).unwrap();
-    cleaner.update(&service, vec![frontend]);
+    cleaner.update(&service, Box::new([frontend]));
 }
 
 fn tcp(last: u8) -> FlowDestination {
