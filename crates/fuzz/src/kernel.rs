@@ -154,7 +154,7 @@ fn ask_nftables(socket: &mut Socket) {
         table: "nat",
         name: "KUBE-SERVICES",
     };
-    let _ = nftables::chain_exists(socket, chain);
+    let _ = nftables::find_chain(socket, chain, |_| ());
     let _ = nftables::rules(socket, chain, |_| {});
     let _ = socket.join(nftables::GROUP);
     let _ = socket.receive(Some(Duration::ZERO), |message| {

@@ -4,7 +4,7 @@
 
 use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::iptables::{Key, Kind, Object, Table};
+use viprule_dataplane::iptables::{Key, Kind, Object, Part, Table};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Scope, State, diff};
 use viprule_testkit::Namespace;
@@ -27,6 +27,7 @@ fn a_refused_jump_names_the_base_chain_and_what_to_do() {
     let opened = namespace.run(|| IptablesWriter::open(&[Family::Ipv4]));
     let mut writer = opened.unwrap().unwrap();
     let seen: State<Key, Object> = writer.observe(&Scope::Everything).unwrap();
+    assert!(seen.is_empty(), "not ours, so not ours to remove: {seen:?}");
     let key = Key::Chain {
         table: Table {
             family: Family::Ipv4,
@@ -50,4 +51,35 @@ fn a_refused_jump_names_the_base_chain_and_what_to_do() {
         assert!(reason.contains(part), "{reason}");
     }
     assert!(!reason.contains("OTHER"), "{reason}");
+}
+
+#[test]
+fn a_base_chain_with_one_of_our_names_is_not_seen_whoever_looks() {
+    require_privileges().unwrap();
+    let namespace = Namespace::new("based").unwrap();
+    let opened = namespace.run(|| IptablesWriter::open(&[Family::Ipv4]));
+    let mut writer = opened.unwrap().unwrap();
+    let table = Table {
+        family: Family::Ipv4,
+        kind: Kind::Nat,
+    };
+    let parts = [Part::Owned(table, Chain::Services)].into();
+    let scope = Scope::Parts(parts);
+    let mut looks = |base: &str| {
+        for words in [
+            &["add", "table", "ip", "nat"][..],
+            &["add", "chain", "ip", "nat", "KUBE-SERVICES", base],
+        ] {
+            namespace.command("nft").args(words).text().unwrap();
+        }
+        let seen = [&Scope::Everything, &scope].map(|scope| {
+            let seen: State<Key, Object> = writer.observe(scope).unwrap();
+            seen.len()
+        });
+        let delete = ["delete", "table", "ip", "nat"];
+        namespace.command("nft").args(delete).text().unwrap();
+        seen
+    };
+    assert_eq!(looks("{ type nat hook prerouting priority 7 ; }"), [0, 0]);
+    assert_eq!(looks("{ }"), [1, 1], "a chain like ours");
 }

@@ -138,16 +138,25 @@ pub fn chains(
     )
 }
 
-/// True where the chain exists.
-pub fn chain_exists(socket: &mut Socket, chain: ChainId<'_>) -> Result<bool, Error> {
+/// What `read` makes of one chain, `None` where it does not exist.
+pub fn find_chain<R>(
+    socket: &mut Socket,
+    chain: ChainId<'_>,
+    mut read: impl FnMut(Chain<'_>) -> R,
+) -> Result<Option<R>, Error> {
     let name = |attrs: &mut AttrWriter<'_>| {
         attrs.str(attr::TABLE, chain.table);
         attrs.str(attr::NAME, chain.name);
     };
     let family = nfgenmsg(chain.family.number());
-    match socket.request(op::GET_CHAIN, 0, &family, name, |_| Ok(())) {
-        Ok(()) => Ok(true),
-        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(false),
+    let mut found = None;
+    let result = socket.request(op::GET_CHAIN, 0, &family, name, |message| {
+        found = Some(read(Chain::read(&message)?));
+        Ok(())
+    });
+    match result {
+        Ok(()) => Ok(found),
+        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -19,7 +19,7 @@ mod table;
 mod uapi;
 
 pub use batch::{Mark, Transaction};
-pub use chain::{BaseChain, Chain, ChainId, Hook, chain_exists, chains};
+pub use chain::{BaseChain, Chain, ChainId, Hook, chains, find_chain};
 pub use commit::{CommitError, Committed, Echo, Refusal, wait_for_commit};
 pub use event::{Change, Event, GROUP, Object};
 pub use generation::{Generation, generation};

@@ -101,8 +101,9 @@ impl Runner {
                     table: TABLES[*table],
                     name: CHAINS[*chain],
                 };
-                let exists = nftables::chain_exists(&mut self.ours, chain);
-                self.say(format!("{exists:?}"));
+                let is_base = |chain: nftables::Chain<'_>| chain.base.is_some();
+                let found = nftables::find_chain(&mut self.ours, chain, is_base);
+                self.say(format!("{found:?}"));
             }
             Step::Listen(true) => self.listener.join(GROUP).unwrap(),
             Step::Listen(false) => self.listener.leave(GROUP).unwrap(),

@@ -91,7 +91,8 @@ fn join<T: Ord>(all: &mut Vec<T>, more: Vec<T>) {
 
 impl Listed {
     fn add(&mut self, table: Table, name: &str, is_base: bool) {
-        if let Some(ours) = Chain::parse(name) {
+        // A base chain with one of our names is another program's.
+        if let Some(ours) = Chain::parse(name).filter(|_| !is_base) {
             self.parts.push(Part::Owned(table, ours));
         } else if let Some(base) = BaseChain::parse(name).filter(|_| is_base) {
             self.parts.push(Part::Base(table, base));

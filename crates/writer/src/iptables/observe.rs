@@ -37,10 +37,15 @@ impl IptablesWriter {
         let mut present = Vec::with_capacity(parts.len());
         for part in parts {
             let (table, name) = place(part);
-            let exists = nftables::chain_exists(&mut self.socket, chains::id(table, &name))
-                .map_err(|error| reading(&error))?;
-            if exists {
+            let id = chains::id(table, &name);
+            let found = nftables::find_chain(&mut self.socket, id, |chain| chain.base.is_some());
+            let is_base = found.map_err(|error| reading(&error))?;
+            if is_base.is_some() {
                 self.known.tables.insert(table);
+            }
+            // A base chain with one of our names is another program's.
+            let exists = is_base == Some(matches!(part, Part::Base(..)));
+            if exists {
                 present.push(*part);
             }
             if let Part::Base(table, base) = part {
