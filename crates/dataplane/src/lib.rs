@@ -94,8 +94,7 @@ pub trait Dataplane {
         api_server::objections(plan).collect()
     }
 
-    /// The UDP frontend that an object under this key serves: evidence of flows that led there,
-    /// also where its Service went while nobody watched.
+    /// The UDP frontend that an object under this key serves; see [`Content::udp_frontend`].
     fn udp_frontend(_key: &Self::Key) -> Option<FlowDestination> {
         None
     }

@@ -16,7 +16,6 @@ use viprule_service::model::{Refused, ServiceId};
 use viprule_service::tracker::Conflict;
 use viprule_writer::Writer as _;
 
-use super::glimpse::Glimpse;
 use super::mode::{Mode, ObjectOf, SyncerOf};
 use super::news::{Happened, News};
 use super::patience::Patience;
@@ -63,7 +62,6 @@ pub(super) struct Keeper<M: Mode> {
 impl<M: Mode> Keeper<M>
 where
     Fingerprint: From<ObjectOf<M>>,
-    Glimpse: From<ObjectOf<M>>,
 {
     /// Runs until told to stop, or until the sources or the kernel's permissions are gone.
     /// Nothing is written before [`News::Complete`].

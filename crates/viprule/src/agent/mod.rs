@@ -36,7 +36,6 @@ mod write;
 
 pub use desired::{Compared, compared, desired};
 pub use fragment::FragmentId;
-pub use glimpse::Glimpse;
 pub use ledger::{Ledger, NoLocal, Totals};
 pub use report::{Report, Touched};
 pub use run::{prepare_host, run};

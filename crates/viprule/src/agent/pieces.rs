@@ -5,7 +5,6 @@ use viprule_service::model::ServiceId;
 use viprule_writer::Writer;
 
 use super::desired::knows_less;
-use super::glimpse::Glimpse;
 use super::turn::Turn;
 use super::{FragmentId, Syncer};
 
@@ -34,7 +33,6 @@ where
     D: Dataplane,
     W: Writer<Key = D::Key, Object = D::Object>,
     Fingerprint: From<D::Object>,
-    Glimpse: From<D::Object>,
 {
     /// What the next transaction is to hold, in the order of writing, and whether there is more.
     pub(super) fn pieces(&mut self, room: Option<u64>) -> (Vec<Piece<D::Key>>, bool) {

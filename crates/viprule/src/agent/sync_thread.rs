@@ -16,7 +16,6 @@ use viprule_writer::conntrack::Cleaner;
 use viprule_writer::iptables::Support;
 use viprule_writer::ipvs::IpvsWriter;
 
-use super::glimpse::Glimpse;
 use super::keeper::{Foreign, Keeper, Timing};
 use super::mode::{IptablesMode, IpvsMode, Mode, ObjectOf, SyncerOf};
 use super::news::News;
@@ -176,7 +175,6 @@ impl SyncThread {
     ) -> anyhow::Result<()>
     where
         Fingerprint: From<ObjectOf<M>>,
-        Glimpse: From<ObjectOf<M>>,
     {
         let resolved = self.effective.resolve();
         let from_cluster = matches!(self.effective.input, InputSource::Cluster { .. });

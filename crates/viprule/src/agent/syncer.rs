@@ -198,7 +198,6 @@ where
     D: Dataplane,
     W: Writer<Key = D::Key, Object = D::Object>,
     Fingerprint: From<D::Object>,
-    Glimpse: From<D::Object>,
 {
     /// A syncer that knows nothing of the kernel yet: [`Syncer::reconcile`] everything first.
     pub fn new(tracker: Tracker, dataplane: D, writer: W) -> Self {

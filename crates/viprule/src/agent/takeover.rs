@@ -16,7 +16,6 @@ use viprule_writer::conntrack::Cleaner;
 use viprule_writer::ipvs::{Former, IpvsWriter};
 use viprule_writer::leavings::{self, Leaving, Removal};
 
-use super::glimpse::Glimpse;
 use super::telemetry::Telemetry;
 use super::{Report, SyncError, Syncer};
 use crate::config::{Ipvs as Settings, ProxyMode};
@@ -50,7 +49,6 @@ where
     D: Dataplane,
     W: Writer<Key = D::Key, Object = D::Object>,
     Fingerprint: From<D::Object>,
-    Glimpse: From<D::Object>,
 {
     let nobody = PlanConfig {
         node_name: String::new(),

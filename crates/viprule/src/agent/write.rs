@@ -8,7 +8,6 @@ use viprule_dataplane::{
 };
 use viprule_writer::{ApplyError, PartOf, Refusal, Tag, Writer};
 
-use super::glimpse::Glimpse;
 use super::ledger::Note;
 use super::part;
 use super::pieces::Piece;
@@ -73,7 +72,6 @@ where
     D: Dataplane,
     W: Writer<Key = D::Key, Object = D::Object>,
     Fingerprint: From<D::Object>,
-    Glimpse: From<D::Object>,
 {
     /// Tries to write these pieces. Afterwards they are written, or set aside because the kernel
     /// refuses them, or still owed and an attempt was used up.

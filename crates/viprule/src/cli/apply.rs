@@ -10,7 +10,7 @@ use super::facility::{Facility, ObjectOf, OfIptables, OfIpvs};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::agent::{Glimpse, Report, Syncer, Touched, count_served};
+use crate::agent::{Report, Syncer, Touched, count_served};
 use crate::config::{Effective, EmptyArgs, InputSource, Output, ProxyMode};
 
 /// Make the kernel right once, and print what was changed
@@ -39,7 +39,6 @@ fn make_right<F: Facility>(
 ) -> anyhow::Result<u8>
 where
     Fingerprint: From<ObjectOf<F>>,
-    Glimpse: From<ObjectOf<F>>,
 {
     let served = served::<F>(effective)?;
     let tracker = input::load(effective, Place::Here { served })?;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use viprule::agent::{Glimpse, Syncer, desired};
+use viprule::agent::{Syncer, desired};
 use viprule_dataplane::{
     Content, Dataplane, Fingerprint, NodeEffect, ObjectKey, RuleCounts, Scope, State,
 };
@@ -75,12 +75,6 @@ impl Content for Number {
 impl From<Number> for Fingerprint {
     fn from(number: Number) -> Self {
         number.fingerprint()
-    }
-}
-
-impl From<Number> for Glimpse {
-    fn from(number: Number) -> Self {
-        Self::new(&number, None)
     }
 }
 

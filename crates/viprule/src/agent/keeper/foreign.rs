@@ -6,7 +6,6 @@ use viprule_writer::{PartOf, Writer as _};
 
 use super::Keeper;
 use crate::agent::SyncError;
-use crate::agent::glimpse::Glimpse;
 use crate::agent::mode::{Mode, ObjectOf};
 use crate::agent::telemetry::Cause;
 
@@ -33,7 +32,6 @@ impl Foreign {
 impl<M: Mode> Keeper<M>
 where
     Fingerprint: From<ObjectOf<M>>,
-    Glimpse: From<ObjectOf<M>>,
 {
     /// Asks what others did, and puts it right, unless somebody fights over it.
     pub(super) fn hear(&mut self) -> Result<(), SyncError> {
