@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use nfnetlink::Family;
-use viprule::agent::Syncer;
 use viprule_dataplane::iptables::DetectLocal;
 use viprule_dataplane::ipvs::{Desired, Ipvs, Settings};
 use viprule_dataplane::{Dataplane as _, State};
 use viprule_service::tracker::Tracker;
+use viprule_sync::Syncer;
 use viprule_testkit::Namespace;
 use viprule_testkit::agent::{Agent, viprule_binary};
 use viprule_tests::figures::cluster::{Cluster, POD_NETWORK};

@@ -14,6 +14,7 @@ use tokio::time::{self, Instant};
 use viprule_dataplane::{Fingerprint, Scope};
 use viprule_service::model::{Refused, ServiceId};
 use viprule_service::tracker::Conflict;
+use viprule_sync::{Report, SyncError};
 use viprule_writer::Writer as _;
 
 use super::mode::{Mode, ObjectOf, SyncerOf};
@@ -21,7 +22,6 @@ use super::news::{Happened, News};
 use super::patience::Patience;
 use super::surroundings::Surroundings;
 use super::telemetry::{Cause, Pending, Telemetry, shares};
-use super::{Report, SyncError};
 use crate::config::Resolved;
 pub(super) use foreign::Foreign;
 pub(super) use timing::Timing;

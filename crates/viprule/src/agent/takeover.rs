@@ -10,6 +10,7 @@ use viprule_dataplane::{Dataplane, Fingerprint};
 use viprule_service::model::{Family, Protocol};
 use viprule_service::plan::{Budgets, FlowPlace, NodeFacts, PlanConfig};
 use viprule_service::tracker::Tracker;
+use viprule_sync::{Report, SyncError, Syncer};
 use viprule_writer::Writer;
 use viprule_writer::backend::{Backend, HostWriter};
 use viprule_writer::conntrack::Cleaner;
@@ -17,7 +18,6 @@ use viprule_writer::ipvs::{Former, IpvsWriter};
 use viprule_writer::leavings::{self, Leaving, Removal};
 
 use super::telemetry::Telemetry;
-use super::{Report, SyncError, Syncer};
 use crate::config::{Ipvs as Settings, ProxyMode};
 use crate::health::family_name;
 

@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use viprule_dataplane::{Fingerprint, Scope};
 use viprule_source::escape;
+use viprule_sync::{Report, Syncer, Touched};
 use viprule_writer::Writer as _;
 
 use super::facility::{Facility, ObjectOf, OfIptables, OfIpvs};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::agent::{Report, Syncer, Touched, count_served};
+use crate::agent::count_served;
 use crate::config::{Effective, EmptyArgs, InputSource, Output, ProxyMode};
 
 /// Make the kernel right once, and print what was changed

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use viprule_dataplane::{Dataplane, Scope, diff};
+use viprule_sync::{Compared, compared};
 use viprule_writer::Writer as _;
 
 use super::facility::{Facility, OfIptables, OfIpvs, Saved};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::agent::{Compared, compared};
 use crate::config::{Effective, Output, ProxyMode};
 
 /// Print what the kernel has otherwise than it should, without changing it

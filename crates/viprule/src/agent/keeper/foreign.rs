@@ -2,10 +2,10 @@
 
 use tokio::time::Instant;
 use viprule_dataplane::{Fingerprint, Scope};
+use viprule_sync::SyncError;
 use viprule_writer::{PartOf, Writer as _};
 
 use super::Keeper;
-use crate::agent::SyncError;
 use crate::agent::mode::{Mode, ObjectOf};
 use crate::agent::telemetry::Cause;
 

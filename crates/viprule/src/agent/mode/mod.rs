@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use viprule_dataplane::Dataplane;
 use viprule_service::plan::NodeFacts;
+use viprule_sync::Syncer;
 use viprule_writer::Writer;
 use viprule_writer::conntrack::Cleaner;
 
-use super::Syncer;
 use super::news::NewSettings;
 use super::telemetry::{Cause, Telemetry};
 

@@ -4,13 +4,13 @@ use viprule_dataplane::{Dataplane, Fingerprint, ObjectKey as _};
 use viprule_service::model::ServiceId;
 use viprule_writer::Writer;
 
-use super::desired::knows_less;
-use super::turn::Turn;
-use super::{FragmentId, Syncer};
+use crate::desired::knows_less;
+use crate::turn::Turn;
+use crate::{FragmentId, Syncer};
 
 /// Something that is written or removed on its own, in the order of writing.
 #[derive(Debug, Clone)]
-pub(super) enum Piece<K> {
+pub(crate) enum Piece<K> {
     /// A fragment is brought to what it shall be.
     Fragment(FragmentId),
     /// A fragment is brought nearer to that, in so many steps at most.
@@ -35,7 +35,7 @@ where
     Fingerprint: From<D::Object>,
 {
     /// What the next transaction is to hold, in the order of writing, and whether there is more.
-    pub(super) fn pieces(&mut self, room: Option<u64>) -> (Vec<Piece<D::Key>>, bool) {
+    pub(crate) fn pieces(&mut self, room: Option<u64>) -> (Vec<Piece<D::Key>>, bool) {
         let owed = self.owed.iter().filter(|_| !self.removing);
         let owed = owed.filter(|id| !self.is_withheld(id)).cloned();
         let Some(room) = room else {
@@ -108,7 +108,7 @@ where
 
     /// True for what may be asked for by what can't be used. Whether a part of what a Service has is
     /// wanted, that Service says, if it is known whole.
-    pub(super) fn stays(&self, key: &D::Key) -> bool {
+    pub(crate) fn stays(&self, key: &D::Key) -> bool {
         if self.removing {
             return false;
         }

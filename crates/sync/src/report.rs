@@ -49,7 +49,7 @@ pub struct Touched {
 }
 
 impl Touched {
-    pub(super) const fn nothing(share: String) -> Self {
+    pub(crate) const fn nothing(share: String) -> Self {
         Self {
             share,
             created: 0,
@@ -65,7 +65,7 @@ impl Report {
         self.created + self.replaced + self.removed == 0 && self.leavings.is_empty()
     }
 
-    pub(super) fn add(&mut self, touched: Touched) {
+    pub(crate) fn add(&mut self, touched: Touched) {
         self.created += touched.created;
         self.replaced += touched.replaced;
         self.removed += touched.removed;
@@ -75,7 +75,7 @@ impl Report {
     }
 
     /// Adds what a later sync did. What is refused is what it says.
-    pub(crate) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         self.created += other.created;
         self.replaced += other.replaced;
         self.removed += other.removed;

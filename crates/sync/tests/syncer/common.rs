@@ -6,13 +6,13 @@ use std::fmt;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use viprule::agent::{Syncer, desired};
 use viprule_dataplane::{
     Content, Dataplane, Fingerprint, NodeEffect, ObjectKey, RuleCounts, Scope, State,
 };
 use viprule_service::model::{Event, ServiceId};
 use viprule_service::plan::{Budgets, NodeFacts, PlanConfig, ServicePlan};
 use viprule_service::tracker::Tracker;
+use viprule_sync::{Syncer, desired};
 use viprule_testkit::strategy::{NODE, Path, path};
 
 use crate::memory;

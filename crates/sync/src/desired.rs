@@ -8,7 +8,7 @@ use viprule_service::tracker::Tracker;
 
 /// True where a Service is not known whole and the kernel may know better: it has some of the
 /// Service's objects, or no endpoint is known that could tell.
-pub(super) fn knows_less<K: ObjectKey, V>(
+pub(crate) fn knows_less<K: ObjectKey, V>(
     tracker: &Tracker,
     id: &ServiceId,
     fragment: &State<K, V>,

@@ -16,15 +16,15 @@ use viprule_service::tracker::{Conflict, Tracker};
 use viprule_writer::conntrack::Cleaner;
 use viprule_writer::{PartOf, WriteError, Writer};
 
-use super::books::Books;
-use super::glimpse::{Glimpse, Named};
-use super::ledger::{Ledger, Note};
-use super::write::rules;
-use super::{FragmentId, Report};
+use crate::books::Books;
+use crate::glimpse::{Glimpse, Named};
+use crate::ledger::{Ledger, Note};
+use crate::write::rules;
+use crate::{FragmentId, Listener, Report};
 
 /// How often the kernel is looked at again in one sync because others keep changing our objects
 /// or an answer was lost.
-pub(super) const ATTEMPTS: usize = 8;
+pub(crate) const ATTEMPTS: usize = 8;
 
 /// Why a sync failed. What the kernel had before is still there, or is found again by the next
 /// reconciliation.
@@ -71,83 +71,57 @@ impl Default for Rooms {
 /// A fragment that is to be written, and may be written in part. To render it costs what all of it
 /// costs, and so do its fingerprints.
 #[derive(Debug)]
-pub(super) struct Unfinished<K, V> {
-    pub(super) id: FragmentId,
+pub(crate) struct Unfinished<K, V> {
+    pub(crate) id: FragmentId,
     /// What it shall be.
-    pub(super) desired: State<K, V>,
-    pub(super) digest: State<K, Fingerprint>,
-    pub(super) note: Note,
+    pub(crate) desired: State<K, V>,
+    pub(crate) digest: State<K, Fingerprint>,
+    pub(crate) note: Note,
 }
 
 /// Keeps one dataplane in one network namespace at what the plans say.
 #[derive(Debug)]
 pub struct Syncer<D: Dataplane, W> {
-    pub(super) tracker: Tracker,
-    pub(super) dataplane: D,
-    pub(super) writer: W,
-    pub(super) books: Books<D::Key>,
-    pub(super) ledger: Ledger,
+    pub(crate) tracker: Tracker,
+    pub(crate) dataplane: D,
+    pub(crate) writer: W,
+    pub(crate) books: Books<D::Key>,
+    pub(crate) ledger: Ledger,
     /// Ends flows that lead to endpoints which are gone.
-    pub(super) cleaner: Option<Cleaner>,
+    pub(crate) cleaner: Option<Cleaner>,
     /// How many objects of a service proxy, and of nobody else, the first look found.
     found: Option<usize>,
     /// UDP frontends that it found, until all Services are known to be written.
     found_udp: Vec<FlowDestination>,
-    pub(super) quarantined: BTreeMap<ServiceId, String>,
+    pub(crate) quarantined: BTreeMap<ServiceId, String>,
     /// Objects that belong to no fragment and that the kernel won't let go, with its reasons.
-    pub(super) stuck: BTreeMap<D::Key, String>,
+    pub(crate) stuck: BTreeMap<D::Key, String>,
     /// What the first look found and no Service has taken over, while something that can't be used
     /// may ask for it: it stays.
-    pub(super) leftovers: BTreeSet<D::Key>,
+    pub(crate) leftovers: BTreeSet<D::Key>,
     /// Services that are gone and whose objects became nobody's, until those are removed.
-    pub(super) departed: BTreeSet<ServiceId>,
+    pub(crate) departed: BTreeSet<ServiceId>,
     /// Services that ask for what another one has, not told yet.
     conflicts: Vec<Conflict>,
     /// Fragments still to be written.
-    pub(super) owed: BTreeSet<FragmentId>,
+    pub(crate) owed: BTreeSet<FragmentId>,
     /// Services of which one is still to be written that has something from the other.
-    pub(super) handovers: BTreeSet<(ServiceId, ServiceId)>,
+    pub(crate) handovers: BTreeSet<(ServiceId, ServiceId)>,
     /// How much is written before others get their turn, in the unit of [`Tracker::size`].
-    pub(super) rooms: Option<Rooms>,
+    pub(crate) rooms: Option<Rooms>,
     /// Every Service was written once: what leads to them is known.
-    pub(super) complete: bool,
+    pub(crate) complete: bool,
     /// A large Service of which a part is written.
-    pub(super) unfinished: Option<Unfinished<D::Key, D::Object>>,
+    pub(crate) unfinished: Option<Unfinished<D::Key, D::Object>>,
     /// The last Service of which a part was written.
-    pub(super) last_part: Option<ServiceId>,
+    pub(crate) last_part: Option<ServiceId>,
     /// Transactions that were committed.
-    pub(super) committed: u64,
+    pub(crate) committed: u64,
     /// What the kernel turned out to lack.
     lacking: BTreeSet<Feature>,
     /// Nothing is desired any more.
-    pub(super) removing: bool,
-    pub(super) listener: Listener<D::Key>,
-}
-
-/// Who wants to know which objects of a Service the kernel has.
-pub(super) struct Listener<K>(Option<Box<Listen<K>>>);
-
-/// Is told of a Service, its objects so far, and its objects from now on.
-pub(super) type Listen<K> =
-    dyn FnMut(&ServiceId, &State<K, Fingerprint>, &State<K, Fingerprint>) + Send;
-
-impl<K> std::fmt::Debug for Listener<K> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Listener").field(&self.0.is_some()).finish()
-    }
-}
-
-impl<K> Listener<K> {
-    pub(super) fn tell(
-        &mut self,
-        id: &FragmentId,
-        before: &State<K, Fingerprint>,
-        after: &State<K, Fingerprint>,
-    ) {
-        if let (Some(listen), FragmentId::Service(service)) = (&mut self.0, id) {
-            listen(service, before, after);
-        }
-    }
+    pub(crate) removing: bool,
+    pub(crate) listener: Option<Box<dyn Listener<D::Key>>>,
 }
 
 impl<D: Dataplane, W> Syncer<D, W> {
@@ -173,7 +147,7 @@ impl<D: Dataplane, W> Syncer<D, W> {
     }
 
     /// The node's facts and the writer.
-    pub(super) fn facts_and_writer(&mut self) -> (&NodeFacts, &mut W) {
+    pub fn facts_and_writer(&mut self) -> (&NodeFacts, &mut W) {
         (self.tracker.facts(), &mut self.writer)
     }
 
@@ -224,7 +198,7 @@ where
             committed: 0,
             lacking: BTreeSet::new(),
             removing: false,
-            listener: Listener(None),
+            listener: None,
         }
     }
 
@@ -238,8 +212,8 @@ where
 
     /// Tells somebody which objects of a Service the kernel has, whenever that may have changed.
     #[must_use]
-    pub(super) fn with_listener(mut self, listen: Box<Listen<D::Key>>) -> Self {
-        self.listener = Listener(Some(listen));
+    pub fn with_listener(mut self, listener: Box<dyn Listener<D::Key>>) -> Self {
+        self.listener = Some(listener);
         self
     }
 
@@ -289,7 +263,7 @@ where
     }
 
     /// True where a Service is still to be written.
-    pub(super) fn owes(&self, service: &ServiceId) -> bool {
+    pub fn owes(&self, service: &ServiceId) -> bool {
         self.owed.contains(&FragmentId::Service(service.clone()))
     }
 
@@ -330,7 +304,7 @@ where
 
     /// The kernel refused something: learns what it lacks. Returns true where that is news, and
     /// something else is to be written because of it.
-    pub(super) fn learn_lacking(&mut self) -> bool {
+    pub(crate) fn learn_lacking(&mut self) -> bool {
         let known = self.lacking.len();
         for feature in self.writer.take_lacking() {
             if self.lacking.insert(feature) {
@@ -394,7 +368,7 @@ where
     }
 
     /// Owes what such an effect means.
-    pub(super) fn owe_for(&mut self, effect: NodeEffect) {
+    pub(crate) fn owe_for(&mut self, effect: NodeEffect) {
         if effect > NodeEffect::Nothing {
             self.unfinished = None;
         }
@@ -410,7 +384,7 @@ where
     }
 
     /// Corrects the books by what the kernel has, and owes what may differ from the plans.
-    pub(super) fn look(&mut self, scope: &Scope<PartOf<W>>) -> Result<(), SyncError> {
+    pub(crate) fn look(&mut self, scope: &Scope<PartOf<W>>) -> Result<(), SyncError> {
         if *scope == Scope::Everything {
             tracing::debug!("looking at everything");
         }
@@ -458,7 +432,7 @@ where
 
     /// What the kernel has of a refused Service stays that Service's, also what was written of it
     /// before the refusal, or by somebody else since.
-    pub(super) fn keep(&mut self, refused: &FragmentId) {
+    pub(crate) fn keep(&mut self, refused: &FragmentId) {
         let (desired, _) = self.render(refused);
         let adopted = self.books.adopt(refused, &desired);
         self.adopted(&adopted);
@@ -538,7 +512,7 @@ where
     }
 
     /// What a fragment shall be, and what to note about it once it is.
-    pub(super) fn render(&self, id: &FragmentId) -> (State<D::Key, D::Object>, Note) {
+    pub(crate) fn render(&self, id: &FragmentId) -> (State<D::Key, D::Object>, Note) {
         let count = |state: &State<_, _>| rules::<D>(state.iter().map(|(key, it)| (key, it)));
         let state = match id {
             FragmentId::Foundation => self.dataplane.foundation(),

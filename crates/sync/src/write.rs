@@ -8,11 +8,12 @@ use viprule_dataplane::{
 };
 use viprule_writer::{ApplyError, PartOf, Refusal, Tag, Writer};
 
-use super::ledger::Note;
-use super::part;
-use super::pieces::Piece;
-use super::syncer::Unfinished;
-use super::{FragmentId, Report, SyncError, Syncer, Touched};
+use crate::ledger::Note;
+use crate::listener::tell;
+use crate::part;
+use crate::pieces::Piece;
+use crate::syncer::Unfinished;
+use crate::{FragmentId, Report, SyncError, Syncer, Touched};
 
 /// What is staged in one transaction.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ where
 {
     /// Tries to write these pieces. Afterwards they are written, or set aside because the kernel
     /// refuses them, or still owed and an attempt was used up.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         pieces: &[Piece<D::Key>],
         attempts: &mut usize,
@@ -144,7 +145,7 @@ where
                     self.ledger.enter(id, &Note::Service(None));
                     self.departed.insert(service.clone());
                     let left = self.books.disown(id);
-                    self.listener.tell(id, &left, &State::default());
+                    tell(&mut self.listener, id, &left, &State::default());
                     if !D::ATOMIC {
                         let effect = self.dataplane.settled(&left, &State::default());
                         self.owe_for(effect);
@@ -423,7 +424,7 @@ where
             if !D::ATOMIC && at >= transaction.settled {
                 effect = effect.max(self.dataplane.settled(before, &digest));
             }
-            self.listener.tell(&id, before, &digest);
+            tell(&mut self.listener, &id, before, &digest);
             if !self.leftovers.is_empty() {
                 let taken_over = digest.iter().filter(|(key, _)| !key.is_common());
                 taken_over.for_each(|(key, _)| {
@@ -445,7 +446,7 @@ where
     }
 
     /// Nobody's objects became a fragment's.
-    pub(super) fn adopted(&mut self, objects: &State<D::Key, Fingerprint>) -> NodeEffect {
+    pub(crate) fn adopted(&mut self, objects: &State<D::Key, Fingerprint>) -> NodeEffect {
         if D::ATOMIC || objects.is_empty() {
             return NodeEffect::Nothing;
         }
@@ -478,7 +479,7 @@ where
 
     /// Ends the flows of Services that are gone and were removed object by object: not before that
     /// is done, or their rules would make new ones.
-    pub(super) fn end_departed_flows(&mut self) {
+    pub(crate) fn end_departed_flows(&mut self) {
         for service in std::mem::take(&mut self.departed) {
             // One that came back is told of when it is written.
             if self.tracker().service(&service).is_none() {
@@ -488,7 +489,7 @@ where
     }
 
     /// Empties what can't be removed. Returns true where that changed something.
-    pub(super) fn hollow_out_stuck(&mut self) -> Result<bool, SyncError> {
+    pub(crate) fn hollow_out_stuck(&mut self) -> Result<bool, SyncError> {
         let orphans = self.books.orphans().iter();
         let stuck = orphans.filter(|(key, _)| self.stuck.contains_key(key));
         let held: State<_, _> = stuck.map(|(key, print)| (key.clone(), *print)).collect();
@@ -518,7 +519,7 @@ where
 }
 
 /// How many rules these objects consist of.
-pub(super) fn rules<'a, D: Dataplane>(
+pub(crate) fn rules<'a, D: Dataplane>(
     objects: impl Iterator<Item = (&'a D::Key, &'a D::Object)>,
 ) -> RuleCounts
 where

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use ipvs_netlink::Scheduler;
 use proptest::prelude::*;
-use viprule::agent::{Syncer, desired};
 use viprule_dataplane::ipvs::{Ipvs, Key, Object, Part, Settings};
 use viprule_dataplane::{Feature, Scope};
 use viprule_service::model::{Balancing, Event, SchedulerName, Service};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
+use viprule_sync::{Syncer, desired};
 use viprule_testkit::objects::{READY, endpoint, id, ip, service, slice};
 use viprule_testkit::strategy::{NODE, Path, ipvs_settings, path};
 

@@ -1,0 +1,24 @@
+//! Keeps the kernel at what the plans say, whatever the dataplane.
+//!
+//! The caller decides when to write and when to look. [`Syncer`] plans and renders what changed,
+//! compares it with what the kernel has, and makes the difference into transactions.
+
+mod books;
+mod desired;
+mod fragment;
+mod glimpse;
+mod ledger;
+mod listener;
+mod part;
+mod pieces;
+mod report;
+mod syncer;
+mod turn;
+mod write;
+
+pub use desired::{Compared, compared, desired};
+pub use fragment::FragmentId;
+pub use ledger::{Ledger, NoLocal, ServiceCheck, Totals};
+pub use listener::Listener;
+pub use report::{Report, Touched};
+pub use syncer::{Rooms, SyncError, Syncer};
