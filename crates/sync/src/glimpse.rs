@@ -1,8 +1,19 @@
-//! The first look at the kernel: what earlier runs, or another proxy, left there.
+//! What a look at the kernel keeps of each object. The first one keeps more: of what earlier runs, or
+//! another proxy, left there.
 
 use viprule_dataplane::{Content, Fingerprint};
 use viprule_service::model::ServiceId;
 use viprule_service::plan::FlowDestination;
+
+/// An object's fingerprint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Print(pub(crate) Fingerprint);
+
+impl<O: Content> From<O> for Print {
+    fn from(object: O) -> Self {
+        Self(object.fingerprint())
+    }
+}
 
 /// An object's fingerprint, and the UDP frontend that it serves if it does. Rules of Services
 /// that went while nobody was running are the only evidence of the flows that led there.

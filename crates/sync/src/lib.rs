@@ -15,6 +15,7 @@ mod report;
 mod syncer;
 mod turn;
 mod write;
+mod writer_for;
 
 pub use desired::{Compared, compared, desired};
 pub use fragment::FragmentId;
@@ -22,3 +23,4 @@ pub use ledger::{Ledger, NoLocal, ServiceCheck, Totals};
 pub use listener::Listener;
 pub use report::{Report, Touched};
 pub use syncer::{Rooms, SyncError, Syncer};
+pub use writer_for::WriterFor;

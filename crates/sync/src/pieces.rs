@@ -1,12 +1,11 @@
 //! What is written next, and what stays though nobody wants it.
 
-use viprule_dataplane::{Dataplane, Fingerprint, ObjectKey as _};
+use viprule_dataplane::{Dataplane, ObjectKey as _};
 use viprule_service::model::ServiceId;
-use viprule_writer::Writer;
 
 use crate::desired::knows_less;
 use crate::turn::Turn;
-use crate::{FragmentId, Syncer};
+use crate::{FragmentId, Syncer, WriterFor};
 
 /// Something that is written or removed on its own, in the order of writing.
 #[derive(Debug, Clone)]
@@ -28,12 +27,7 @@ impl<K> Piece<K> {
     }
 }
 
-impl<D, W> Syncer<D, W>
-where
-    D: Dataplane,
-    W: Writer<Key = D::Key, Object = D::Object>,
-    Fingerprint: From<D::Object>,
-{
+impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// What the next transaction is to hold, in the order of writing, and whether there is more.
     pub(crate) fn pieces(&mut self, room: Option<u64>) -> (Vec<Piece<D::Key>>, bool) {
         let owed = self.owed.iter().filter(|_| !self.removing);

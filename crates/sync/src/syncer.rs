@@ -14,13 +14,13 @@ use viprule_service::model::{Event, ServiceId};
 use viprule_service::plan::{FlowDestination, NodeFacts, PlanConfig};
 use viprule_service::tracker::{Conflict, Tracker};
 use viprule_writer::conntrack::Cleaner;
-use viprule_writer::{PartOf, WriteError, Writer};
+use viprule_writer::{PartOf, WriteError};
 
 use crate::books::Books;
-use crate::glimpse::{Glimpse, Named};
+use crate::glimpse::{Glimpse, Named, Print};
 use crate::ledger::{Ledger, Note};
 use crate::write::rules;
-use crate::{FragmentId, Listener, Report};
+use crate::{FragmentId, Listener, Report, WriterFor};
 
 /// How often the kernel is looked at again in one sync because others keep changing our objects
 /// or an answer was lost.
@@ -167,12 +167,7 @@ impl<D: Dataplane, W> Syncer<D, W> {
     }
 }
 
-impl<D, W> Syncer<D, W>
-where
-    D: Dataplane,
-    W: Writer<Key = D::Key, Object = D::Object>,
-    Fingerprint: From<D::Object>,
-{
+impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// A syncer that knows nothing of the kernel yet: [`Syncer::reconcile`] everything first.
     pub fn new(tracker: Tracker, dataplane: D, writer: W) -> Self {
         Self {
@@ -394,7 +389,8 @@ where
             if !self.tracker.withholds_anything() {
                 self.leftovers.clear();
             }
-            self.writer.observe::<Fingerprint>(scope)?
+            let seen = self.writer.observe::<Print>(scope)?.into_iter();
+            seen.map(|(key, Print(print))| (key, print)).collect()
         };
         self.take_changes();
         let (dataplane, nothing) = (&mut self.dataplane, State::default());

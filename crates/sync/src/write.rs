@@ -6,14 +6,14 @@ use viprule_dataplane::{
     Content as _, Dataplane, Diff, Fingerprint, NodeEffect, ObjectKey as _, RuleCounts, Scope,
     State, diff,
 };
-use viprule_writer::{ApplyError, PartOf, Refusal, Tag, Writer};
+use viprule_writer::{ApplyError, PartOf, Refusal, Tag};
 
 use crate::ledger::Note;
 use crate::listener::tell;
 use crate::part;
 use crate::pieces::Piece;
 use crate::syncer::Unfinished;
-use crate::{FragmentId, Report, SyncError, Syncer, Touched};
+use crate::{FragmentId, Report, SyncError, Syncer, Touched, WriterFor};
 
 /// What is staged in one transaction.
 #[derive(Debug)]
@@ -68,12 +68,7 @@ impl<K> Default for Transaction<K> {
     }
 }
 
-impl<D, W> Syncer<D, W>
-where
-    D: Dataplane,
-    W: Writer<Key = D::Key, Object = D::Object>,
-    Fingerprint: From<D::Object>,
-{
+impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// Tries to write these pieces. Afterwards they are written, or set aside because the kernel
     /// refuses them, or still owed and an attempt was used up.
     pub(crate) fn write(

@@ -72,12 +72,6 @@ impl Content for Number {
     }
 }
 
-impl From<Number> for Fingerprint {
-    fn from(number: Number) -> Self {
-        number.fingerprint()
-    }
-}
-
 /// Its link says how many different elements there are.
 #[derive(Debug, Clone, Default)]
 struct Shared {

@@ -11,13 +11,13 @@ use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant};
-use viprule_dataplane::{Fingerprint, Scope};
+use viprule_dataplane::Scope;
 use viprule_service::model::{Refused, ServiceId};
 use viprule_service::tracker::Conflict;
 use viprule_sync::{Report, SyncError};
 use viprule_writer::Writer as _;
 
-use super::mode::{Mode, ObjectOf, SyncerOf};
+use super::mode::{Mode, SyncerOf};
 use super::news::{Happened, News};
 use super::patience::Patience;
 use super::surroundings::Surroundings;
@@ -59,10 +59,7 @@ pub(super) struct Keeper<M: Mode> {
     pub(super) way: Vec<SocketAddr>,
 }
 
-impl<M: Mode> Keeper<M>
-where
-    Fingerprint: From<ObjectOf<M>>,
-{
+impl<M: Mode> Keeper<M> {
     /// Runs until told to stop, or until the sources or the kernel's permissions are gone.
     /// Nothing is written before [`News::Complete`].
     pub(super) async fn keep(mut self, mut stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {

@@ -5,7 +5,6 @@ use std::thread::{self, JoinHandle};
 
 use nfnetlink::Family;
 use tokio::sync::{mpsc, oneshot};
-use viprule_dataplane::Fingerprint;
 use viprule_dataplane::family::in_plans;
 use viprule_dataplane::iptables::Iptables;
 use viprule_dataplane::ipvs::Ipvs;
@@ -19,7 +18,7 @@ use viprule_writer::ipvs::IpvsWriter;
 
 use super::flows;
 use super::keeper::{Foreign, Keeper, Timing};
-use super::mode::{IptablesMode, IpvsMode, Mode, ObjectOf, SyncerOf};
+use super::mode::{IptablesMode, IpvsMode, Mode, SyncerOf};
 use super::news::News;
 use super::patience::Patience;
 use super::served::Served;
@@ -170,10 +169,7 @@ impl SyncThread {
         mode: M,
         mut syncer: SyncerOf<M>,
         cleaner: Option<Cleaner>,
-    ) -> anyhow::Result<()>
-    where
-        Fingerprint: From<ObjectOf<M>>,
-    {
+    ) -> anyhow::Result<()> {
         let resolved = self.effective.resolve();
         let from_cluster = matches!(self.effective.input, InputSource::Cluster { .. });
         let patience = if from_cluster {

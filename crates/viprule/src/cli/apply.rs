@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use viprule_dataplane::{Fingerprint, Scope};
+use viprule_dataplane::Scope;
 use viprule_source::escape;
 use viprule_sync::{Report, Syncer, Touched};
 use viprule_writer::Writer as _;
 
-use super::facility::{Facility, ObjectOf, OfIptables, OfIpvs};
+use super::facility::{Facility, OfIptables, OfIpvs};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
@@ -37,10 +37,7 @@ fn make_right<F: Facility>(
     effective: &Effective,
     allow_empty: bool,
     output: Output,
-) -> anyhow::Result<u8>
-where
-    Fingerprint: From<ObjectOf<F>>,
-{
+) -> anyhow::Result<u8> {
     let served = served::<F>(effective)?;
     let tracker = input::load(effective, Place::Here { served })?;
     // Such as a command in front of a pipe that failed, or a folder that is not mounted.
