@@ -6,15 +6,12 @@
 mod books;
 mod desired;
 mod fragment;
-mod glimpse;
 mod ledger;
 mod listener;
 mod part;
-mod pieces;
 mod report;
 mod syncer;
 mod turn;
-mod write;
 mod writer_for;
 
 pub use desired::{Compared, compared, desired};

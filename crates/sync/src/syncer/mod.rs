@@ -5,6 +5,10 @@
 //! reconciliation first corrects the books by what the kernel really has; first sync, takeover,
 //! repair and recovery from an unknown outcome are all that.
 
+mod glimpse;
+mod pieces;
+mod stage;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use viprule_dataplane::{
@@ -16,10 +20,10 @@ use viprule_service::tracker::{Conflict, Tracker};
 use viprule_writer::conntrack::Cleaner;
 use viprule_writer::{PartOf, WriteError};
 
+use self::glimpse::{Glimpse, Named, Print};
+use self::stage::rules;
 use crate::books::Books;
-use crate::glimpse::{Glimpse, Named, Print};
 use crate::ledger::{Ledger, Note};
-use crate::write::rules;
 use crate::{FragmentId, Listener, Report, WriterFor};
 
 /// How often the kernel is looked at again in one sync because others keep changing our objects

@@ -8,11 +8,11 @@ use viprule_dataplane::{
 };
 use viprule_writer::{ApplyError, PartOf, Refusal, Tag};
 
+use super::Unfinished;
+use super::pieces::Piece;
 use crate::ledger::Note;
 use crate::listener::tell;
 use crate::part;
-use crate::pieces::Piece;
-use crate::syncer::Unfinished;
 use crate::{FragmentId, Report, SyncError, Syncer, Touched, WriterFor};
 
 /// What is staged in one transaction.
