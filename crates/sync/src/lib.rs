@@ -5,19 +5,22 @@
 
 mod books;
 mod desired;
+mod error;
 mod fragment;
 mod ledger;
 mod listener;
 mod part;
 mod report;
 mod syncer;
+mod transaction;
 mod turn;
 mod writer_for;
 
 pub use desired::{Compared, compared, desired};
+pub use error::SyncError;
 pub use fragment::FragmentId;
 pub use ledger::{Ledger, NoLocal, ServiceCheck, Totals};
 pub use listener::Listener;
 pub use report::{Report, Touched};
-pub use syncer::{Rooms, SyncError, Syncer};
+pub use syncer::{Rooms, Syncer};
 pub use writer_for::WriterFor;

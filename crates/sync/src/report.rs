@@ -1,7 +1,7 @@
 //! What a sync did.
 
 use serde::Serialize;
-use viprule_dataplane::RuleCounts;
+use viprule_dataplane::{Diff, RuleCounts};
 
 /// What a sync did, for logs and for the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -49,6 +49,18 @@ pub struct Touched {
 }
 
 impl Touched {
+    /// What a diff does.
+    pub(crate) fn of<K, A, B>(share: String, diff: &Diff<'_, K, A, B>) -> Self {
+        let old = diff.writes.iter().filter(|write| write.old.is_some());
+        let replaced = old.count();
+        Self {
+            share,
+            created: diff.writes.len() - replaced,
+            replaced,
+            removed: diff.deletes.len(),
+        }
+    }
+
     pub(crate) const fn nothing(share: String) -> Self {
         Self {
             share,

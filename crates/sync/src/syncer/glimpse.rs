@@ -7,7 +7,7 @@ use viprule_service::plan::FlowDestination;
 
 /// An object's fingerprint.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Print(pub(crate) Fingerprint);
+pub(super) struct Print(pub(super) Fingerprint);
 
 impl<O: Content> From<O> for Print {
     fn from(object: O) -> Self {
@@ -18,9 +18,9 @@ impl<O: Content> From<O> for Print {
 /// An object's fingerprint, and the UDP frontend that it serves if it does. Rules of Services
 /// that went while nobody was running are the only evidence of the flows that led there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Glimpse {
-    pub(crate) print: Fingerprint,
-    pub(crate) udp: Option<FlowDestination>,
+pub(super) struct Glimpse {
+    pub(super) print: Fingerprint,
+    pub(super) udp: Option<FlowDestination>,
 }
 
 impl<O: Content> From<O> for Glimpse {
@@ -34,9 +34,9 @@ impl<O: Content> From<O> for Glimpse {
 
 /// The same, and the Service that the object says it is of.
 #[derive(Debug, Clone)]
-pub(crate) struct Named {
-    pub(crate) glimpse: Glimpse,
-    pub(crate) service: Option<ServiceId>,
+pub(super) struct Named {
+    pub(super) glimpse: Glimpse,
+    pub(super) service: Option<ServiceId>,
 }
 
 impl<O: Content> From<O> for Named {

@@ -3,13 +3,14 @@
 use viprule_dataplane::{Dataplane, ObjectKey as _};
 use viprule_service::model::ServiceId;
 
+use super::Syncer;
 use crate::desired::knows_less;
 use crate::turn::Turn;
-use crate::{FragmentId, Syncer, WriterFor};
+use crate::{FragmentId, WriterFor};
 
 /// Something that is written or removed on its own, in the order of writing.
 #[derive(Debug, Clone)]
-pub(crate) enum Piece<K> {
+pub(super) enum Piece<K> {
     /// A fragment is brought to what it shall be.
     Fragment(FragmentId),
     /// A fragment is brought nearer to that, in so many steps at most.
@@ -29,7 +30,7 @@ impl<K> Piece<K> {
 
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// What the next transaction is to hold, in the order of writing, and whether there is more.
-    pub(crate) fn pieces(&mut self, room: Option<u64>) -> (Vec<Piece<D::Key>>, bool) {
+    pub(super) fn pieces(&mut self, room: Option<u64>) -> (Vec<Piece<D::Key>>, bool) {
         let owed = self.owed.iter().filter(|_| !self.removing);
         let owed = owed.filter(|id| !self.is_withheld(id)).cloned();
         let Some(room) = room else {
@@ -102,7 +103,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
 
     /// True for what may be asked for by what can't be used. Whether a part of what a Service has is
     /// wanted, that Service says, if it is known whole.
-    pub(crate) fn stays(&self, key: &D::Key) -> bool {
+    pub(super) fn stays(&self, key: &D::Key) -> bool {
         if self.removing {
             return false;
         }
