@@ -89,7 +89,7 @@ fn desired_of<D: Dataplane + Clone>(
             continue;
         }
         if !D::ATOMIC {
-            let _nothing_is_rendered_yet = dataplane.settled(&nothing, &fragment.fingerprints());
+            let _nothing_is_rendered_yet = dataplane.applied(&nothing, &fragment.fingerprints());
         }
         services.extend(fragment);
     }

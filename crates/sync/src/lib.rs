@@ -3,7 +3,7 @@
 //! The caller decides when to write and when to look. [`Syncer`] plans and renders what changed,
 //! compares it with what the kernel has, and makes the difference into transactions.
 
-mod books;
+mod applied;
 mod desired;
 mod error;
 mod fragment;

@@ -11,7 +11,7 @@ use crate::{FragmentId, Touched};
 /// What is staged in one transaction.
 #[derive(Debug)]
 pub(crate) struct Transaction<K> {
-    pub(crate) fragments: Vec<Written<K>>,
+    pub(crate) fragments: Vec<Staged<K>>,
     /// Objects that belong to no fragment, to be removed.
     pub(crate) orphans: Vec<K>,
     /// What is written already of what several fragments may want: keys and contents.
@@ -21,7 +21,7 @@ pub(crate) struct Transaction<K> {
     /// What follows from fragments' having taken orphans over.
     pub(crate) effect: NodeEffect,
     /// So many of the fragments, the first ones, the dataplane takes for written.
-    pub(crate) settled: usize,
+    pub(crate) assumed: usize,
 }
 
 /// An object that fragments of a transaction let go.
@@ -38,7 +38,7 @@ pub(crate) struct Released {
 
 /// A fragment that is staged.
 #[derive(Debug)]
-pub(crate) struct Written<K> {
+pub(crate) struct Staged<K> {
     pub(crate) id: FragmentId,
     pub(crate) digest: State<K, Fingerprint>,
     pub(crate) note: Note,
@@ -56,7 +56,7 @@ impl<K> Default for Transaction<K> {
             written: HashMap::new(),
             released: BTreeMap::new(),
             effect: NodeEffect::Nothing,
-            settled: 0,
+            assumed: 0,
         }
     }
 }
@@ -64,7 +64,7 @@ impl<K> Default for Transaction<K> {
 /// A fragment that is to be written, and may be written in part. To render it costs what all of it
 /// costs, and so do its fingerprints.
 #[derive(Debug)]
-pub(crate) struct Unfinished<K, V> {
+pub(crate) struct Rendered<K, V> {
     pub(crate) id: FragmentId,
     /// What it shall be.
     pub(crate) desired: State<K, V>,

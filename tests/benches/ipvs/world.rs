@@ -57,7 +57,7 @@ pub(crate) fn desired(cluster: &Cluster) -> anyhow::Result<Desired> {
     let rendered: Vec<Desired> = plans.map(|plan| dataplane.service(&plan)).collect();
     for fragment in rendered {
         // Rules about a set are there while it has elements.
-        let _links_come_last = dataplane.settled(&State::default(), &fragment.fingerprints());
+        let _links_come_last = dataplane.applied(&State::default(), &fragment.fingerprints());
         objects.extend(fragment);
     }
     objects.extend(dataplane.foundation());

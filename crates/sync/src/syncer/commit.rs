@@ -5,28 +5,28 @@ use viprule_dataplane::{Dataplane, NodeEffect, ObjectKey as _, State};
 use super::Syncer;
 use crate::ledger::Note;
 use crate::listener::tell;
-use crate::transaction::{Transaction, Written};
+use crate::transaction::{Staged, Transaction};
 use crate::{FragmentId, Report, Touched, WriterFor};
 
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// A transaction was committed.
-    pub(super) fn settle(&mut self, transaction: Transaction<D::Key>, report: &mut Report) {
+    pub(super) fn record(&mut self, transaction: Transaction<D::Key>, report: &mut Report) {
         let nothing = State::default();
         let mut effect = transaction.effect;
         self.committed += 1;
-        for (at, written) in transaction.fragments.into_iter().enumerate() {
-            let Written {
+        for (at, staged) in transaction.fragments.into_iter().enumerate() {
+            let Staged {
                 id, digest, note, ..
-            } = written;
-            report.add(written.touched);
-            if written.finished {
+            } = staged;
+            report.add(staged.touched);
+            if staged.finished {
                 self.owed.remove(&id);
                 self.ledger.enter(&id, &note);
                 self.update_flows(&id, note);
             }
-            let before = self.books.own(&id).unwrap_or(&nothing);
-            if !D::ATOMIC && at >= transaction.settled {
-                effect = effect.max(self.dataplane.settled(before, &digest));
+            let before = self.applied.own(&id).unwrap_or(&nothing);
+            if !D::ATOMIC && at >= transaction.assumed {
+                effect = effect.max(self.dataplane.applied(before, &digest));
             }
             tell(&mut self.listener, &id, before, &digest);
             if !self.leftovers.is_empty() {
@@ -35,7 +35,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                     self.leftovers.remove(key);
                 });
             }
-            self.books.settle(id, digest);
+            self.applied.set(id, digest);
         }
         self.owe_for(effect);
         report.add(Touched {
@@ -43,18 +43,18 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             ..Touched::nothing("leftovers".to_owned())
         });
         for key in &transaction.orphans {
-            self.books.remove(key);
+            self.applied.remove(key);
         }
-        let orphans = self.books.orphans();
+        let orphans = self.applied.orphans();
         self.stuck.retain(|key, _| orphans.contains_key(key));
     }
 
     /// A transaction failed.
-    pub(super) fn unsettle(&mut self, transaction: &Transaction<D::Key>) {
+    pub(super) fn roll_back(&mut self, transaction: &Transaction<D::Key>) {
         let (nothing, mut effect) = (State::default(), NodeEffect::Nothing);
-        for Written { id, digest, .. } in &transaction.fragments[..transaction.settled] {
-            let before = self.books.own(id).unwrap_or(&nothing);
-            effect = effect.max(self.dataplane.settled(digest, before));
+        for Staged { id, digest, .. } in &transaction.fragments[..transaction.assumed] {
+            let before = self.applied.own(id).unwrap_or(&nothing);
+            effect = effect.max(self.dataplane.applied(digest, before));
         }
         self.owe_for(effect);
     }

@@ -5,11 +5,11 @@ use viprule_service::model::ServiceId;
 use viprule_writer::{PartOf, WriteError};
 
 use super::Syncer;
-use super::glimpse::{Glimpse, Named, Print};
+use super::observed::{Named, Observed, Print};
 use crate::{FragmentId, SyncError, WriterFor};
 
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
-    /// Corrects the books by what the kernel has, and owes what may differ from the plans.
+    /// Corrects the applied state by what the kernel has, and owes what may differ from the plans.
     pub(super) fn look(&mut self, scope: &Scope<PartOf<W>>) -> Result<(), SyncError> {
         if *scope == Scope::Everything {
             tracing::debug!("looking at everything");
@@ -26,9 +26,9 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         self.take_changes();
         let (dataplane, nothing) = (&mut self.dataplane, State::default());
         let mut effect = NodeEffect::Nothing;
-        let changed = self.books.correct(scope, seen, |lost| {
+        let changed = self.applied.correct(scope, seen, |lost| {
             if !D::ATOMIC {
-                effect = effect.max(dataplane.settled(&lost, &nothing));
+                effect = effect.max(dataplane.applied(&lost, &nothing));
             }
         });
         self.owed.extend(changed);
@@ -41,7 +41,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 .extend(self.tracker.services().into_iter().map(FragmentId::Service));
         }
         if self.removing {
-            self.books.disown_all();
+            self.applied.disown_all();
         }
         let quarantined = &self.quarantined;
         self.owed
@@ -61,7 +61,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// before the refusal, or by somebody else since.
     pub(super) fn keep(&mut self, refused: &FragmentId) {
         let (desired, _) = self.render(refused);
-        let adopted = self.books.adopt(refused, &desired);
+        let adopted = self.applied.adopt(refused, &desired);
         self.adopted(&adopted);
     }
 
@@ -71,7 +71,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         scope: &Scope<PartOf<W>>,
     ) -> Result<State<D::Key, Fingerprint>, WriteError> {
         self.tracker.complete();
-        let seen: State<D::Key, Glimpse> = if self.tracker.withholds_anything() {
+        let seen: State<D::Key, Observed> = if self.tracker.withholds_anything() {
             let seen = self.writer.observe::<Named>(scope)?;
             let tracker = &self.tracker;
             let may_be_wanted = seen.iter().filter(|(_, named)| {
@@ -79,17 +79,19 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 service.is_none_or(|id| tracker.may_have_more(id))
             });
             self.leftovers = may_be_wanted.map(|(key, _)| key.clone()).collect();
-            let glimpses = seen.into_iter().map(|(key, named)| (key, named.glimpse));
-            glimpses.collect()
+            let observed = seen.into_iter().map(|(key, named)| (key, named.observed));
+            observed.collect()
         } else {
             self.writer.observe(scope)?
         };
         // Kubelet makes the others on every node.
         let proxys = seen.iter().filter(|(key, _)| key.is_removable());
         self.found = Some(proxys.count());
-        let served = |(key, glimpse): &(D::Key, Glimpse)| glimpse.udp.or(D::udp_frontend(key));
+        let served = |(key, observed): &(D::Key, Observed)| observed.udp.or(D::udp_frontend(key));
         self.found_udp = seen.iter().filter_map(served).collect();
-        let prints = seen.into_iter().map(|(key, glimpse)| (key, glimpse.print));
+        let prints = seen
+            .into_iter()
+            .map(|(key, observed)| (key, observed.print));
         Ok(prints.collect())
     }
 
@@ -98,7 +100,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         if D::ATOMIC || objects.is_empty() {
             return NodeEffect::Nothing;
         }
-        let effect = self.dataplane.settled(&State::default(), objects);
+        let effect = self.dataplane.applied(&State::default(), objects);
         // However the transaction ends.
         self.owe_for(effect);
         effect

@@ -1,16 +1,16 @@
 //! Keeps the kernel at what the plans say.
 //!
-//! The books remember, by fragment, fingerprints of what the kernel holds as far as we know. A
-//! sync renders the fragments that events concern and writes their diff to the books. A
-//! reconciliation first corrects the books by what the kernel really has; first sync, takeover,
-//! repair and recovery from an unknown outcome are all that.
+//! The applied state has, by fragment, fingerprints of what the kernel holds as far as we know. A
+//! sync renders the fragments that events concern and writes their diff to it. A reconciliation
+//! first corrects it by what the kernel really has; first sync, takeover, repair and recovery from
+//! an unknown outcome are all that.
 
 mod commit;
-mod glimpse;
 mod look;
-mod pieces;
+mod observed;
 mod refusal;
 mod stage;
+mod work;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +22,8 @@ use viprule_service::tracker::{Conflict, Tracker};
 use viprule_writer::PartOf;
 use viprule_writer::conntrack::Cleaner;
 
-use crate::books::Books;
-use crate::transaction::Unfinished;
+use crate::applied::Applied;
+use crate::transaction::Rendered;
 use crate::{FragmentId, Ledger, Listener, Report, SyncError, WriterFor};
 
 /// How much is written before others get their turn, in the unit of [`Tracker::size`].
@@ -52,7 +52,7 @@ pub struct Syncer<D: Dataplane, W> {
     tracker: Tracker,
     dataplane: D,
     writer: W,
-    books: Books<D::Key>,
+    applied: Applied<D::Key>,
     ledger: Ledger,
     /// Ends flows that lead to endpoints which are gone.
     cleaner: Option<Cleaner>,
@@ -79,7 +79,7 @@ pub struct Syncer<D: Dataplane, W> {
     /// Every Service was written once: what leads to them is known.
     complete: bool,
     /// A large Service of which a part is written.
-    unfinished: Option<Unfinished<D::Key, D::Object>>,
+    unfinished: Option<Rendered<D::Key, D::Object>>,
     /// The last Service of which a part was written.
     last_part: Option<ServiceId>,
     /// Transactions that were committed.
@@ -141,7 +141,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             tracker,
             dataplane,
             writer,
-            books: Books::new(),
+            applied: Applied::new(),
             ledger: Ledger::new(),
             cleaner: None,
             found: None,
@@ -245,7 +245,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     pub fn remove_everything(&mut self) -> Result<Report, SyncError> {
         self.removing = true;
         let mut report = self.reconcile(Scope::Everything)?;
-        if self.hollow_out_stuck()? {
+        if self.flush_stuck()? {
             // What they led to can go now.
             self.stuck.clear();
             report.join(self.write_owed(None)?);
@@ -273,7 +273,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// A Service may be another than when a part of it was written.
     fn render_anew(&mut self, service: &ServiceId) {
         let is_it =
-            |it: &mut Unfinished<_, _>| matches!(&it.id, FragmentId::Service(id) if id == service);
+            |it: &mut Rendered<_, _>| matches!(&it.id, FragmentId::Service(id) if id == service);
         self.unfinished.take_if(is_it);
     }
 

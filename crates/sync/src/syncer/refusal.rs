@@ -4,7 +4,7 @@ use viprule_dataplane::{Content as _, Dataplane, Diff, NodeEffect, State, diff};
 use viprule_writer::{ApplyError, Refusal, Tag, WriteError};
 
 use super::Syncer;
-use super::pieces::Piece;
+use super::work::WorkItem;
 use crate::ledger::Note;
 use crate::listener::tell;
 use crate::{FragmentId, Report, SyncError, WriterFor};
@@ -14,33 +14,32 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// say.
     pub(super) fn set_aside(
         &mut self,
-        pieces: &[Piece<D::Key>],
+        items: &[WorkItem<D::Key>],
         refusals: &[Refusal],
     ) -> Result<bool, SyncError> {
         let mut told_apart = false;
         for Refusal { tag, reason } in refusals {
             let at = tag.and_then(|Tag(tag)| usize::try_from(tag).ok());
-            if let Some(piece) = at.and_then(|at| pieces.get(at)) {
-                told_apart |= self.set_one_aside(piece, reason)?;
+            if let Some(item) = at.and_then(|at| items.get(at)) {
+                told_apart |= self.set_one_aside(item, reason)?;
             }
         }
         Ok(told_apart)
     }
 
     /// Returns false where it was set aside before.
-    fn set_one_aside(&mut self, piece: &Piece<D::Key>, reason: &str) -> Result<bool, SyncError> {
-        match piece {
-            Piece::Fragment(id @ FragmentId::Service(service))
-            | Piece::Part(id @ FragmentId::Service(service), _) => {
+    fn set_one_aside(&mut self, item: &WorkItem<D::Key>, reason: &str) -> Result<bool, SyncError> {
+        match item {
+            WorkItem::Fragment(id @ FragmentId::Service(service), _) => {
                 self.owed.remove(id);
                 if self.tracker().service(service).is_none() {
                     // What is left of it is removed object by object.
                     self.ledger.enter(id, &Note::Service(None));
                     self.departed.insert(service.clone());
-                    let left = self.books.disown(id);
+                    let left = self.applied.disown(id);
                     tell(&mut self.listener, id, &left, &State::default());
                     if !D::ATOMIC {
-                        let effect = self.dataplane.settled(&left, &State::default());
+                        let effect = self.dataplane.applied(&left, &State::default());
                         self.owe_for(effect);
                     }
                     return Ok(!left.is_empty());
@@ -56,11 +55,11 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 }
                 Ok(before.is_none())
             }
-            Piece::Fragment(id) | Piece::Part(id, _) => Err(SyncError::Refused {
+            WorkItem::Fragment(id, _) => Err(SyncError::Refused {
                 share: id.clone(),
                 reason: reason.to_owned(),
             }),
-            Piece::Orphan(key) => {
+            WorkItem::Orphan(key) => {
                 let before = self.stuck.insert((**key).clone(), reason.to_owned());
                 if before.is_none() {
                     tracing::warn!(object = %key, reason, "the kernel won't let it go");
@@ -73,15 +72,15 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// Finds what the kernel refused by halves.
     pub(super) fn bisect(
         &mut self,
-        pieces: &[Piece<D::Key>],
+        items: &[WorkItem<D::Key>],
         reason: &str,
         attempts: &mut usize,
     ) -> Result<Report, SyncError> {
-        match pieces {
+        match items {
             [] => Ok(Report::default()),
             [only] => self.set_one_aside(only, reason).map(|_| Report::default()),
             _ => {
-                let (first, second) = pieces.split_at(pieces.len() / 2);
+                let (first, second) = items.split_at(items.len() / 2);
                 let mut report = self.write(first, attempts)?;
                 report.join(self.write(second, attempts)?);
                 Ok(report)
@@ -90,16 +89,16 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     }
 
     /// Empties what can't be removed. Returns true where that changed something.
-    pub(super) fn hollow_out_stuck(&mut self) -> Result<bool, SyncError> {
-        let orphans = self.books.orphans().iter();
+    pub(super) fn flush_stuck(&mut self) -> Result<bool, SyncError> {
+        let orphans = self.applied.orphans().iter();
         let stuck = orphans.filter(|(key, _)| self.stuck.contains_key(key));
         let held: State<_, _> = stuck.map(|(key, print)| (key.clone(), *print)).collect();
-        let hollow = held.iter().filter_map(|(key, _)| {
-            let object = self.dataplane.hollow(key)?;
+        let flushed = held.iter().filter_map(|(key, _)| {
+            let object = self.dataplane.flushed(key)?;
             Some((key.clone(), object))
         });
-        let hollow: State<_, _> = hollow.collect();
-        let writes = diff(&held, &hollow).writes;
+        let flushed: State<_, _> = flushed.collect();
+        let writes = diff(&held, &flushed).writes;
         if writes.is_empty() {
             return Ok(false);
         }
@@ -107,8 +106,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         let staged = self.writer.stage(Tag(0), &Diff { writes, deletes });
         match staged.and_then(|()| self.writer.commit()) {
             Ok(_) => {
-                for (key, object) in hollow {
-                    self.books.rewrite(key, object.fingerprint());
+                for (key, object) in flushed {
+                    self.applied.rewrite(key, object.fingerprint());
                 }
                 Ok(true)
             }

@@ -6,37 +6,33 @@ use viprule_dataplane::{
 use viprule_writer::{ApplyError, PartOf, Tag};
 
 use super::Syncer;
-use super::pieces::Piece;
+use super::work::WorkItem;
 use crate::ledger::Note;
-use crate::transaction::{Released, Transaction, Unfinished, Written};
+use crate::transaction::{Released, Rendered, Staged, Transaction};
 use crate::{FragmentId, Report, Touched, WriterFor, part};
 
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
+    /// Stages all of it, and sends it.
     pub(super) fn send(
         &mut self,
-        pieces: &[Piece<D::Key>],
+        items: &[WorkItem<D::Key>],
         transaction: &mut Transaction<D::Key>,
     ) -> Result<Report, ApplyError<PartOf<W>>> {
         let mut report = Report::default();
-        for (at, piece) in pieces.iter().enumerate() {
+        for (at, item) in items.iter().enumerate() {
             let tag = Tag(u32::try_from(at).unwrap_or(u32::MAX));
-            match piece {
-                Piece::Fragment(id) if self.owed.contains(id) => {
+            match item {
+                WorkItem::Fragment(id, steps) if self.owed.contains(id) => {
                     if *id == FragmentId::Links {
-                        self.settle_early(transaction);
+                        self.assume_applied(transaction);
                     }
-                    let written = self.stage_fragment(tag, id, None, transaction)?;
-                    report.rules += written.rules;
-                    transaction.fragments.push(written);
+                    let staged = self.stage_fragment(tag, id, *steps, transaction)?;
+                    report.rules += staged.rules;
+                    transaction.fragments.push(staged);
                 }
-                Piece::Part(id, steps) if self.owed.contains(id) => {
-                    let written = self.stage_fragment(tag, id, Some(*steps), transaction)?;
-                    report.rules += written.rules;
-                    transaction.fragments.push(written);
-                }
-                Piece::Orphan(key) if !self.stuck.contains_key(&**key) => {
+                WorkItem::Orphan(key) if !self.stuck.contains_key(&**key) => {
                     // Adopted by a fragment meanwhile, or gone.
-                    let Some(print) = self.books.orphans().get(&**key) else {
+                    let Some(print) = self.applied.orphans().get(&**key) else {
                         continue;
                     };
                     let deletes = vec![(&**key, print)];
@@ -44,7 +40,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                     self.writer.stage(tag, &Diff { writes, deletes })?;
                     transaction.orphans.push((**key).clone());
                 }
-                Piece::Fragment(_) | Piece::Part(..) | Piece::Orphan(_) => {}
+                WorkItem::Fragment(..) | WorkItem::Orphan(_) => {}
             }
         }
         self.stage_released(transaction)?;
@@ -56,16 +52,16 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     }
 
     /// Renders the links as for what stands before them in the transaction.
-    fn settle_early(&mut self, transaction: &mut Transaction<D::Key>) {
+    fn assume_applied(&mut self, transaction: &mut Transaction<D::Key>) {
         if D::ATOMIC {
             return;
         }
         let nothing = State::default();
-        for Written { id, digest, .. } in &transaction.fragments {
-            let before = self.books.own(id).unwrap_or(&nothing);
-            self.dataplane.settled(before, digest);
+        for Staged { id, digest, .. } in &transaction.fragments {
+            let before = self.applied.own(id).unwrap_or(&nothing);
+            self.dataplane.applied(before, digest);
         }
-        transaction.settled = transaction.fragments.len();
+        transaction.assumed = transaction.fragments.len();
         transaction.effect = NodeEffect::Nothing;
     }
 
@@ -77,17 +73,17 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         id: &FragmentId,
         steps: Option<usize>,
         transaction: &mut Transaction<D::Key>,
-    ) -> Result<Written<D::Key>, ApplyError<PartOf<W>>> {
+    ) -> Result<Staged<D::Key>, ApplyError<PartOf<W>>> {
         let begun = self.unfinished.take_if(|it| it.id == *id);
-        let Unfinished {
+        let Rendered {
             desired,
             digest,
             note,
             ..
         } = begun.unwrap_or_else(|| self.begin(id));
-        let (held, adopted) = self.books.held(id, &desired);
+        let (held, adopted) = self.applied.held(id, &desired);
         transaction.effect = transaction.effect.max(self.adopted(&adopted));
-        let mut written = Written {
+        let mut staged = Staged {
             touched: Touched::nothing(id.to_string()),
             id: id.clone(),
             digest,
@@ -96,8 +92,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             finished: true,
         };
         // A start on a kernel that has it all should cost no more than looking.
-        if held != written.digest {
-            let mut diff = part::with_contents(diff(&held, &written.digest), &desired);
+        if held != staged.digest {
+            let mut diff = part::with_contents(diff(&held, &staged.digest), &desired);
             let mut after = None;
             if let Some(steps) = steps
                 && part::cut(&mut diff, steps, |key, object| {
@@ -105,8 +101,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 })
             {
                 let nothing = State::default();
-                let own = self.books.own(id).unwrap_or(&nothing);
-                after = Some(part::after(own, &held, &written.digest, &diff));
+                let own = self.applied.own(id).unwrap_or(&nothing);
+                after = Some(part::after(own, &held, &staged.digest, &diff));
             }
             diff.writes.retain(|write| {
                 let common = write.key.is_common();
@@ -130,27 +126,27 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 }
                 !common
             });
-            written.touched = Touched::of(id.to_string(), &diff);
-            written.rules = rules::<D>(diff.writes.iter().map(|it| (it.key, it.new)));
+            staged.touched = Touched::of(id.to_string(), &diff);
+            staged.rules = rules::<D>(diff.writes.iter().map(|it| (it.key, it.new)));
             if !diff.is_empty() {
                 self.writer.stage(tag, &diff)?;
             }
             if let Some(after) = after {
-                written.finished = false;
-                self.unfinished = Some(Unfinished {
+                staged.finished = false;
+                self.unfinished = Some(Rendered {
                     id: id.clone(),
                     desired,
-                    digest: std::mem::replace(&mut written.digest, after),
-                    note: written.note.clone(),
+                    digest: std::mem::replace(&mut staged.digest, after),
+                    note: staged.note.clone(),
                 });
             }
         }
-        Ok(written)
+        Ok(staged)
     }
 
-    fn begin(&self, id: &FragmentId) -> Unfinished<D::Key, D::Object> {
+    fn begin(&self, id: &FragmentId) -> Rendered<D::Key, D::Object> {
         let (desired, note) = self.render(id);
-        Unfinished {
+        Rendered {
             id: id.clone(),
             digest: desired.fingerprints(),
             desired,
@@ -190,21 +186,22 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         if released.is_empty() {
             return Ok(());
         }
-        for Written { digest, .. } in &transaction.fragments {
+        for Staged { digest, .. } in &transaction.fragments {
             for (key, _) in digest.iter().filter(|(key, _)| key.is_common()) {
                 released.remove(key);
             }
         }
         released.retain(|key, released| {
-            self.books.holders(key) <= released.fragments && !self.stays(key)
+            self.applied.holders(key) <= released.fragments && !self.stays(key)
         });
-        let is_spared = |key: &D::Key| {
+        let is_excluded = |key: &D::Key| {
             let whole = D::whole(key);
-            self.dataplane.spares(key) && whole.is_none_or(|whole| released.contains_key(&whole))
+            self.dataplane.is_excluded(key)
+                && whole.is_none_or(|whole| released.contains_key(&whole))
         };
         let kept: Vec<D::Key> = released
             .keys()
-            .filter(|key| is_spared(key))
+            .filter(|key| is_excluded(key))
             .cloned()
             .collect();
         for key in &kept {
@@ -221,9 +218,9 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
 
     /// Flows that the new rules make must not be taken for stale ones, however soon they come. What
     /// could not be written is announced anew with the next attempt, or withdrawn with the Service.
-    fn announce_flows(&self, written: &[Written<D::Key>]) {
+    fn announce_flows(&self, staged: &[Staged<D::Key>]) {
         let Some(cleaner) = &self.cleaner else { return };
-        for Written { id, note, .. } in written {
+        for Staged { id, note, .. } in staged {
             if let (FragmentId::Service(id), Note::Service(Some(facts))) = (id, note)
                 && !facts.flows.is_empty()
             {

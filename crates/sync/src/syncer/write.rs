@@ -4,7 +4,7 @@ use viprule_dataplane::{Dataplane, Scope};
 use viprule_writer::{ApplyError, PartOf};
 
 use super::Syncer;
-use super::pieces::Piece;
+use super::work::WorkItem;
 use crate::error::ATTEMPTS;
 use crate::transaction::Transaction;
 use crate::{Report, SyncError, WriterFor};
@@ -15,12 +15,12 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         let mut report = Report::default();
         let mut attempts = ATTEMPTS;
         loop {
-            let (pieces, leaves_out) = self.pieces(room);
-            if pieces.is_empty() {
+            let (items, leaves_out) = self.work(room);
+            if items.is_empty() {
                 break;
             }
             let before = self.committed;
-            report.join(self.write(&pieces, &mut attempts)?);
+            report.join(self.write(&items, &mut attempts)?);
             // What was only looked at, or set aside, was no turn.
             if leaves_out && self.committed > before {
                 report.unfinished = true;
@@ -43,14 +43,14 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         Ok(report)
     }
 
-    /// Tries to write these pieces. Afterwards they are written, or set aside because the kernel
+    /// Tries to write these items. Afterwards they are written, or set aside because the kernel
     /// refuses them, or still owed and an attempt was used up.
     pub(super) fn write(
         &mut self,
-        pieces: &[Piece<D::Key>],
+        items: &[WorkItem<D::Key>],
         attempts: &mut usize,
     ) -> Result<Report, SyncError> {
-        match self.attempt(pieces) {
+        match self.attempt(items) {
             Ok(report) => Ok(report),
             Err(ApplyError::Failed(error)) => Err(error.into()),
             Err(ApplyError::Foreign(scope)) => self.look_again(&scope, attempts),
@@ -65,13 +65,13 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 if self.learn_lacking() {
                     return Ok(Report::default());
                 }
-                if self.set_aside(pieces, &refusals)? {
+                if self.set_aside(items, &refusals)? {
                     // The rest is still owed.
                     return Ok(Report::default());
                 }
                 let first = refusals.first();
                 let reason = first.map_or("no reason given", |refusal| &refusal.reason);
-                self.bisect(pieces, reason, attempts)
+                self.bisect(items, reason, attempts)
             }
         }
     }
@@ -87,15 +87,15 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     }
 
     /// One transaction.
-    fn attempt(&mut self, pieces: &[Piece<D::Key>]) -> Result<Report, ApplyError<PartOf<W>>> {
+    fn attempt(&mut self, items: &[WorkItem<D::Key>]) -> Result<Report, ApplyError<PartOf<W>>> {
         let mut transaction = Transaction::default();
-        match self.send(pieces, &mut transaction) {
+        match self.send(items, &mut transaction) {
             Ok(mut report) => {
-                self.settle(transaction, &mut report);
+                self.record(transaction, &mut report);
                 Ok(report)
             }
             Err(error) => {
-                self.unsettle(&transaction);
+                self.roll_back(&transaction);
                 Err(error)
             }
         }

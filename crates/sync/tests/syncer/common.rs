@@ -77,7 +77,7 @@ impl Content for Number {
 struct Shared {
     holders: BTreeMap<Key, usize>,
     /// This element stays.
-    spared: Option<u8>,
+    excluded: Option<u8>,
 }
 
 impl Dataplane for Shared {
@@ -122,11 +122,11 @@ impl Dataplane for Shared {
             .collect()
     }
 
-    fn hollow(&self, _: &Key) -> Option<Number> {
+    fn flushed(&self, _: &Key) -> Option<Number> {
         None
     }
 
-    fn settled(
+    fn applied(
         &mut self,
         before: &State<Key, Fingerprint>,
         after: &State<Key, Fingerprint>,
@@ -149,8 +149,8 @@ impl Dataplane for Shared {
         }
     }
 
-    fn spares(&self, key: &Key) -> bool {
-        self.spared
+    fn is_excluded(&self, key: &Key) -> bool {
+        self.excluded
             .is_some_and(|element| *key == Key::Element(element))
     }
 
@@ -378,7 +378,7 @@ fn what_an_operator_spares_stays() {
     let mut syncer = Syncer::new(
         Tracker::new(node(Memory::default()).tracker().config().clone()),
         Shared {
-            spared: Some(1),
+            excluded: Some(1),
             ..Shared::default()
         },
         kernel,

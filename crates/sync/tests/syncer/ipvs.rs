@@ -261,8 +261,8 @@ fn excluded_virtual_servers_outlive_their_service_and_follow_it_while_it_is_ther
     syncer.remove_everything().unwrap();
     assert_eq!(served(&mut syncer), there);
     let others = syncer.writer().objects.keys().filter(|key| {
-        let spared = matches!(key, Key::Server(_) | Key::Destination { .. });
-        !spared && viprule_dataplane::ObjectKey::is_removable(*key)
+        let excluded = matches!(key, Key::Server(_) | Key::Destination { .. });
+        !excluded && viprule_dataplane::ObjectKey::is_removable(*key)
     });
     assert_eq!(others.count(), 0);
 }

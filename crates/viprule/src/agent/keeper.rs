@@ -324,7 +324,7 @@ impl<M: Mode> Keeper<M> {
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 tracing::error!("{} failed, trying again: {error:#}", cause.as_str());
-                // What a failed sync has left is in nobody's books.
+                // Nobody knows what a failed sync has left.
                 self.timing.failed();
                 return Ok(false);
             }

@@ -1,4 +1,4 @@
-//! What the kernel holds of ours, as far as we know.
+//! The applied state: what the kernel holds of ours, as far as we know.
 
 mod holders;
 #[cfg(test)]
@@ -14,10 +14,10 @@ use holders::Holders;
 
 /// Fingerprints of what the kernel holds, by the last look at it and by what was written since.
 ///
-/// Right whether a transaction was applied or refused: only [`Books::settle`] and
-/// [`Books::remove`] take over what was written.
+/// Right whether a transaction was applied or refused: only [`Applied::set`] and
+/// [`Applied::remove`] take over what was written.
 #[derive(Debug)]
-pub(crate) struct Books<K> {
+pub(crate) struct Applied<K> {
     fragments: BTreeMap<FragmentId, State<K, Fingerprint>>,
     /// Of the fragments' objects those that several of them may hold.
     holders: Holders,
@@ -25,7 +25,7 @@ pub(crate) struct Books<K> {
     orphans: BTreeMap<K, Fingerprint>,
 }
 
-impl<K: ObjectKey> Books<K> {
+impl<K: ObjectKey> Applied<K> {
     /// Nothing is known.
     pub(crate) fn new() -> Self {
         Self {
@@ -150,7 +150,7 @@ impl<K: ObjectKey> Books<K> {
     }
 
     /// A fragment was written.
-    pub(crate) fn settle(&mut self, id: FragmentId, digest: State<K, Fingerprint>) {
+    pub(crate) fn set(&mut self, id: FragmentId, digest: State<K, Fingerprint>) {
         for (key, print) in digest.iter().filter(|(key, _)| key.is_common()) {
             self.holders.hold(key, *print);
         }

@@ -18,12 +18,12 @@ impl<O: Content> From<O> for Print {
 /// An object's fingerprint, and the UDP frontend that it serves if it does. Rules of Services
 /// that went while nobody was running are the only evidence of the flows that led there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Glimpse {
+pub(super) struct Observed {
     pub(super) print: Fingerprint,
     pub(super) udp: Option<FlowDestination>,
 }
 
-impl<O: Content> From<O> for Glimpse {
+impl<O: Content> From<O> for Observed {
     fn from(object: O) -> Self {
         Self {
             print: object.fingerprint(),
@@ -35,7 +35,7 @@ impl<O: Content> From<O> for Glimpse {
 /// The same, and the Service that the object says it is of.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
-    pub(super) glimpse: Glimpse,
+    pub(super) observed: Observed,
     pub(super) service: Option<ServiceId>,
 }
 
@@ -43,7 +43,7 @@ impl<O: Content> From<O> for Named {
     fn from(object: O) -> Self {
         Self {
             service: object.service(),
-            glimpse: object.into(),
+            observed: object.into(),
         }
     }
 }
