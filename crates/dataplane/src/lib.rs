@@ -37,7 +37,7 @@ pub trait Dataplane {
     type Settings;
 
     /// True where a transaction takes effect as a whole; false where each object does as it is
-    /// written. The links may then depend on what there is of the rest: see [`Self::settled`].
+    /// written. The links may then depend on what there is of the rest: see [`Self::applied`].
     const ATOMIC: bool = true;
 
     /// Takes new facts of this node and tells what has to be rendered again because of them.
@@ -63,13 +63,13 @@ pub trait Dataplane {
 
     /// What to leave of an object of ours that shall go and that the kernel won't let go; `None`
     /// where there is nothing less than the whole.
-    fn hollow(&self, key: &Self::Key) -> Option<Self::Object>;
+    fn flushed(&self, key: &Self::Key) -> Option<Self::Object>;
 
     /// Of a fragment's objects in the kernel, these were there `before` and those are `after`;
     /// objects in neither are as they were. Tells what has to be rendered again because of that;
     /// links that are rendered later are right already. Told the other way round, it is as if
     /// neither had been told. Only told where [`Self::ATOMIC`] is false.
-    fn settled(
+    fn applied(
         &mut self,
         _before: &State<Self::Key, Fingerprint>,
         _after: &State<Self::Key, Fingerprint>,
@@ -78,7 +78,7 @@ pub trait Dataplane {
     }
 
     /// True for an object of ours that stays though nobody wants it, because an operator says so.
-    fn spares(&self, _key: &Self::Key) -> bool {
+    fn is_excluded(&self, _key: &Self::Key) -> bool {
         false
     }
 
@@ -94,8 +94,7 @@ pub trait Dataplane {
         api_server::objections(plan).collect()
     }
 
-    /// The UDP frontend that an object under this key serves: evidence of flows that led there,
-    /// also where its Service went while nobody watched.
+    /// The UDP frontend that an object under this key serves; see [`Content::udp_frontend`].
     fn udp_frontend(_key: &Self::Key) -> Option<FlowDestination> {
         None
     }

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use foldhash::quality::FixedState;
 use viprule_service::model::ServiceId;
+use viprule_service::plan::FlowDestination;
 
 /// What identifies an object of a dataplane.
 ///
@@ -73,6 +74,12 @@ pub trait Content {
 
     /// The Service that it says it is of. None where it does not say.
     fn service(&self) -> Option<ServiceId> {
+        None
+    }
+
+    /// The UDP frontend that it serves: evidence of flows that led there, also where its Service
+    /// went while nobody watched. None where that is not in the content.
+    fn udp_frontend(&self) -> Option<FlowDestination> {
         None
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt::Debug;
 
-use viprule::agent::desired;
 use viprule_dataplane::iptables::{self, Iptables, Object};
 use viprule_dataplane::ipvs::{self, Ipvs, Saves};
 use viprule_dataplane::{Content, Dataplane, ObjectKey, State, diff};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
+use viprule_sync::desired;
 
 /// The node whose view is planned.
 pub(crate) const NODE: &str = "node-0";

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use viprule::agent::{count_served, desired};
+use viprule::agent::count_served;
 use viprule::config::Effective;
 use viprule_dataplane::{ObjectKey, Scope, State};
 use viprule_service::model::Event;
 use viprule_service::tracker::Tracker;
+use viprule_sync::desired;
 use viprule_testkit::memory::MemoryKernel;
 use viprule_writer::Writer as _;
 

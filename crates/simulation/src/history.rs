@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
-use viprule::agent::Rooms;
+use viprule_sync::Rooms;
 use viprule_testkit::api_server::{ApiServer, Snapshot, Weather};
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::MemoryKernel;

@@ -68,7 +68,7 @@ fn interrupted(
     world: &mut World,
     first: Event,
     rest: Vec<Event>,
-) -> anyhow::Result<(viprule::agent::Report, Sample)> {
+) -> anyhow::Result<(viprule_sync::Report, Sample)> {
     let (start, started) = mpsc::channel();
     let (news, inbox) = mpsc::channel();
     thread::scope(|scope| {

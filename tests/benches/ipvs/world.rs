@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use nfnetlink::Family;
-use viprule::agent::Syncer;
 use viprule_dataplane::iptables::DetectLocal;
 use viprule_dataplane::ipvs::{Desired, Ipvs, Settings};
 use viprule_dataplane::{Dataplane as _, State};
 use viprule_service::tracker::Tracker;
+use viprule_sync::Syncer;
 use viprule_testkit::Namespace;
 use viprule_testkit::agent::{Agent, viprule_binary};
 use viprule_tests::figures::cluster::{Cluster, POD_NETWORK};
@@ -57,7 +57,7 @@ pub(crate) fn desired(cluster: &Cluster) -> anyhow::Result<Desired> {
     let rendered: Vec<Desired> = plans.map(|plan| dataplane.service(&plan)).collect();
     for fragment in rendered {
         // Rules about a set are there while it has elements.
-        let _links_come_last = dataplane.settled(&State::default(), &fragment.fingerprints());
+        let _links_come_last = dataplane.applied(&State::default(), &fragment.fingerprints());
         objects.extend(fragment);
     }
     objects.extend(dataplane.foundation());

@@ -70,7 +70,7 @@ fn ours() -> Desired {
     let mut desired = dataplane.foundation();
     for id in tracker.services() {
         let fragment = dataplane.service(&tracker.plan(&id).unwrap());
-        let _links_come_last = dataplane.settled(&State::default(), &fragment.fingerprints());
+        let _links_come_last = dataplane.applied(&State::default(), &fragment.fingerprints());
         desired = desired.merged(fragment);
     }
     desired.merged(dataplane.links())

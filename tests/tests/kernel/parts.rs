@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nfnetlink::Family;
-use viprule::agent::{Syncer, desired};
 use viprule_dataplane::iptables::{Desired, Iptables, Settings};
 use viprule_dataplane::{Scope, diff};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
+use viprule_sync::{Syncer, desired};
 use viprule_testkit::manifests::Bulk;
 use viprule_writer::Writer as _;
 use viprule_writer::iptables::IptablesWriter;

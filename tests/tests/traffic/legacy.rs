@@ -6,12 +6,12 @@ use crate::support::{
     Loaded, PATIENCE, Place, Stage, Watched, alone, at, even, flawless, shared, timed_out,
 };
 use nfnetlink::Family;
-use viprule::agent::{Report, Syncer};
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::{DetectLocal, Iptables, Settings};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
+use viprule_sync::{Report, Syncer};
 use viprule_testkit::Namespace;
 use viprule_testkit::Protocol::{Sctp, Tcp, Udp};
 use viprule_testkit::client::{Failure, Load};

@@ -5,7 +5,9 @@ use std::fmt;
 use nfnetlink::Family;
 use nfnetlink::xtables::{Match, Rule};
 use viprule_service::model::ServiceId;
+use viprule_service::plan::FlowDestination;
 
+use super::udp::udp_destination;
 use crate::ownership::Chain;
 use crate::state::{Content, Fingerprint, ObjectKey};
 
@@ -246,6 +248,13 @@ impl Content for Object {
             let (name, _port) = name.split_once(':').unwrap_or((name, ""));
             ServiceId::new(namespace, name).ok()
         })
+    }
+
+    fn udp_frontend(&self) -> Option<FlowDestination> {
+        match self {
+            Self::Rule(rule) => udp_destination(rule),
+            _ => None,
+        }
     }
 }
 

@@ -20,7 +20,6 @@ pub use render::{foundation, links, place_of, service};
 pub use save::{SaveError, parse_save, parse_save_of, print_save};
 pub(crate) use settings::rule_counts;
 pub use settings::{DetectLocal, Iptables, Settings};
-pub use udp::udp_destination;
 
 /// The desired state, its contents in full.
 pub type Desired = crate::State<Key, Object>;

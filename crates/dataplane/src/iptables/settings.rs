@@ -168,7 +168,7 @@ impl Dataplane for Iptables {
     }
 
     /// A chain without rules: a rule of somebody else may lead there for all we know.
-    fn hollow(&self, key: &Key) -> Option<Object> {
+    fn flushed(&self, key: &Key) -> Option<Object> {
         match key {
             Key::Chain { chain, .. } if !chain.is_shared(Layout::Iptables) => {
                 Some(Object::Rules(Vec::new()))

@@ -12,7 +12,7 @@ use crate::ownership::Chain;
 /// The UDP frontend that an observed rule serves: exact evidence that tracked flows to it are ours,
 /// also where its Service went while nobody watched (contract 2.5). `None` for rules of other
 /// kinds.
-pub fn udp_destination(rule: &Rule) -> Option<FlowDestination> {
+pub(super) fn udp_destination(rule: &Rule) -> Option<FlowDestination> {
     let Target::Jump(chain) = &rule.target else {
         return None;
     };

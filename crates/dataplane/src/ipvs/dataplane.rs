@@ -110,7 +110,7 @@ impl Dataplane for Ipvs {
     }
 
     /// A chain without rules: a rule of somebody else may lead there for all we know.
-    fn hollow(&self, key: &Key) -> Option<Object> {
+    fn flushed(&self, key: &Key) -> Option<Object> {
         match key {
             Key::Netfilter(iptables::Key::Chain { chain, .. })
                 if !chain.is_shared(Layout::Ipvs) =>
@@ -123,19 +123,19 @@ impl Dataplane for Ipvs {
     }
 
     /// Rules about a set stand only while it has an element (contract 3.6).
-    fn settled(
+    fn applied(
         &mut self,
         before: &State<Key, Fingerprint>,
         after: &State<Key, Fingerprint>,
     ) -> NodeEffect {
-        if self.occupancy.settled(before, after) {
+        if self.occupancy.applied(before, after) {
             NodeEffect::Foundation
         } else {
             NodeEffect::Nothing
         }
     }
 
-    fn spares(&self, key: &Key) -> bool {
+    fn is_excluded(&self, key: &Key) -> bool {
         match key {
             Key::Server(server) | Key::Destination { server, .. } => match server {
                 ServerId::Address { address, .. } => {

@@ -19,7 +19,7 @@ impl Occupancy {
 
     /// A fragment's objects were `before` and are `after`. True where a set got its first element
     /// or lost its last one.
-    pub(super) fn settled(
+    pub(super) fn applied(
         &mut self,
         before: &State<Key, Fingerprint>,
         after: &State<Key, Fingerprint>,

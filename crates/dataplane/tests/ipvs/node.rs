@@ -75,14 +75,17 @@ fn servers_on_excluded_addresses_are_spared_and_nothing_else_is() {
     };
     let dataplane = Ipvs::new(settings, &facts());
     let state = dataplane.service(&plan(&service()));
-    let spared: Vec<bool> = state.iter().map(|(key, _)| dataplane.spares(key)).collect();
+    let excluded: Vec<bool> = state
+        .iter()
+        .map(|(key, _)| dataplane.is_excluded(key))
+        .collect();
     let expected: Vec<bool> = state
         .iter()
         .map(|(key, _)| matches!(key, Key::Server(_) | Key::Destination { .. }))
         .collect();
-    assert_eq!(spared, expected);
+    assert_eq!(excluded, expected);
     let other = Ipvs::new(Settings::default(), &facts());
-    assert!(!state.iter().any(|(key, _)| other.spares(key)));
+    assert!(!state.iter().any(|(key, _)| other.is_excluded(key)));
 }
 
 #[test]
@@ -101,18 +104,18 @@ fn one_familys_objects_leave_the_other_alone() {
 #[test]
 fn chains_that_cannot_go_are_left_empty() {
     let dataplane = Ipvs::new(Settings::default(), &facts());
-    let mut hollow = 0;
+    let mut flushed = 0;
     for (key, _) in dataplane
         .links()
         .iter()
         .chain(dataplane.foundation().iter())
     {
-        let left = dataplane.hollow(key);
+        let left = dataplane.flushed(key);
         let is_whole = matches!(key, Key::Netfilter(iptables::Key::Chain { chain, .. })
             if chain.to_string() != "KUBE-IPVS-OUT-FILTER");
         assert_eq!(left.is_some(), is_whole, "{key}");
-        hollow += usize::from(left.is_some());
+        flushed += usize::from(left.is_some());
         assert!(key.is_removable());
     }
-    assert_eq!(hollow, 20);
+    assert_eq!(flushed, 20);
 }

@@ -37,7 +37,7 @@ fn fragments(events: impl IntoIterator<Item = Event>, settings: &Settings) -> Ve
     for id in tracker.services() {
         let plan = tracker.plan(&id).expect("the tracker lists it");
         let fragment = dataplane.service(&plan);
-        dataplane.settled(&State::default(), &fragment.fingerprints());
+        dataplane.applied(&State::default(), &fragment.fingerprints());
         fragments.push(fragment);
     }
     fragments.push(dataplane.links());
@@ -203,7 +203,7 @@ proptest! {
                 let new = new.unwrap_or_default();
                 let old = books.insert(id, new.clone()).unwrap_or_default();
                 let links = dataplane.links();
-                let effect = dataplane.settled(&old, &new);
+                let effect = dataplane.applied(&old, &new);
                 prop_assert!(effect <= NodeEffect::Foundation);
                 if effect == NodeEffect::Nothing {
                     prop_assert_eq!(links, dataplane.links());
@@ -213,7 +213,7 @@ proptest! {
         }
         let mut fresh = Ipvs::new(settings, second.facts());
         for fragment in books.values() {
-            fresh.settled(&State::default(), fragment);
+            fresh.applied(&State::default(), fragment);
         }
         prop_assert_eq!(dataplane.links(), fresh.links());
     }

@@ -156,11 +156,11 @@ fn the_first_and_the_last_element_of_a_set_change_the_rules() {
     let mut dataplane = with_services(Settings::default(), &[]);
     let nothing = State::default();
     let one = dataplane.service(&plan(&service())).fingerprints();
-    let mut settle = |before, after| dataplane.settled(before, after);
-    assert_eq!(settle(&nothing, &one), NodeEffect::Foundation);
+    let mut apply = |before, after| dataplane.applied(before, after);
+    assert_eq!(apply(&nothing, &one), NodeEffect::Foundation);
     // Another Service with the same endpoints and the like.
-    assert_eq!(settle(&nothing, &one), NodeEffect::Nothing);
-    assert_eq!(settle(&one, &one), NodeEffect::Nothing);
-    assert_eq!(settle(&one, &nothing), NodeEffect::Nothing);
-    assert_eq!(settle(&one, &nothing), NodeEffect::Foundation);
+    assert_eq!(apply(&nothing, &one), NodeEffect::Nothing);
+    assert_eq!(apply(&one, &one), NodeEffect::Nothing);
+    assert_eq!(apply(&one, &nothing), NodeEffect::Nothing);
+    assert_eq!(apply(&one, &nothing), NodeEffect::Foundation);
 }

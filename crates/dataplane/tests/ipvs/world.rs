@@ -80,7 +80,7 @@ pub(crate) fn with_services(settings: Settings, services: &[Service]) -> Ipvs {
     let mut dataplane = Ipvs::new(settings, &facts());
     for service in services {
         let state = dataplane.service(&plan(service)).fingerprints();
-        dataplane.settled(&State::default(), &state);
+        dataplane.applied(&State::default(), &state);
     }
     dataplane
 }

@@ -14,9 +14,10 @@ use anyhow::Context as _;
 use viprule::config::Effective;
 use viprule_dataplane::{Dataplane, State};
 use viprule_service::plan::{NodeFacts, ServicePlan};
+use viprule_sync::WriterFor;
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{MemoryKernel, Program, Ruleset};
-use viprule_writer::{WriteError, Writer};
+use viprule_writer::WriteError;
 
 use crate::checks::tracker;
 use crate::cluster::{self, Cluster};
@@ -33,7 +34,7 @@ pub(crate) trait Mode {
     /// How plans are expressed.
     type Dataplane: Dataplane<Object: PartialEq> + Clone;
     /// How the kernel is read.
-    type Writer: Writer<Key = KeyOf<Self>, Object = ObjectOf<Self>>;
+    type Writer: WriterFor<Self::Dataplane>;
 
     /// The word for it, as the agent's flag takes it.
     const NAME: &str;

@@ -11,18 +11,17 @@ use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant};
-use viprule_dataplane::{Fingerprint, Scope};
+use viprule_dataplane::Scope;
 use viprule_service::model::{Refused, ServiceId};
 use viprule_service::tracker::Conflict;
+use viprule_sync::{Report, SyncError};
 use viprule_writer::Writer as _;
 
-use super::glimpse::Glimpse;
-use super::mode::{Mode, ObjectOf, SyncerOf};
+use super::mode::{Mode, SyncerOf};
 use super::news::{Happened, News};
 use super::patience::Patience;
 use super::surroundings::Surroundings;
 use super::telemetry::{Cause, Pending, Telemetry, shares};
-use super::{Report, SyncError};
 use crate::config::Resolved;
 pub(super) use foreign::Foreign;
 pub(super) use timing::Timing;
@@ -60,11 +59,7 @@ pub(super) struct Keeper<M: Mode> {
     pub(super) way: Vec<SocketAddr>,
 }
 
-impl<M: Mode> Keeper<M>
-where
-    Fingerprint: From<ObjectOf<M>>,
-    Glimpse: From<ObjectOf<M>>,
-{
+impl<M: Mode> Keeper<M> {
     /// Runs until told to stop, or until the sources or the kernel's permissions are gone.
     /// Nothing is written before [`News::Complete`].
     pub(super) async fn keep(mut self, mut stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
@@ -329,7 +324,7 @@ where
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 tracing::error!("{} failed, trying again: {error:#}", cause.as_str());
-                // What a failed sync has left is in nobody's books.
+                // Nobody knows what a failed sync has left.
                 self.timing.failed();
                 return Ok(false);
             }

@@ -7,9 +7,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use viprule_dataplane::iptables::Iptables;
 use viprule_service::tracker::Tracker;
+use viprule_sync::Rooms;
 use viprule_writer::iptables::{Support, probe};
 
-use super::Rooms;
 use super::descriptors;
 use super::front::{Front, Input, Next, Signals};
 use super::host_settings::{self, Strictness};

@@ -7,9 +7,10 @@ use tokio::time;
 use viprule_dataplane::iptables::Iptables;
 use viprule_dataplane::ipvs::Ipvs;
 use viprule_dataplane::{Dataplane, Scope};
+use viprule_sync::WriterFor;
+use viprule_writer::WriteError;
 use viprule_writer::backend::{Backend, HostWriter};
 use viprule_writer::ipvs::IpvsWriter;
-use viprule_writer::{WriteError, Writer};
 
 use crate::config::ProxyMode;
 
@@ -71,11 +72,7 @@ impl Served {
 }
 
 /// Counts the Services with endpoints that the kernel serves, by its frontends alone.
-pub fn count_served<D, W>(writer: &mut W) -> Result<usize, WriteError>
-where
-    D: Dataplane,
-    W: Writer<Key = D::Key, Object = D::Object>,
-{
+pub fn count_served<D: Dataplane, W: WriterFor<D>>(writer: &mut W) -> Result<usize, WriteError> {
     let frontends = writer.observe(&Scope::Parts(D::frontends()))?;
     Ok(D::served(&frontends))
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use viprule_dataplane::Dataplane;
 use viprule_service::model::Family;
 use viprule_service::plan::NodePortTargets;
+use viprule_sync::Syncer;
 
-use super::Syncer;
 use super::telemetry::Telemetry;
 use crate::config::Resolved;
 

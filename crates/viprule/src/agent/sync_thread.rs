@@ -7,25 +7,24 @@ use nfnetlink::Family;
 use tokio::sync::{mpsc, oneshot};
 use viprule_dataplane::family::in_plans;
 use viprule_dataplane::iptables::Iptables;
-use viprule_dataplane::ipvs::{self, Ipvs};
-use viprule_dataplane::{Fingerprint, State};
-use viprule_service::model::{self, ServiceId};
+use viprule_dataplane::ipvs::Ipvs;
+use viprule_service::model;
 use viprule_service::tracker::{Conflict, Tracker};
+use viprule_sync::{Rooms, Syncer};
 use viprule_writer::backend::{Backend, Choice, HostWriter, choose};
 use viprule_writer::conntrack::Cleaner;
 use viprule_writer::iptables::Support;
 use viprule_writer::ipvs::IpvsWriter;
 
-use super::glimpse::Glimpse;
+use super::flows;
 use super::keeper::{Foreign, Keeper, Timing};
-use super::mode::{IptablesMode, IpvsMode, Mode, ObjectOf, SyncerOf};
+use super::mode::{IptablesMode, IpvsMode, Mode, SyncerOf};
 use super::news::News;
 use super::patience::Patience;
 use super::served::Served;
 use super::surroundings::Surroundings;
 use super::takeover::Takeover;
 use super::telemetry::{Pending, Telemetry};
-use super::{Rooms, Syncer, flows};
 use crate::config::{Effective, InputSource, ProxyMode};
 use crate::metrics::ServerOwners;
 
@@ -156,10 +155,7 @@ impl SyncThread {
                 let mut syncer = Syncer::new(tracker, dataplane, writer);
                 syncer.ledger().count_services();
                 if let Some(owners) = self.owners.clone() {
-                    let tell = move |service: &ServiceId, before: &_, after: &_| {
-                        owners.changed(service, servers(before), servers(after));
-                    };
-                    syncer = syncer.with_listener(Box::new(tell));
+                    syncer = syncer.with_listener(Box::new(owners));
                 }
                 let ipvs = resolved.ipvs.clone();
                 Box::pin(self.keep_in(IpvsMode::new(takeover, ipvs), syncer, cleaner)).await
@@ -173,11 +169,7 @@ impl SyncThread {
         mode: M,
         mut syncer: SyncerOf<M>,
         cleaner: Option<Cleaner>,
-    ) -> anyhow::Result<()>
-    where
-        Fingerprint: From<ObjectOf<M>>,
-        Glimpse: From<ObjectOf<M>>,
-    {
+    ) -> anyhow::Result<()> {
         let resolved = self.effective.resolve();
         let from_cluster = matches!(self.effective.input, InputSource::Cluster { .. });
         let patience = if from_cluster {
@@ -212,14 +204,4 @@ impl SyncThread {
         };
         keeper.keep(self.stopped).await
     }
-}
-
-/// The virtual servers among these objects.
-fn servers(
-    state: &State<ipvs::Key, Fingerprint>,
-) -> impl Iterator<Item = ipvs_netlink::ServerId> + '_ {
-    state.iter().filter_map(|(key, _)| match key {
-        ipvs::Key::Server(server) => Some(*server),
-        _ => None,
-    })
 }

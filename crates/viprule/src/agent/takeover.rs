@@ -3,22 +3,20 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use viprule_dataplane::Dataplane;
 use viprule_dataplane::family::in_netfilter;
 use viprule_dataplane::iptables::{self, Iptables};
 use viprule_dataplane::ipvs::{self, Ipvs};
-use viprule_dataplane::{Dataplane, Fingerprint};
 use viprule_service::model::{Family, Protocol};
 use viprule_service::plan::{Budgets, FlowPlace, NodeFacts, PlanConfig};
 use viprule_service::tracker::Tracker;
-use viprule_writer::Writer;
+use viprule_sync::{Report, SyncError, Syncer, WriterFor};
 use viprule_writer::backend::{Backend, HostWriter};
 use viprule_writer::conntrack::Cleaner;
 use viprule_writer::ipvs::{Former, IpvsWriter};
 use viprule_writer::leavings::{self, Leaving, Removal};
 
-use super::glimpse::Glimpse;
 use super::telemetry::Telemetry;
-use super::{Report, SyncError, Syncer};
 use crate::config::{Ipvs as Settings, ProxyMode};
 use crate::health::family_name;
 
@@ -45,13 +43,7 @@ pub fn remove_all(mut writer: IpvsWriter, excluded: &[IpNet]) -> Result<Report, 
     remove(dataplane, writer)
 }
 
-fn remove<D, W>(dataplane: D, writer: W) -> Result<Report, SyncError>
-where
-    D: Dataplane,
-    W: Writer<Key = D::Key, Object = D::Object>,
-    Fingerprint: From<D::Object>,
-    Glimpse: From<D::Object>,
-{
+fn remove<D: Dataplane>(dataplane: D, writer: impl WriterFor<D>) -> Result<Report, SyncError> {
     let nobody = PlanConfig {
         node_name: String::new(),
         bind_address: None,

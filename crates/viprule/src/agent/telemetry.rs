@@ -9,9 +9,8 @@ use tokio::time::Instant;
 use viprule_service::model::{Event, Family, Refused, ServiceId};
 use viprule_service::tracker::{Conflict, Oversized};
 use viprule_source::kube::{Events, Regarding, Severity, Trigger};
+use viprule_sync::{Ledger, Report, SyncError};
 
-use super::ledger::Ledger;
-use super::{Report, SyncError};
 use crate::health::{Moment, ProxyHealth, ServiceChecks};
 use crate::metrics::{LocalPolicy, Metrics, Repair, SyncKind, Table, Writes};
 

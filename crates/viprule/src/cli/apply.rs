@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
-use viprule_dataplane::{Fingerprint, Scope};
+use viprule_dataplane::Scope;
 use viprule_source::escape;
+use viprule_sync::{Report, Syncer, Touched};
 use viprule_writer::Writer as _;
 
-use super::facility::{Facility, ObjectOf, OfIptables, OfIpvs};
+use super::facility::{Facility, OfIptables, OfIpvs};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::agent::{Glimpse, Report, Syncer, Touched, count_served};
+use crate::agent::count_served;
 use crate::config::{Effective, EmptyArgs, InputSource, Output, ProxyMode};
 
 /// Make the kernel right once, and print what was changed
@@ -36,11 +37,7 @@ fn make_right<F: Facility>(
     effective: &Effective,
     allow_empty: bool,
     output: Output,
-) -> anyhow::Result<u8>
-where
-    Fingerprint: From<ObjectOf<F>>,
-    Glimpse: From<ObjectOf<F>>,
-{
+) -> anyhow::Result<u8> {
     let served = served::<F>(effective)?;
     let tracker = input::load(effective, Place::Here { served })?;
     // Such as a command in front of a pipe that failed, or a folder that is not mounted.

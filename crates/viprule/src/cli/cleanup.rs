@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use nfnetlink::Family;
 use viprule_dataplane::{Scope, State, diff, iptables, ipvs};
+use viprule_sync::Report;
 use viprule_writer::backend::{Choice, HostWriter, choose};
 use viprule_writer::iptables::remove_counters;
 use viprule_writer::ipvs::IpvsWriter;
@@ -13,7 +14,7 @@ use viprule_writer::{WriteError, Writer};
 
 use super::changes::Changes;
 use super::{apply, exit, print};
-use crate::agent::{Report, remove_all, remove_chains};
+use crate::agent::{remove_all, remove_chains};
 use crate::config::Output;
 
 /// Remove everything that is ours from the kernel

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use viprule_dataplane::{Dataplane, Scope, diff};
+use viprule_sync::{Compared, compared};
 use viprule_writer::Writer as _;
 
 use super::facility::{Facility, OfIptables, OfIpvs, Saved};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::agent::{Compared, compared};
 use crate::config::{Effective, Output, ProxyMode};
 
 /// Print what the kernel has otherwise than it should, without changing it
@@ -67,8 +67,8 @@ fn compare<F: Facility>(
     print::objections(&dataplane, &tracker);
     let Compared { observed, desired } = compared(&dataplane, &tracker, saved.state);
     let desired = desired.filter(|key| (saved.shows)(key));
-    let is_spared = |key: &_| dataplane.spares(key) && desired.get(key).is_none();
-    let observed = observed.filter(|key| !is_spared(key));
+    let is_excluded = |key: &_| dataplane.is_excluded(key) && desired.get(key).is_none();
+    let observed = observed.filter(|key| !is_excluded(key));
     let diff = diff(&observed, &desired);
     let changes = F::changes(&diff);
     match output {

@@ -1,10 +1,11 @@
 //! `viprule render`
 
+use viprule_sync::desired;
+
 use super::facility::{Facility, OfIptables, OfIpvs};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::agent::desired;
 use crate::config::{Effective, Output, ProxyMode};
 
 /// Print what the kernel should have, without looking at it

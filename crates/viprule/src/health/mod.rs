@@ -7,7 +7,7 @@ mod report;
 mod serve;
 
 pub use moment::{Clock, Moment};
-pub use node_ports::{ListenFailure, Room, ServiceCheck, ServiceCheckOptions, ServiceChecks};
+pub use node_ports::{ListenFailure, Room, ServiceCheckOptions, ServiceChecks};
 pub use proxy::ProxyHealth;
 pub use report::{Health, Warning};
 pub use serve::{HealthEndpoint, Probe};

@@ -5,30 +5,43 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ipvs_netlink::{ServerId, Stats};
 use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
+use viprule_dataplane::ipvs::Key;
+use viprule_dataplane::{Fingerprint, State};
 use viprule_service::model::ServiceId;
+use viprule_sync::Listener;
 
-/// Which Service a virtual server is of. Whoever writes them keeps it up to date.
+/// Which Service a virtual server is of.
 #[derive(Debug, Clone, Default)]
 pub struct ServerOwners(Arc<RwLock<HashMap<ServerId, ServiceId>>>);
 
-impl ServerOwners {
-    /// A Service had the virtual servers `before` and has those `after`.
-    pub fn changed(
-        &self,
+/// Whoever writes them tells of them.
+impl Listener<Key> for ServerOwners {
+    fn changed(
+        &mut self,
         service: &ServiceId,
-        before: impl Iterator<Item = ServerId>,
-        after: impl Iterator<Item = ServerId>,
+        before: &State<Key, Fingerprint>,
+        after: &State<Key, Fingerprint>,
     ) {
         let mut owners = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for server in before {
+        for server in servers(before) {
             // It may be another one's by now.
             if owners.get(&server) == Some(service) {
                 owners.remove(&server);
             }
         }
-        owners.extend(after.map(|server| (server, service.clone())));
+        owners.extend(servers(after).map(|server| (server, service.clone())));
     }
+}
 
+/// The virtual servers among these objects.
+fn servers(state: &State<Key, Fingerprint>) -> impl Iterator<Item = ServerId> + '_ {
+    state.iter().filter_map(|(key, _)| match key {
+        Key::Server(server) => Some(*server),
+        _ => None,
+    })
+}
+
+impl ServerOwners {
     /// What these virtual servers count, summed by Service, in Prometheus' text format 0.0.4.
     pub fn render(
         &self,
@@ -106,6 +119,11 @@ mod tests {
         }
     }
 
+    fn servers_on<const N: usize>(ports: [u16; N]) -> State<Key, Fingerprint> {
+        let objects = ports.map(|port| (Key::Server(server(port)), Fingerprint::of(&())));
+        objects.into_iter().collect()
+    }
+
     fn counted(port: u16) -> (ServerId, Stats) {
         let stats = Stats {
             connections: port.into(),
@@ -120,17 +138,12 @@ mod tests {
 
     #[test]
     fn servers_are_summed_by_service() {
-        let owners = ServerOwners::default();
+        let mut owners = ServerOwners::default();
         let [a, b] = ["a", "b"].map(|name| ServiceId::new("shop", name).unwrap());
-        let nothing = || std::iter::empty();
-        owners.changed(&a, nothing(), [server(1), server(2)].into_iter());
+        owners.changed(&a, &servers_on([]), &servers_on([1, 2]));
         // It moves before its former owner is told to have lost it.
-        owners.changed(&b, nothing(), [server(2), server(4)].into_iter());
-        owners.changed(
-            &a,
-            [server(1), server(2)].into_iter(),
-            [server(1)].into_iter(),
-        );
+        owners.changed(&b, &servers_on([]), &servers_on([2, 4]));
+        owners.changed(&a, &servers_on([1, 2]), &servers_on([1]));
         let text = owners.render((1..6).map(counted)).unwrap();
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let expected = [
@@ -146,8 +159,8 @@ mod tests {
             "viprule_service_packets_total{direction=\"out\",namespace=\"shop\",service=\"b\"} 6",
         ];
         assert_eq!(lines, expected);
-        owners.changed(&b, [server(2), server(4)].into_iter(), nothing());
-        owners.changed(&a, [server(1)].into_iter(), nothing());
+        owners.changed(&b, &servers_on([2, 4]), &servers_on([]));
+        owners.changed(&a, &servers_on([1]), &servers_on([]));
         let text = owners.render((1..6).map(counted)).unwrap();
         assert!(!text.contains("shop"), "{text}");
     }

@@ -8,11 +8,12 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use viprule::health::{
-    ListenFailure, Moment, ProxyHealth, Room, ServiceCheck, ServiceCheckOptions, ServiceChecks,
+    ListenFailure, Moment, ProxyHealth, Room, ServiceCheckOptions, ServiceChecks,
 };
 use viprule::metrics::{Metrics, MetricsMode};
 use viprule_service::model::{CreationTime, Family, ServiceId};
 use viprule_service::plan::NodePortTargets;
+use viprule_sync::ServiceCheck;
 
 use super::support::{Answer, address, eventually, get, in_namespace, is_closed, metrics};
 

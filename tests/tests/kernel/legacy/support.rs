@@ -4,13 +4,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nfnetlink::Family;
-use viprule::agent::{Report, SyncError, Syncer, desired};
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::{Desired, Iptables, Key, Object, Part, Settings, print_save};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
+use viprule_sync::{Report, SyncError, Syncer, desired};
 use viprule_testkit::dump::Dump;
 use viprule_writer::Writer;
 use viprule_writer::iptables_legacy::LegacyWriter;

@@ -140,7 +140,7 @@ fn render(settings: ipvs::Settings, tracker: &Tracker) -> Desired {
     let mut state = dataplane.foundation();
     for id in tracker.services() {
         let fragment = dataplane.service(&tracker.plan(&id).expect("the tracker lists it"));
-        dataplane.settled(&State::default(), &fragment.fingerprints());
+        dataplane.applied(&State::default(), &fragment.fingerprints());
         state = state.merged(fragment);
     }
     state.merged(dataplane.links())

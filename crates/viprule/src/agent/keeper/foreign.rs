@@ -1,13 +1,12 @@
 //! What others did to our objects, and putting it right.
 
 use tokio::time::Instant;
-use viprule_dataplane::{Fingerprint, Scope};
+use viprule_dataplane::Scope;
+use viprule_sync::SyncError;
 use viprule_writer::{PartOf, Writer as _};
 
 use super::Keeper;
-use crate::agent::SyncError;
-use crate::agent::glimpse::Glimpse;
-use crate::agent::mode::{Mode, ObjectOf};
+use crate::agent::mode::Mode;
 use crate::agent::telemetry::Cause;
 
 /// What is known of others.
@@ -30,11 +29,7 @@ impl Foreign {
     }
 }
 
-impl<M: Mode> Keeper<M>
-where
-    Fingerprint: From<ObjectOf<M>>,
-    Glimpse: From<ObjectOf<M>>,
-{
+impl<M: Mode> Keeper<M> {
     /// Asks what others did, and puts it right, unless somebody fights over it.
     pub(super) fn hear(&mut self) -> Result<(), SyncError> {
         let Some(touched) = self.ask()? else {

@@ -10,19 +10,14 @@ use std::time::Duration;
 
 use viprule_dataplane::Dataplane;
 use viprule_service::plan::NodeFacts;
-use viprule_writer::Writer;
+use viprule_sync::{Syncer, WriterFor};
 use viprule_writer::conntrack::Cleaner;
 
-use super::Syncer;
 use super::news::NewSettings;
 use super::telemetry::{Cause, Telemetry};
 
 /// A mode's dataplane.
 pub(super) type DataplaneOf<M> = <M as Mode>::Dataplane;
-/// What identifies its objects.
-pub(super) type KeyOf<M> = <DataplaneOf<M> as Dataplane>::Key;
-/// What they say.
-pub(super) type ObjectOf<M> = <DataplaneOf<M> as Dataplane>::Object;
 /// What an operator sets.
 pub(super) type SettingsOf<M> = <DataplaneOf<M> as Dataplane>::Settings;
 /// The syncer that writes them.
@@ -33,7 +28,7 @@ pub(super) trait Mode {
     /// How plans are expressed.
     type Dataplane: Dataplane;
     /// How that gets into the kernel.
-    type Writer: Writer<Key = KeyOf<Self>, Object = ObjectOf<Self>>;
+    type Writer: WriterFor<Self::Dataplane>;
 
     /// New settings as this kernel can have them. What is not the dataplane's takes effect at once.
     fn adopt(&mut self, news: &NewSettings, writer: &mut Self::Writer) -> SettingsOf<Self>;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use viprule_dataplane::{Dataplane, Diff, State};
 use viprule_service::plan::NodeFacts;
-use viprule_writer::Writer;
+use viprule_sync::WriterFor;
 
 use super::changes::Changes;
 use crate::config::Resolved;
@@ -26,7 +26,7 @@ pub(super) trait Facility {
     /// How plans are expressed.
     type Dataplane: Dataplane + Clone;
     /// How that gets into the kernel.
-    type Writer: Writer<Key = KeyOf<Self>, Object = ObjectOf<Self>>;
+    type Writer: WriterFor<Self::Dataplane>;
 
     /// Settings for a kernel that has everything.
     fn settings(resolved: &Resolved) -> SettingsOf<Self>;

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use viprule_service::model::{CreationTime, Family, ServiceId};
 use viprule_service::plan::NodePortTargets;
+use viprule_sync::ServiceCheck;
 
 use super::answer::ServiceEndpoint;
-use super::{ListenFailure, ServiceCheck, ServiceCheckOptions};
+use super::{ListenFailure, ServiceCheckOptions};
 use crate::http::{Acceptor, Crowd, Limits, STALL, listen_one_family};
 
 /// What the clients of one listener may use: several load balancers ask, each now and then.

@@ -9,42 +9,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use viprule_service::model::{CreationTime, Family, ServiceId};
-use viprule_service::plan::{NodePortTargets, ServicePlan};
+use viprule_service::model::ServiceId;
+use viprule_service::plan::NodePortTargets;
+use viprule_sync::ServiceCheck;
 
 use self::listeners::Listeners;
 use super::{Clock, Moment, ProxyHealth};
 use crate::http::RETRY;
 use crate::metrics::Metrics;
-
-/// What a Service's health check needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServiceCheck {
-    /// When the Service was created.
-    pub created: CreationTime,
-    /// The TCP port, not 0.
-    pub port: u16,
-    /// Distinct addresses of local ready endpoints, for each family; `None` where the Service has
-    /// no cluster IP of the family or the family is not served, and nothing listens then.
-    pub local_endpoints: [Option<usize>; 2],
-}
-
-impl ServiceCheck {
-    /// What the plan asks for in these families, if it asks for a check.
-    pub fn of(plan: &ServicePlan, families: &[Family]) -> Option<Self> {
-        let check = plan.health_check?;
-        let local_endpoints = Family::ALL.map(|family| {
-            let has_cluster_ip = plan.ports.iter().any(|port| port.family == family);
-            let served = has_cluster_ip && families.contains(&family);
-            served.then_some(check.local_endpoints[family as usize])
-        });
-        Some(Self {
-            created: check.created,
-            port: check.port,
-            local_endpoints,
-        })
-    }
-}
 
 /// A Service's health check can't be served on some address. Belongs into a Warning event about
 /// the Service, with [`ListenFailure::REASON`] and [`ListenFailure::ACTION`].

@@ -15,6 +15,7 @@ use viprule_dataplane::{Diff, Scope, State};
 use viprule_service::model::{Event, Family};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
+use viprule_sync::Syncer;
 use viprule_testkit::fake::Kernel;
 use viprule_testkit::objects::{self, READY};
 use viprule_writer::conntrack::Cleaner;
@@ -22,7 +23,6 @@ use viprule_writer::iptables::Support;
 use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 
 use super::super::{Foreign, Keeper, Timing};
-use crate::agent::Syncer;
 use crate::agent::mode::Mode;
 use crate::agent::news::{Happened, NewSettings, News};
 use crate::agent::patience::Patience;

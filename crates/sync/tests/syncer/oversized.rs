@@ -1,10 +1,10 @@
 //! A Service that is too large stays as it was; all others go on.
 
-use viprule::agent::{Compared, compared};
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::Settings;
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
+use viprule_sync::{Compared, compared};
 
 use crate::world::{
     FakeSyncer, NAT, assert_in_sync, assert_same, balancing_chain, id, restarted, service, slice,

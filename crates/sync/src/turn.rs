@@ -6,13 +6,13 @@ use viprule_service::model::ServiceId;
 
 /// What one transaction is to hold.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     /// Services that are written whole.
-    pub(super) whole: Vec<ServiceId>,
+    pub(crate) whole: Vec<ServiceId>,
     /// One that is too large for that: as much of it as there is room for.
-    pub(super) part: Option<ServiceId>,
+    pub(crate) part: Option<ServiceId>,
     /// True where others have to wait for a later turn.
-    pub(super) leaves_out: bool,
+    pub(crate) leaves_out: bool,
 }
 
 impl Turn {
@@ -26,7 +26,7 @@ impl Turn {
     /// Services of one of the `pairs` are written together, so that what goes from one to the other
     /// is never nobody's. What goes to one that is written in parts may be, until its turn comes: else
     /// who has two such Services could keep all others waiting.
-    pub(super) fn of(
+    pub(crate) fn of(
         services: Vec<(ServiceId, u64)>,
         room: u64,
         unfinished: Option<&ServiceId>,

@@ -1,8 +1,8 @@
 //! Who asks for much is written in parts, and keeps nobody waiting.
 
-use viprule::agent::{Report, Rooms};
 use viprule_dataplane::Scope;
 use viprule_service::model::Event;
+use viprule_sync::{Report, Rooms};
 use viprule_testkit::fake::{Blame, Kernel, Request};
 
 use crate::world::{

@@ -8,7 +8,7 @@ use viprule_service::tracker::Tracker;
 
 /// True where a Service is not known whole and the kernel may know better: it has some of the
 /// Service's objects, or no endpoint is known that could tell.
-pub(super) fn knows_less<K: ObjectKey, V>(
+pub(crate) fn knows_less<K: ObjectKey, V>(
     tracker: &Tracker,
     id: &ServiceId,
     fragment: &State<K, V>,
@@ -89,7 +89,7 @@ fn desired_of<D: Dataplane + Clone>(
             continue;
         }
         if !D::ATOMIC {
-            let _nothing_is_rendered_yet = dataplane.settled(&nothing, &fragment.fingerprints());
+            let _nothing_is_rendered_yet = dataplane.applied(&nothing, &fragment.fingerprints());
         }
         services.extend(fragment);
     }

@@ -1,10 +1,10 @@
 //! What is noted about Services once they are written.
 
-use viprule::agent::NoLocal;
-use viprule::health::ServiceCheck;
 use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_dataplane::{Dataplane as _, RuleCounts, Scope};
 use viprule_service::model::{CreationTime, Event, ServiceType};
+use viprule_sync::NoLocal;
+use viprule_sync::ServiceCheck;
 use viprule_testkit::fake::Blame;
 
 use crate::world::{FakeSyncer, NAT, balancing_chain, id, service, slice, synced, wanted};

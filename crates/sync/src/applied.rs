@@ -1,4 +1,4 @@
-//! What the kernel holds of ours, as far as we know.
+//! The applied state: what the kernel holds of ours, as far as we know.
 
 mod holders;
 #[cfg(test)]
@@ -9,15 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use viprule_dataplane::{Fingerprint, ObjectKey, Scope, State};
 
-use super::FragmentId;
+use crate::FragmentId;
 use holders::Holders;
 
 /// Fingerprints of what the kernel holds, by the last look at it and by what was written since.
 ///
-/// Right whether a transaction was applied or refused: only [`Books::settle`] and
-/// [`Books::remove`] take over what was written.
+/// Right whether a transaction was applied or refused: only [`Applied::set`] and
+/// [`Applied::remove`] take over what was written.
 #[derive(Debug)]
-pub(super) struct Books<K> {
+pub(crate) struct Applied<K> {
     fragments: BTreeMap<FragmentId, State<K, Fingerprint>>,
     /// Of the fragments' objects those that several of them may hold.
     holders: Holders,
@@ -25,9 +25,9 @@ pub(super) struct Books<K> {
     orphans: BTreeMap<K, Fingerprint>,
 }
 
-impl<K: ObjectKey> Books<K> {
+impl<K: ObjectKey> Applied<K> {
     /// Nothing is known.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             fragments: BTreeMap::new(),
             holders: Holders::default(),
@@ -38,7 +38,7 @@ impl<K: ObjectKey> Books<K> {
     /// Takes a look at the kernel over. What was a fragment's stays the fragment's, the rest of
     /// what was seen belongs to nobody. Returns the fragments that have other objects now than we
     /// knew, and tells `lost` what is gone of each.
-    pub(super) fn correct(
+    pub(crate) fn correct(
         &mut self,
         scope: &Scope<K::Part>,
         seen: State<K, Fingerprint>,
@@ -92,7 +92,7 @@ impl<K: ObjectKey> Books<K> {
 
     /// What the kernel holds of a fragment, and of what it wants by way of another one. Orphans
     /// that it wants become its own: the second answer.
-    pub(super) fn held<V>(
+    pub(crate) fn held<V>(
         &mut self,
         id: &FragmentId,
         wanted: &State<K, V>,
@@ -117,7 +117,7 @@ impl<K: ObjectKey> Books<K> {
     }
 
     /// Lets a fragment have what is nobody's and it wants. The answer is what that was.
-    pub(super) fn adopt<V>(
+    pub(crate) fn adopt<V>(
         &mut self,
         id: &FragmentId,
         wanted: &State<K, V>,
@@ -140,17 +140,17 @@ impl<K: ObjectKey> Books<K> {
     }
 
     /// A fragment's own objects in the kernel, where it has any.
-    pub(super) fn own(&self, id: &FragmentId) -> Option<&State<K, Fingerprint>> {
+    pub(crate) fn own(&self, id: &FragmentId) -> Option<&State<K, Fingerprint>> {
         self.fragments.get(id)
     }
 
     /// How many fragments hold an object that several may want.
-    pub(super) fn holders(&self, key: &K) -> u32 {
+    pub(crate) fn holders(&self, key: &K) -> u32 {
         self.holders.count(key)
     }
 
     /// A fragment was written.
-    pub(super) fn settle(&mut self, id: FragmentId, digest: State<K, Fingerprint>) {
+    pub(crate) fn set(&mut self, id: FragmentId, digest: State<K, Fingerprint>) {
         for (key, print) in digest.iter().filter(|(key, _)| key.is_common()) {
             self.holders.hold(key, *print);
         }
@@ -167,7 +167,7 @@ impl<K: ObjectKey> Books<K> {
 
     /// Makes a fragment's objects nobody's, but for those that another one holds. Returns what the
     /// fragment had.
-    pub(super) fn disown(&mut self, id: &FragmentId) -> State<K, Fingerprint> {
+    pub(crate) fn disown(&mut self, id: &FragmentId) -> State<K, Fingerprint> {
         let objects = self.fragments.remove(id).unwrap_or_default();
         for (key, print) in &objects {
             let content = if key.is_common() {
@@ -182,26 +182,26 @@ impl<K: ObjectKey> Books<K> {
     }
 
     /// Makes every fragment's objects nobody's.
-    pub(super) fn disown_all(&mut self) {
+    pub(crate) fn disown_all(&mut self) {
         let fragments = std::mem::take(&mut self.fragments);
         self.orphans.extend(fragments.into_values().flatten());
         self.holders.clear();
     }
 
     /// Objects that belong to no fragment.
-    pub(super) fn orphans(&self) -> &BTreeMap<K, Fingerprint> {
+    pub(crate) fn orphans(&self) -> &BTreeMap<K, Fingerprint> {
         &self.orphans
     }
 
     /// An orphan has other content now.
-    pub(super) fn rewrite(&mut self, key: K, print: Fingerprint) {
+    pub(crate) fn rewrite(&mut self, key: K, print: Fingerprint) {
         if let Entry::Occupied(mut orphan) = self.orphans.entry(key) {
             orphan.insert(print);
         }
     }
 
     /// An orphan is gone.
-    pub(super) fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         self.orphans.remove(key);
     }
 }

@@ -1,57 +1,52 @@
 //! What is written next, and what stays though nobody wants it.
 
-use viprule_dataplane::{Dataplane, Fingerprint, ObjectKey as _};
+use viprule_dataplane::{Dataplane, ObjectKey as _};
 use viprule_service::model::ServiceId;
-use viprule_writer::Writer;
 
-use super::desired::knows_less;
-use super::glimpse::Glimpse;
-use super::turn::Turn;
-use super::{FragmentId, Syncer};
+use super::Syncer;
+use crate::desired::knows_less;
+use crate::turn::Turn;
+use crate::{FragmentId, WriterFor};
 
 /// Something that is written or removed on its own, in the order of writing.
 #[derive(Debug, Clone)]
-pub(super) enum Piece<K> {
-    /// A fragment is brought to what it shall be.
-    Fragment(FragmentId),
-    /// A fragment is brought nearer to that, in so many steps at most.
-    Part(FragmentId, usize),
+pub(super) enum WorkItem<K> {
+    /// A fragment is brought to what it shall be, or nearer to that in so many steps at most.
+    Fragment(FragmentId, Option<usize>),
     /// An object that belongs to no fragment is removed.
     Orphan(Box<K>),
 }
 
-impl<K> Piece<K> {
-    fn fragment(&self) -> Option<&FragmentId> {
+impl<K> WorkItem<K> {
+    const fn whole(id: FragmentId) -> Self {
+        Self::Fragment(id, None)
+    }
+
+    const fn fragment(&self) -> Option<&FragmentId> {
         match self {
-            Self::Fragment(id) | Self::Part(id, _) => Some(id),
+            Self::Fragment(id, _) => Some(id),
             Self::Orphan(_) => None,
         }
     }
 }
 
-impl<D, W> Syncer<D, W>
-where
-    D: Dataplane,
-    W: Writer<Key = D::Key, Object = D::Object>,
-    Fingerprint: From<D::Object>,
-    Glimpse: From<D::Object>,
-{
+impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// What the next transaction is to hold, in the order of writing, and whether there is more.
-    pub(super) fn pieces(&mut self, room: Option<u64>) -> (Vec<Piece<D::Key>>, bool) {
+    pub(super) fn work(&mut self, room: Option<u64>) -> (Vec<WorkItem<D::Key>>, bool) {
         let owed = self.owed.iter().filter(|_| !self.removing);
         let owed = owed.filter(|id| !self.is_withheld(id)).cloned();
         let Some(room) = room else {
-            let pieces = owed.map(Piece::Fragment).chain(self.removable());
-            return (pieces.collect(), false);
+            let items = owed.map(WorkItem::whole).chain(self.removable());
+            return (items.collect(), false);
         };
-        let (mut pieces, mut services) = (Vec::new(), Vec::new());
+        let (mut items, mut services) = (Vec::new(), Vec::new());
         for id in owed {
             match id {
                 FragmentId::Service(id) => {
                     let size = self.size(&id);
                     services.push((id, size));
                 }
-                id => pieces.push(Piece::Fragment(id)),
+                id => items.push(WorkItem::whole(id)),
             }
         }
         let unfinished = self.unfinished.as_ref().and_then(|it| match &it.id {
@@ -64,22 +59,25 @@ where
         let last = self.last_part.as_ref();
         let turn = Turn::of(services, room, unfinished, last, &self.handovers);
         let whole = turn.whole.into_iter().map(FragmentId::Service);
-        pieces.extend(whole.map(Piece::Fragment));
+        items.extend(whole.map(WorkItem::whole));
         if let Some(id) = turn.part {
             let steps = usize::try_from(room / 2).unwrap_or(usize::MAX);
-            pieces.push(Piece::Part(FragmentId::Service(id.clone()), steps));
+            items.push(WorkItem::Fragment(
+                FragmentId::Service(id.clone()),
+                Some(steps),
+            ));
             self.last_part = Some(id);
         }
         if turn.leaves_out && !self.complete {
             // What leads to the Services may be there for the sake of those that are left out.
-            pieces.retain(|piece| piece.fragment() != Some(&FragmentId::Links));
+            items.retain(|item| item.fragment() != Some(&FragmentId::Links));
         }
-        pieces.sort_by(|a, b| a.fragment().cmp(&b.fragment()));
+        items.sort_by(|a, b| a.fragment().cmp(&b.fragment()));
         // Who is still to be written may want what is nobody's.
         if !turn.leaves_out {
-            pieces.extend(self.removable());
+            items.extend(self.removable());
         }
-        (pieces, turn.leaves_out)
+        (items, turn.leaves_out)
     }
 
     /// What it costs to write a Service, or to remove it.
@@ -87,25 +85,25 @@ where
         if self.tracker.service(id).is_some() {
             return self.tracker.size(id);
         }
-        let own = self.books.own(&FragmentId::Service(id.clone()));
+        let own = self.applied.own(&FragmentId::Service(id.clone()));
         own.map_or(0, |own| u64::try_from(own.len()).unwrap_or(u64::MAX))
     }
 
     /// Objects of nobody that go.
-    fn removable(&self) -> impl Iterator<Item = Piece<D::Key>> {
-        let orphans = self.books.orphans().keys().rev();
+    fn removable(&self) -> impl Iterator<Item = WorkItem<D::Key>> {
+        let orphans = self.applied.orphans().keys().rev();
         let removable = orphans.filter(|key| {
-            let keeps = self.is_spared(key) || self.stays(key) || self.is_of_refused(key);
+            let keeps = self.is_excluded(key) || self.stays(key) || self.is_of_refused(key);
             key.is_removable() && !self.stuck.contains_key(key) && !keeps
         });
-        removable.cloned().map(Box::new).map(Piece::Orphan)
+        removable.cloned().map(Box::new).map(WorkItem::Orphan)
     }
 
     /// True for what an operator wants to stay though nobody wants it. A part of what somebody wants
     /// is not: whoever has the whole says which parts it has.
-    fn is_spared(&self, key: &D::Key) -> bool {
-        self.dataplane.spares(key)
-            && D::whole(key).is_none_or(|whole| self.books.holders(&whole) == 0)
+    fn is_excluded(&self, key: &D::Key) -> bool {
+        self.dataplane.is_excluded(key)
+            && D::whole(key).is_none_or(|whole| self.applied.holders(&whole) == 0)
     }
 
     /// True for what may be asked for by what can't be used. Whether a part of what a Service has is
@@ -117,7 +115,7 @@ where
         let Some(whole) = D::whole(key) else {
             return self.leftovers.contains(key);
         };
-        if self.books.holders(&whole) == 0 && self.leftovers.contains(key) {
+        if self.applied.holders(&whole) == 0 && self.leftovers.contains(key) {
             return true;
         }
         // Also before it is written: a look may only then tell of what is in it.
@@ -130,7 +128,7 @@ where
 
     /// True where an object is a fragment's, as far as we know.
     fn has(&self, id: &FragmentId, key: &D::Key) -> bool {
-        let own = self.books.own(id);
+        let own = self.applied.own(id);
         own.is_some_and(|own| own.get(key).is_some())
     }
 
@@ -141,7 +139,7 @@ where
         };
         !self.leftovers.is_empty()
             && self.tracker.withholds(service)
-            && self.books.own(id).is_none()
+            && self.applied.own(id).is_none()
             && knows_less(&self.tracker, service, &self.render(id).0, |key| {
                 self.leftovers.contains(key)
             })

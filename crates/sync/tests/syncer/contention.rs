@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use viprule::agent::SyncError;
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::{BaseChain, Part};
 use viprule_dataplane::ownership::Chain;
+use viprule_sync::SyncError;
 use viprule_writer::Writer as _;
 
 use crate::world::{FILTER, FakeSyncer, NAT, assert_in_sync, fragment, slice, synced};
 
 /// What the agent does when it is told of foreign changes.
-fn repair(syncer: &mut FakeSyncer) -> viprule::agent::Report {
+fn repair(syncer: &mut FakeSyncer) -> viprule_sync::Report {
     let changes = syncer.writer().foreign_changes().unwrap();
     assert_eq!(changes.by, ["somebody (7)"]);
     syncer.reconcile(changes.scope).unwrap()
 }
 
-fn shares(report: &viprule::agent::Report) -> Vec<&str> {
+fn shares(report: &viprule_sync::Report) -> Vec<&str> {
     report.touched.iter().map(|it| it.share.as_str()).collect()
 }
 

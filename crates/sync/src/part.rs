@@ -7,7 +7,7 @@ use viprule_dataplane::{Content, Diff, Fingerprint, ObjectKey, State, Write};
 /// Cuts a diff to so many steps, where it has more: objects, or rules where an object has several of
 /// them. What others may want goes with the last part only, and is no step. Every part is right for
 /// traffic: see [`Diff::truncate`].
-pub(super) fn cut<K: ObjectKey, A, B>(
+pub(crate) fn cut<K: ObjectKey, A, B>(
     diff: &mut Diff<'_, K, A, B>,
     steps: usize,
     rules: impl Fn(&K, &B) -> usize,
@@ -38,7 +38,7 @@ pub(super) fn cut<K: ObjectKey, A, B>(
 /// What a fragment is once such a part is written. `held` is what there is of what it has, `own`,
 /// and of what it wants and others have: of the latter it has what comes before its own last write,
 /// so that nobody removes what that refers to.
-pub(super) fn after<K: ObjectKey, V: Content>(
+pub(crate) fn after<K: ObjectKey, V: Content>(
     own: &State<K, Fingerprint>,
     held: &State<K, Fingerprint>,
     desired: &State<K, Fingerprint>,
@@ -64,7 +64,7 @@ pub(super) fn after<K: ObjectKey, V: Content>(
 }
 
 /// The same diff with the contents that the fingerprints stand for.
-pub(super) fn with_contents<'a, K: ObjectKey, A, V>(
+pub(crate) fn with_contents<'a, K: ObjectKey, A, V>(
     diff: Diff<'a, K, A, Fingerprint>,
     desired: &'a State<K, V>,
 ) -> Diff<'a, K, A, V> {

@@ -1,13 +1,12 @@
-//! What is true of the Services whose rules are in the kernel, for health checks and metrics.
+//! What is true of the Services whose rules are in the kernel.
 
 use std::collections::BTreeMap;
 
 use viprule_dataplane::RuleCounts;
-use viprule_service::model::{Family, ServiceId};
+use viprule_service::model::{CreationTime, Family, ServiceId};
 use viprule_service::plan::{FlowFrontend, ServicePlan, Unreachable};
 
-use super::FragmentId;
-use crate::health::ServiceCheck;
+use crate::FragmentId;
 
 /// Facts about what was written, by Service, and their totals.
 #[derive(Debug)]
@@ -58,9 +57,38 @@ pub struct NoLocal {
     pub external: [usize; 2],
 }
 
+/// What a Service's health check needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceCheck {
+    /// When the Service was created.
+    pub created: CreationTime,
+    /// The TCP port, not 0.
+    pub port: u16,
+    /// Distinct addresses of local ready endpoints, for each family; `None` where the Service has
+    /// no cluster IP of the family or the family is not served, and nothing listens then.
+    pub local_endpoints: [Option<usize>; 2],
+}
+
+impl ServiceCheck {
+    /// What the plan asks for in these families, if it asks for a check.
+    fn of(plan: &ServicePlan, families: &[Family]) -> Option<Self> {
+        let check = plan.health_check?;
+        let local_endpoints = Family::ALL.map(|family| {
+            let has_cluster_ip = plan.ports.iter().any(|port| port.family == family);
+            let served = has_cluster_ip && families.contains(&family);
+            served.then_some(check.local_endpoints[family as usize])
+        });
+        Some(Self {
+            created: check.created,
+            port: check.port,
+            local_endpoints,
+        })
+    }
+}
+
 /// What a rendered fragment is entered with.
 #[derive(Debug, Clone)]
-pub(super) enum Note {
+pub(crate) enum Note {
     /// A Service's facts, or that it is gone.
     Service(Option<Facts>),
     /// The number of rules.
@@ -69,14 +97,14 @@ pub(super) enum Note {
 
 /// Facts about one Service.
 #[derive(Debug, Clone)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     entry: Entry,
     /// What the cleaner of tracked flows is to know, if there is one.
-    pub(super) flows: Box<[FlowFrontend]>,
+    pub(crate) flows: Box<[FlowFrontend]>,
 }
 
 impl Ledger {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             families: Family::ALL.to_vec(),
             services: BTreeMap::new(),
@@ -88,7 +116,7 @@ impl Ledger {
         }
     }
 
-    /// [`Totals::no_local`] counts Services rather than their ports, as IPVS mode does.
+    /// [`Totals::no_local`] counts Services rather than their ports.
     pub fn count_services(&mut self) {
         self.by_service = true;
     }
@@ -116,7 +144,7 @@ impl Ledger {
 
     /// The facts about a Service that has this plan, consists of so many rules, and of which the
     /// dataplane refuses so much.
-    pub(super) fn facts(
+    pub(crate) fn facts(
         &self,
         plan: &ServicePlan,
         rules: RuleCounts,
@@ -140,7 +168,7 @@ impl Ledger {
     }
 
     /// A fragment was written.
-    pub(super) fn enter(&mut self, id: &FragmentId, note: &Note) {
+    pub(crate) fn enter(&mut self, id: &FragmentId, note: &Note) {
         match (id, note) {
             (FragmentId::Service(id), Note::Service(facts)) => {
                 self.enter_service(id, facts.as_ref());

@@ -1,11 +1,11 @@
 //! Services a, b, c … in namespace `shop`, and a node that syncs them into a kernel in memory.
 
-use viprule::agent::{Syncer, desired};
 use viprule_dataplane::iptables::{Desired, Iptables, Key, Kind, Settings, Table};
 use viprule_dataplane::{Dataplane as _, Scope};
 use viprule_service::model::{Event, Family};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
+use viprule_sync::{Syncer, desired};
 use viprule_testkit::fake::Kernel;
 pub(crate) use viprule_testkit::objects::id;
 use viprule_testkit::objects::{self, READY, endpoint, ip};

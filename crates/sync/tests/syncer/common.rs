@@ -6,13 +6,13 @@ use std::fmt;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use viprule::agent::{Glimpse, Syncer, desired};
 use viprule_dataplane::{
     Content, Dataplane, Fingerprint, NodeEffect, ObjectKey, RuleCounts, Scope, State,
 };
 use viprule_service::model::{Event, ServiceId};
 use viprule_service::plan::{Budgets, NodeFacts, PlanConfig, ServicePlan};
 use viprule_service::tracker::Tracker;
+use viprule_sync::{Syncer, desired};
 use viprule_testkit::strategy::{NODE, Path, path};
 
 use crate::memory;
@@ -72,24 +72,12 @@ impl Content for Number {
     }
 }
 
-impl From<Number> for Fingerprint {
-    fn from(number: Number) -> Self {
-        number.fingerprint()
-    }
-}
-
-impl From<Number> for Glimpse {
-    fn from(number: Number) -> Self {
-        Self::new(&number, None)
-    }
-}
-
 /// Its link says how many different elements there are.
 #[derive(Debug, Clone, Default)]
 struct Shared {
     holders: BTreeMap<Key, usize>,
     /// This element stays.
-    spared: Option<u8>,
+    excluded: Option<u8>,
 }
 
 impl Dataplane for Shared {
@@ -134,11 +122,11 @@ impl Dataplane for Shared {
             .collect()
     }
 
-    fn hollow(&self, _: &Key) -> Option<Number> {
+    fn flushed(&self, _: &Key) -> Option<Number> {
         None
     }
 
-    fn settled(
+    fn applied(
         &mut self,
         before: &State<Key, Fingerprint>,
         after: &State<Key, Fingerprint>,
@@ -161,8 +149,8 @@ impl Dataplane for Shared {
         }
     }
 
-    fn spares(&self, key: &Key) -> bool {
-        self.spared
+    fn is_excluded(&self, key: &Key) -> bool {
+        self.excluded
             .is_some_and(|element| *key == Key::Element(element))
     }
 
@@ -390,7 +378,7 @@ fn what_an_operator_spares_stays() {
     let mut syncer = Syncer::new(
         Tracker::new(node(Memory::default()).tracker().config().clone()),
         Shared {
-            spared: Some(1),
+            excluded: Some(1),
             ..Shared::default()
         },
         kernel,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use viprule::agent::{Compared, Syncer, compared};
 use viprule_dataplane::Scope;
 use viprule_dataplane::ipvs::{Ipvs, Key, Object, Settings};
 use viprule_service::model::{Event, Refused};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
+use viprule_sync::{Compared, Syncer, compared};
 use viprule_testkit::fake::Kernel;
 use viprule_testkit::strategy::NODE;
 

@@ -1,7 +1,7 @@
 //! What a sync did.
 
 use serde::Serialize;
-use viprule_dataplane::RuleCounts;
+use viprule_dataplane::{Diff, RuleCounts};
 
 /// What a sync did, for logs and for the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -49,7 +49,19 @@ pub struct Touched {
 }
 
 impl Touched {
-    pub(super) const fn nothing(share: String) -> Self {
+    /// What a diff does.
+    pub(crate) fn of<K, A, B>(share: String, diff: &Diff<'_, K, A, B>) -> Self {
+        let old = diff.writes.iter().filter(|write| write.old.is_some());
+        let replaced = old.count();
+        Self {
+            share,
+            created: diff.writes.len() - replaced,
+            replaced,
+            removed: diff.deletes.len(),
+        }
+    }
+
+    pub(crate) const fn nothing(share: String) -> Self {
         Self {
             share,
             created: 0,
@@ -65,7 +77,7 @@ impl Report {
         self.created + self.replaced + self.removed == 0 && self.leavings.is_empty()
     }
 
-    pub(super) fn add(&mut self, touched: Touched) {
+    pub(crate) fn add(&mut self, touched: Touched) {
         self.created += touched.created;
         self.replaced += touched.replaced;
         self.removed += touched.removed;
@@ -75,7 +87,7 @@ impl Report {
     }
 
     /// Adds what a later sync did. What is refused is what it says.
-    pub(crate) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         self.created += other.created;
         self.replaced += other.replaced;
         self.removed += other.removed;

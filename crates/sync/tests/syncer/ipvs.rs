@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use ipvs_netlink::Scheduler;
 use proptest::prelude::*;
-use viprule::agent::{Syncer, desired};
 use viprule_dataplane::ipvs::{Ipvs, Key, Object, Part, Settings};
 use viprule_dataplane::{Feature, Scope};
 use viprule_service::model::{Balancing, Event, SchedulerName, Service};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
+use viprule_sync::{Syncer, desired};
 use viprule_testkit::objects::{READY, endpoint, id, ip, service, slice};
 use viprule_testkit::strategy::{NODE, Path, ipvs_settings, path};
 
@@ -261,8 +261,8 @@ fn excluded_virtual_servers_outlive_their_service_and_follow_it_while_it_is_ther
     syncer.remove_everything().unwrap();
     assert_eq!(served(&mut syncer), there);
     let others = syncer.writer().objects.keys().filter(|key| {
-        let spared = matches!(key, Key::Server(_) | Key::Destination { .. });
-        !spared && viprule_dataplane::ObjectKey::is_removable(*key)
+        let excluded = matches!(key, Key::Server(_) | Key::Destination { .. });
+        !excluded && viprule_dataplane::ObjectKey::is_removable(*key)
     });
     assert_eq!(others.count(), 0);
 }

@@ -44,41 +44,41 @@ fn fragment(number: u8) -> FragmentId {
     FragmentId::Service(ServiceId::new("shop", &format!("s{number}")).unwrap())
 }
 
-fn settled(fragments: &[&[u8]]) -> Books<Key> {
-    let mut books = Books::new();
+fn holding(fragments: &[&[u8]]) -> Applied<Key> {
+    let mut applied = Applied::new();
     for (number, keys) in (0..).zip(fragments) {
-        books.settle(fragment(number), state(keys.iter().copied(), 0));
+        applied.set(fragment(number), state(keys.iter().copied(), 0));
     }
-    books
+    applied
 }
 
 #[test]
 fn what_another_one_holds_is_held() {
-    let mut books = settled(&[&[1, 9]]);
-    let (held, adopted) = books.held(&fragment(1), &state([1, 2, 9], 0));
+    let mut applied = holding(&[&[1, 9]]);
+    let (held, adopted) = applied.held(&fragment(1), &state([1, 2, 9], 0));
     assert_eq!(held, state([1], 0));
     assert!(adopted.is_empty());
 }
 
 #[test]
 fn who_writes_last_is_seen_by_all() {
-    let mut books = settled(&[&[1], &[1]]);
-    books.settle(fragment(1), state([1], 5));
-    let (held, _) = books.held(&fragment(0), &state([1], 0));
+    let mut applied = holding(&[&[1], &[1]]);
+    applied.set(fragment(1), state([1], 5));
+    let (held, _) = applied.held(&fragment(0), &state([1], 0));
     assert_eq!(held, state([1], 5));
     // The first one held it before and is not asked any more.
-    books.settle(fragment(1), State::default());
-    let (held, _) = books.held(&fragment(0), &state([1], 0));
+    applied.set(fragment(1), State::default());
+    let (held, _) = applied.held(&fragment(0), &state([1], 0));
     assert_eq!(held, state([1], 5));
 }
 
 #[test]
 fn what_another_holder_wrote_is_no_news() {
-    let mut books = settled(&[&[1], &[1]]);
-    books.settle(fragment(1), state([1], 5));
+    let mut applied = holding(&[&[1], &[1]]);
+    applied.set(fragment(1), state([1], 5));
     let mut look = |content| {
         let scope = Scope::Parts([false].into());
-        books.correct(&scope, state([1], content), |_| panic!("nothing is gone"))
+        applied.correct(&scope, state([1], content), |_| panic!("nothing is gone"))
     };
     assert_eq!(look(5), []);
     // What somebody else wrote is.
@@ -87,40 +87,40 @@ fn what_another_holder_wrote_is_no_news() {
 
 #[test]
 fn only_the_last_holder_leaves_an_orphan() {
-    let mut books = settled(&[&[1, 9], &[1]]);
-    assert_eq!(books.disown(&fragment(0)).len(), 2);
-    let orphans: Vec<_> = books.orphans().keys().copied().collect();
+    let mut applied = holding(&[&[1, 9], &[1]]);
+    assert_eq!(applied.disown(&fragment(0)).len(), 2);
+    let orphans: Vec<_> = applied.orphans().keys().copied().collect();
     assert_eq!(orphans, [Key(9)]);
-    books.disown(&fragment(1));
-    let orphans: Vec<_> = books.orphans().keys().copied().collect();
+    applied.disown(&fragment(1));
+    let orphans: Vec<_> = applied.orphans().keys().copied().collect();
     assert_eq!(orphans, [Key(1), Key(9)]);
-    assert!(books.disown(&fragment(1)).is_empty());
+    assert!(applied.disown(&fragment(1)).is_empty());
 }
 
 #[test]
 fn all_holders_lose_what_is_gone() {
-    let mut books = settled(&[&[1, 2], &[1]]);
+    let mut applied = holding(&[&[1, 2], &[1]]);
     let scope = Scope::Parts([false].into());
     let mut lost = Vec::new();
-    let changed = books.correct(&scope, state([3], 0), |gone| lost.push(gone));
+    let changed = applied.correct(&scope, state([3], 0), |gone| lost.push(gone));
     assert_eq!(changed, [fragment(0), fragment(1)]);
     assert_eq!(lost, [state([1], 0), state([1], 0)]);
-    assert_eq!((books.holders(&Key(1)), books.holders(&Key(2))), (0, 1));
-    let orphans: Vec<_> = books.orphans().keys().copied().collect();
+    assert_eq!((applied.holders(&Key(1)), applied.holders(&Key(2))), (0, 1));
+    let orphans: Vec<_> = applied.orphans().keys().copied().collect();
     assert_eq!(orphans, [Key(3)]);
 }
 
 #[test]
 fn a_look_tells_who_has_other_objects_than_we_knew() {
-    let mut books = settled(&[&[1, 9], &[3], &[10]]);
-    let look = |books: &mut Books<Key>, seen| {
+    let mut applied = holding(&[&[1, 9], &[3], &[10]]);
+    let look = |applied: &mut Applied<Key>, seen| {
         let scope = Scope::Parts([false].into());
-        books.correct(&scope, seen, |_| panic!("nothing is gone"))
+        applied.correct(&scope, seen, |_| panic!("nothing is gone"))
     };
-    assert_eq!(look(&mut books, state([1, 3, 9], 0)), []);
+    assert_eq!(look(&mut applied, state([1, 3, 9], 0)), []);
     let seen = state([1, 9], 0).merged(state([3], 7));
-    assert_eq!(look(&mut books, seen.clone()), [fragment(1)]);
-    assert_eq!(look(&mut books, seen), []);
+    assert_eq!(look(&mut applied, seen.clone()), [fragment(1)]);
+    assert_eq!(look(&mut applied, seen), []);
 }
 
 proptest! {
@@ -130,34 +130,34 @@ proptest! {
         steps in vec((0..4_u8, btree_set(0..12_u8, 0..6), any::<bool>()), 0..30),
         gone in btree_set(0..12_u8, 0..6),
     ) {
-        let mut books = Books::new();
+        let mut applied = Applied::new();
         let mut model: BTreeMap<u8, std::collections::BTreeSet<u8>> = BTreeMap::new();
         for (number, keys, disown) in steps {
             if disown {
-                books.disown(&fragment(number));
+                applied.disown(&fragment(number));
                 model.remove(&number);
             } else {
                 let wanted = state(keys.iter().copied(), 0);
-                books.held(&fragment(number), &wanted);
-                books.settle(fragment(number), wanted);
+                applied.held(&fragment(number), &wanted);
+                applied.set(fragment(number), wanted);
                 model.insert(number, keys);
             }
         }
         let seen = (0..12).filter(|key| !gone.contains(key));
-        books.correct(&Scope::Everything, state(seen, 0), |_| {});
+        applied.correct(&Scope::Everything, state(seen, 0), |_| {});
         for keys in model.values_mut() {
             keys.retain(|key| !gone.contains(key));
         }
         for key in 0..8 {
             let holders = model.values().filter(|keys| keys.contains(&key)).count();
-            prop_assert_eq!(books.holders(&Key(key)) as usize, holders);
+            prop_assert_eq!(applied.holders(&Key(key)) as usize, holders);
         }
         for key in 0..12 {
             let held = model.values().any(|keys| keys.contains(&key));
-            let orphan = books.orphans().contains_key(&Key(key));
+            let orphan = applied.orphans().contains_key(&Key(key));
             prop_assert_eq!(orphan, !held && !gone.contains(&key), "{}", key);
         }
-        books.disown_all();
-        prop_assert_eq!(books.orphans().len(), 12 - gone.len());
+        applied.disown_all();
+        prop_assert_eq!(applied.orphans().len(), 12 - gone.len());
     }
 }

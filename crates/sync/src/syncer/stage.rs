@@ -1,0 +1,240 @@
+//! Stages what one transaction is to hold.
+
+use viprule_dataplane::{
+    Content as _, Dataplane, Diff, Fingerprint, NodeEffect, ObjectKey as _, RuleCounts, State, diff,
+};
+use viprule_writer::{ApplyError, PartOf, Tag};
+
+use super::Syncer;
+use super::work::WorkItem;
+use crate::ledger::Note;
+use crate::transaction::{Released, Rendered, Staged, Transaction};
+use crate::{FragmentId, Report, Touched, WriterFor, part};
+
+impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
+    /// Stages all of it, and sends it.
+    pub(super) fn send(
+        &mut self,
+        items: &[WorkItem<D::Key>],
+        transaction: &mut Transaction<D::Key>,
+    ) -> Result<Report, ApplyError<PartOf<W>>> {
+        let mut report = Report::default();
+        for (at, item) in items.iter().enumerate() {
+            let tag = Tag(u32::try_from(at).unwrap_or(u32::MAX));
+            match item {
+                WorkItem::Fragment(id, steps) if self.owed.contains(id) => {
+                    if *id == FragmentId::Links {
+                        self.assume_applied(transaction);
+                    }
+                    let staged = self.stage_fragment(tag, id, *steps, transaction)?;
+                    report.rules += staged.rules;
+                    transaction.fragments.push(staged);
+                }
+                WorkItem::Orphan(key) if !self.stuck.contains_key(&**key) => {
+                    // Adopted by a fragment meanwhile, or gone.
+                    let Some(print) = self.applied.orphans().get(&**key) else {
+                        continue;
+                    };
+                    let deletes = vec![(&**key, print)];
+                    let writes = Vec::new();
+                    self.writer.stage(tag, &Diff { writes, deletes })?;
+                    transaction.orphans.push((**key).clone());
+                }
+                WorkItem::Fragment(..) | WorkItem::Orphan(_) => {}
+            }
+        }
+        self.stage_released(transaction)?;
+        self.announce_flows(&transaction.fragments);
+        let sent = self.writer.commit()?;
+        report.transactions = sent.transactions;
+        report.bytes = sent.bytes;
+        Ok(report)
+    }
+
+    /// Renders the links as for what stands before them in the transaction.
+    fn assume_applied(&mut self, transaction: &mut Transaction<D::Key>) {
+        if D::ATOMIC {
+            return;
+        }
+        let nothing = State::default();
+        for Staged { id, digest, .. } in &transaction.fragments {
+            let before = self.applied.own(id).unwrap_or(&nothing);
+            self.dataplane.applied(before, digest);
+        }
+        transaction.assumed = transaction.fragments.len();
+        transaction.effect = NodeEffect::Nothing;
+    }
+
+    /// Stages what turns a fragment into what it shall be, or so many steps of that, but for the removal
+    /// of what others may want as well.
+    fn stage_fragment(
+        &mut self,
+        tag: Tag,
+        id: &FragmentId,
+        steps: Option<usize>,
+        transaction: &mut Transaction<D::Key>,
+    ) -> Result<Staged<D::Key>, ApplyError<PartOf<W>>> {
+        let begun = self.unfinished.take_if(|it| it.id == *id);
+        let Rendered {
+            desired,
+            digest,
+            note,
+            ..
+        } = begun.unwrap_or_else(|| self.begin(id));
+        let (held, adopted) = self.applied.held(id, &desired);
+        transaction.effect = transaction.effect.max(self.adopted(&adopted));
+        let mut staged = Staged {
+            touched: Touched::nothing(id.to_string()),
+            id: id.clone(),
+            digest,
+            note,
+            rules: RuleCounts::default(),
+            finished: true,
+        };
+        // A start on a kernel that has it all should cost no more than looking.
+        if held != staged.digest {
+            let mut diff = part::with_contents(diff(&held, &staged.digest), &desired);
+            let mut after = None;
+            if let Some(steps) = steps
+                && part::cut(&mut diff, steps, |key, object| {
+                    D::rules(key, object).total()
+                })
+            {
+                let nothing = State::default();
+                let own = self.applied.own(id).unwrap_or(&nothing);
+                after = Some(part::after(own, &held, &staged.digest, &diff));
+            }
+            diff.writes.retain(|write| {
+                let common = write.key.is_common();
+                !common || {
+                    let (key, content) = (Fingerprint::of(write.key), write.new.fingerprint());
+                    transaction.written.insert(key, content) != Some(content)
+                }
+            });
+            let at = transaction.fragments.len();
+            diff.deletes.retain(|(key, content)| {
+                let common = key.is_common();
+                if common {
+                    let released = transaction.released.entry((*key).clone());
+                    let released = released.or_insert(Released {
+                        content: **content,
+                        fragments: 0,
+                        tag,
+                        at,
+                    });
+                    released.fragments += 1;
+                }
+                !common
+            });
+            staged.touched = Touched::of(id.to_string(), &diff);
+            staged.rules = rules::<D>(diff.writes.iter().map(|it| (it.key, it.new)));
+            if !diff.is_empty() {
+                self.writer.stage(tag, &diff)?;
+            }
+            if let Some(after) = after {
+                staged.finished = false;
+                self.unfinished = Some(Rendered {
+                    id: id.clone(),
+                    desired,
+                    digest: std::mem::replace(&mut staged.digest, after),
+                    note: staged.note.clone(),
+                });
+            }
+        }
+        Ok(staged)
+    }
+
+    fn begin(&self, id: &FragmentId) -> Rendered<D::Key, D::Object> {
+        let (desired, note) = self.render(id);
+        Rendered {
+            id: id.clone(),
+            digest: desired.fingerprints(),
+            desired,
+            note,
+        }
+    }
+
+    /// What a fragment shall be, and what to note about it once it is.
+    pub(super) fn render(&self, id: &FragmentId) -> (State<D::Key, D::Object>, Note) {
+        let count = |state: &State<_, _>| rules::<D>(state.iter().map(|(key, it)| (key, it)));
+        let state = match id {
+            FragmentId::Foundation => self.dataplane.foundation(),
+            FragmentId::Links => self.dataplane.links(),
+            FragmentId::Service(id) => {
+                let Some(plan) = self.tracker.plan(id) else {
+                    return (State::default(), Note::Service(None));
+                };
+                let state = self.dataplane.service(&plan);
+                let objections = self.dataplane.objections(&plan);
+                let mut facts = self.ledger.facts(&plan, count(&state), objections);
+                if self.cleaner.is_some() {
+                    facts.flows = plan.flow_frontends();
+                }
+                return (state, Note::Service(Some(facts)));
+            }
+        };
+        let rules = count(&state);
+        (state, Note::Rules(rules))
+    }
+
+    /// Stages the removal of what fragments of this transaction let go and no other one has.
+    fn stage_released(
+        &mut self,
+        transaction: &mut Transaction<D::Key>,
+    ) -> Result<(), ApplyError<PartOf<W>>> {
+        let mut released = std::mem::take(&mut transaction.released);
+        if released.is_empty() {
+            return Ok(());
+        }
+        for Staged { digest, .. } in &transaction.fragments {
+            for (key, _) in digest.iter().filter(|(key, _)| key.is_common()) {
+                released.remove(key);
+            }
+        }
+        released.retain(|key, released| {
+            self.applied.holders(key) <= released.fragments && !self.stays(key)
+        });
+        let is_excluded = |key: &D::Key| {
+            let whole = D::whole(key);
+            self.dataplane.is_excluded(key)
+                && whole.is_none_or(|whole| released.contains_key(&whole))
+        };
+        let kept: Vec<D::Key> = released
+            .keys()
+            .filter(|key| is_excluded(key))
+            .cloned()
+            .collect();
+        for key in &kept {
+            released.remove(key);
+        }
+        for (key, released) in released.iter().rev() {
+            let deletes = vec![(key, &released.content)];
+            let writes = Vec::new();
+            self.writer.stage(released.tag, &Diff { writes, deletes })?;
+            transaction.fragments[released.at].touched.removed += 1;
+        }
+        Ok(())
+    }
+
+    /// Flows that the new rules make must not be taken for stale ones, however soon they come. What
+    /// could not be written is announced anew with the next attempt, or withdrawn with the Service.
+    fn announce_flows(&self, staged: &[Staged<D::Key>]) {
+        let Some(cleaner) = &self.cleaner else { return };
+        for Staged { id, note, .. } in staged {
+            if let (FragmentId::Service(id), Note::Service(Some(facts))) = (id, note)
+                && !facts.flows.is_empty()
+            {
+                cleaner.announce(id, facts.flows.clone());
+            }
+        }
+    }
+}
+
+/// How many rules these objects consist of.
+fn rules<'a, D: Dataplane>(objects: impl Iterator<Item = (&'a D::Key, &'a D::Object)>) -> RuleCounts
+where
+    D::Key: 'a,
+    D::Object: 'a,
+{
+    objects.map(|(key, object)| D::rules(key, object)).sum()
+}

@@ -1,0 +1,73 @@
+//! What a transaction is made of.
+
+use std::collections::{BTreeMap, HashMap};
+
+use viprule_dataplane::{Fingerprint, NodeEffect, RuleCounts, State};
+use viprule_writer::Tag;
+
+use crate::ledger::Note;
+use crate::{FragmentId, Touched};
+
+/// What is staged in one transaction.
+#[derive(Debug)]
+pub(crate) struct Transaction<K> {
+    pub(crate) fragments: Vec<Staged<K>>,
+    /// Objects that belong to no fragment, to be removed.
+    pub(crate) orphans: Vec<K>,
+    /// What is written already of what several fragments may want: keys and contents.
+    pub(crate) written: HashMap<Fingerprint, Fingerprint>,
+    /// What fragments let go and others may want.
+    pub(crate) released: BTreeMap<K, Released>,
+    /// What follows from fragments' having taken orphans over.
+    pub(crate) effect: NodeEffect,
+    /// So many of the fragments, the first ones, the dataplane takes for written.
+    pub(crate) assumed: usize,
+}
+
+/// An object that fragments of a transaction let go.
+#[derive(Debug)]
+pub(crate) struct Released {
+    pub(crate) content: Fingerprint,
+    /// How many of them.
+    pub(crate) fragments: u32,
+    /// The first one.
+    pub(crate) tag: Tag,
+    /// Its place in the transaction.
+    pub(crate) at: usize,
+}
+
+/// A fragment that is staged.
+#[derive(Debug)]
+pub(crate) struct Staged<K> {
+    pub(crate) id: FragmentId,
+    pub(crate) digest: State<K, Fingerprint>,
+    pub(crate) note: Note,
+    pub(crate) touched: Touched,
+    pub(crate) rules: RuleCounts,
+    /// It is all that the fragment shall be.
+    pub(crate) finished: bool,
+}
+
+impl<K> Default for Transaction<K> {
+    fn default() -> Self {
+        Self {
+            fragments: Vec::new(),
+            orphans: Vec::new(),
+            written: HashMap::new(),
+            released: BTreeMap::new(),
+            effect: NodeEffect::Nothing,
+            assumed: 0,
+        }
+    }
+}
+
+/// A fragment that is to be written, and may be written in part. To render it costs what all of it
+/// costs, and so do its fingerprints.
+#[derive(Debug)]
+pub(crate) struct Rendered<K, V> {
+    pub(crate) id: FragmentId,
+    /// What it shall be.
+    pub(crate) desired: State<K, V>,
+    pub(crate) digest: State<K, Fingerprint>,
+    pub(crate) note: Note,
+}
