@@ -21,6 +21,7 @@ pub const NAME_MAX: usize = 31;
 
 /// What a counter has counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counter {
     /// Packets.
     pub packets: u64,
@@ -30,6 +31,7 @@ pub struct Counter {
 
 /// A failed request for a counter.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The kernel has no nfacct; it refuses rules with `-m nfacct` as well.
     #[error("this kernel has no nfacct counters (CONFIG_NETFILTER_NETLINK_ACCT)")]
