@@ -1,5 +1,17 @@
 //! Named packet counters (`linux/netfilter/nfnetlink_acct.h`), which rules feed with
 //! `-m nfacct --nfacct-name`.
+//!
+//! ```no_run
+//! use nfnetlink::netlink_batch::{Socket, socket};
+//! use nfnetlink::nfacct;
+//!
+//! let mut socket = Socket::open(socket::NETFILTER)?;
+//! nfacct::ensure(&mut socket, "dropped")?;
+//! if let Some(counter) = nfacct::get(&mut socket, "dropped")? {
+//!     println!("{} packets, {} bytes", counter.packets, counter.bytes);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use netlink_batch::message::flags::{CREATE, EXCL};
 use netlink_batch::{AttrError, Attrs, Errno, Error as Netlink, Socket};
