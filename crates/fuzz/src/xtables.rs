@@ -64,10 +64,7 @@ fn written(rule: &Rule) -> Option<Result<Rule, DecodeError>> {
             names.insert(name, index);
         }
     }
-    let options = EncodeOptions {
-        sets: Some(&names),
-        ..EncodeOptions::default()
-    };
+    let options = EncodeOptions::default().with_sets(&names);
     let mut bytes = Vec::new();
     rule.encode_with(&mut AttrWriter::new(&mut bytes), options);
     if bytes.len() > usize::from(u16::MAX) {

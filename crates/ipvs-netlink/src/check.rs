@@ -7,6 +7,7 @@ use crate::{
 
 /// An object that IPVS can't do anything with. It was not added to the requests.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Invalid {
     /// Port 0, for all ports, without persistence: the kernel takes it and never uses it.
     #[error("virtual server {0}: port 0 stands for all ports only where it is persistent")]

@@ -45,6 +45,7 @@ impl Timeouts {
 
 /// What the kernel's IPVS is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Info {
     /// Its version.
     pub version: Version,

@@ -30,6 +30,7 @@ impl fmt::Display for DestinationId {
 
 /// What a destination shall get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Destination {
     /// How packets get there.
     pub forwarding: Forwarding,
@@ -42,19 +43,25 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// A destination that is masqueraded to, without limits.
-    pub const fn masqueraded(weight: u32) -> Self {
+    /// A destination without limits.
+    pub const fn new(forwarding: Forwarding, weight: u32) -> Self {
         Self {
-            forwarding: Forwarding::Masquerade,
+            forwarding,
             weight,
             upper_threshold: 0,
             lower_threshold: 0,
         }
     }
+
+    /// A destination that is masqueraded to, without limits.
+    pub const fn masqueraded(weight: u32) -> Self {
+        Self::new(Forwarding::Masquerade, weight)
+    }
 }
 
 /// How packets get to a destination (`IP_VS_CONN_F_FWD_MASK`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Forwarding {
     /// By network address translation.
     Masquerade,
@@ -95,6 +102,7 @@ impl Forwarding {
 
 /// How packets are encapsulated (`IP_VS_CONN_F_TUNNEL_TYPE_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Tunnel {
     /// IP in IP; all that kernels before 5.2 know.
     IpIp,
@@ -114,6 +122,7 @@ pub enum Tunnel {
 
 /// Checksums of tunnels (`IP_VS_TUNNEL_ENCAP_FLAG_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Checksum {
     /// None.
     None,

@@ -12,6 +12,7 @@ use crate::{
 
 /// A virtual server as the kernel has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerEntry {
     /// What identifies it.
     pub id: ServerId,
@@ -110,6 +111,7 @@ fn read_netmask(family: Family, attr: &Attr<'_>) -> Result<Netmask, AttrError> {
 
 /// A destination as the kernel has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DestinationEntry {
     /// What identifies it within its virtual server.
     pub id: DestinationId,

@@ -19,6 +19,9 @@ pub mod text;
 mod uapi;
 mod wire;
 
+/// The socket, its errors and the attributes are of [`netlink_batch`].
+pub use netlink_batch;
+
 pub use check::Invalid;
 pub use config::{Info, Timeouts, Version};
 pub use destination::{Checksum, Destination, DestinationId, Forwarding, Tunnel};

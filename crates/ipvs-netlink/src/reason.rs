@@ -13,6 +13,7 @@ const OUT_OF_RANGE: Errno = Errno(34);
 
 /// Why the kernel refused a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reason {
     /// The virtual server or destination exists already (EEXIST).
     Exists,

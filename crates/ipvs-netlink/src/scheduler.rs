@@ -35,7 +35,7 @@ impl Scheduler {
     ///
     /// For a name that it does not have, the kernel loads a module called `ip_vs_NAME`, whatever
     /// that is: ask it for these only where the name comes from somebody who may not load modules.
-    pub const LINUX: [Self; 14] = [
+    pub const LINUX: &[Self] = &[
         Self::RR,
         Self::WRR,
         Self::LC,
@@ -59,7 +59,8 @@ impl Scheduler {
 
     /// The names of [`Self::LINUX`], as a list in a sentence.
     pub fn linux_names() -> String {
-        Self::LINUX.map(|it| it.to_string()).join(", ")
+        let names: Vec<_> = Self::LINUX.iter().map(Self::as_str).collect();
+        names.join(", ")
     }
 
     /// The name.
@@ -108,7 +109,7 @@ impl Engine {
     pub const SIP: Self = Self(Name::known(b"sip"));
 
     /// Those of Linux; see [`Scheduler::LINUX`].
-    pub const LINUX: [Self; 1] = [Self::SIP];
+    pub const LINUX: &[Self] = &[Self::SIP];
 
     /// True for one of [`Self::LINUX`].
     pub fn is_linux(&self) -> bool {

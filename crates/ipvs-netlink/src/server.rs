@@ -72,6 +72,7 @@ impl fmt::Display for ServerId {
 
 /// What a virtual server shall do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Server {
     /// How a destination is chosen.
     pub scheduler: Scheduler,

@@ -8,6 +8,7 @@ use crate::wire;
 /// Counts since the object was made or zeroed, and rates. The kernel sums them up every other
 /// second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Stats {
     /// Connections that were scheduled. Old kernels count it and packets modulo 2^32.
     pub connections: u64,
@@ -25,6 +26,7 @@ pub struct Stats {
 
 /// Averages of some seconds, per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Rates {
     /// Connections.
     pub connections: u64,

@@ -99,6 +99,7 @@ fn length_field(len: usize) -> u16 {
 
 /// What is wrong with received attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AttrError {
     /// A length field points outside the buffer.
     #[error("attribute {kind} at offset {offset} is cut off")]

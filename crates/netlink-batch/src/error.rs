@@ -8,6 +8,7 @@ use crate::message::MessageError;
 
 /// A failed exchange with the kernel.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The kernel has no such netlink protocol (EPROTONOSUPPORT).
     #[error(

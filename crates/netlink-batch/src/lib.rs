@@ -1,11 +1,4 @@
-//! Many netlink messages in one send, with every verdict mapped back to its message.
-//!
-//! The crate knows no message of its own: it writes attributes into one growing buffer, sends
-//! the buffer, and hands back what the kernel said about each message. Message types live in
-//! crates such as `nfnetlink`.
-//!
-//! Everything is blocking and synchronous, as the kernel's side of netlink is: when a send
-//! returns, the kernel has done the work and its answers wait in the receive buffer.
+#![doc = include_str!("../README.md")]
 
 pub mod attr;
 pub mod batch;

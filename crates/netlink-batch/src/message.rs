@@ -74,6 +74,7 @@ pub fn write<R>(
 
 /// What is wrong with received messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MessageError {
     /// A length field points outside the buffer, or is shorter than the header.
     #[error("the message at offset {offset} says it has {len} bytes where {left} are left")]

@@ -11,6 +11,7 @@ const OFFSET: u16 = 2;
 
 /// The kernel's verdict on one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verdict<'a> {
     /// Sequence number of the message judged.
     pub seq: u32,

@@ -1,9 +1,11 @@
-//! Netfilter messages: `nf_tables`, the xtables-compat expressions that make `nf_tables` rules
-//! look like iptables rules, tracked flows, IP sets and nfacct counters.
-//!
-//! Messages are encoded straight into a [`netlink_batch`] buffer and decoded from borrowed bytes.
+#![doc = include_str!("../README.md")]
 
 use std::fmt;
+
+/// The types of [`ipnet`] are in rules and in elements of sets.
+pub use ipnet;
+/// The socket, its errors and the attributes are of [`netlink_batch`].
+pub use netlink_batch;
 
 pub mod conntrack;
 pub mod ipset;
@@ -11,7 +13,7 @@ pub mod nfacct;
 pub mod nftables;
 pub mod xtables;
 
-/// The IP family of a table (`NFPROTO_IPV4`, `NFPROTO_IPV6`).
+/// The IP family of a table (`NFPROTO_IPV4`, `NFPROTO_IPV6`). There are no others here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// IPv4, as `iptables` uses it.

@@ -1,5 +1,17 @@
 //! Named packet counters (`linux/netfilter/nfnetlink_acct.h`), which rules feed with
 //! `-m nfacct --nfacct-name`.
+//!
+//! ```no_run
+//! use nfnetlink::netlink_batch::{Socket, socket};
+//! use nfnetlink::nfacct;
+//!
+//! let mut socket = Socket::open(socket::NETFILTER)?;
+//! nfacct::ensure(&mut socket, "dropped")?;
+//! if let Some(counter) = nfacct::get(&mut socket, "dropped")? {
+//!     println!("{} packets, {} bytes", counter.packets, counter.bytes);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use netlink_batch::message::flags::{CREATE, EXCL};
 use netlink_batch::{AttrError, Attrs, Errno, Error as Netlink, Socket};
@@ -21,6 +33,7 @@ pub const NAME_MAX: usize = 31;
 
 /// What a counter has counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counter {
     /// Packets.
     pub packets: u64,
@@ -30,6 +43,7 @@ pub struct Counter {
 
 /// A failed request for a counter.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The kernel has no nfacct; it refuses rules with `-m nfacct` as well.
     #[error("this kernel has no nfacct counters (CONFIG_NETFILTER_NETLINK_ACCT)")]

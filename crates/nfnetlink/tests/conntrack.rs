@@ -7,7 +7,7 @@ mod common;
 use common::{in_netns, run};
 use netlink_batch::{Messages, Socket};
 use nfnetlink::Family::{Ipv4, Ipv6};
-use nfnetlink::conntrack::{Deletions, Filter, Flow, dump, lookup};
+use nfnetlink::conntrack::{Deletions, Filter, Flow, dump, lookup, protocol};
 use proptest::prelude::*;
 
 /// Adds a UDP flow from 10.9.9.9 and this port; its packets go to `to` where there is one.
@@ -62,28 +62,14 @@ fn the_kernel_filters_by_destination_port_and_translation() {
         add_tcp(5, "10.1.0.20", "ESTABLISHED", &[]);
         let udp = Filter::udp(Ipv4);
         assert_eq!(ports(&found(socket, udp)), [1, 2, 3, 4]);
-        let address = Some("10.1.0.20".parse().unwrap());
-        assert_eq!(ports(&found(socket, Filter { address, ..udp })), [1, 2, 3]);
-        let one = Filter {
-            address,
-            port: Some(53),
-            ..udp
-        };
+        let address = udp.to_address("10.1.0.20".parse().unwrap());
+        assert_eq!(ports(&found(socket, address)), [1, 2, 3]);
+        let one = address.to_port(53);
         assert_eq!(ports(&found(socket, one)), [1, 2]);
-        let flows = found(
-            socket,
-            Filter {
-                dnat_only: true,
-                ..one
-            },
-        );
+        let flows = found(socket, one.only_dnat());
         assert_eq!(ports(&flows), [1]);
         assert_eq!(flows[0].reply.source, "10.244.0.5:5353".parse().unwrap());
-        let port = Filter {
-            port: Some(53),
-            ..udp
-        };
-        assert_eq!(ports(&found(socket, port)), [1, 2, 4]);
+        assert_eq!(ports(&found(socket, udp.to_port(53))), [1, 2, 4]);
         assert_eq!(found(socket, Filter::udp(Ipv6)), []);
     });
 }
@@ -99,23 +85,9 @@ fn tcp_flows_tell_their_state_and_those_without_an_answer_are_filtered_by_the_ke
         let flows = found(socket, unreplied);
         assert_eq!(ports(&flows), [2, 3]);
         assert!(flows.iter().all(Flow::is_syn_sent));
-        let dnat_only = true;
-        let dnat = found(
-            socket,
-            Filter {
-                dnat_only,
-                ..unreplied
-            },
-        );
+        let dnat = found(socket, unreplied.only_dnat());
         assert_eq!(ports(&dnat), [3]);
-        let unreplied_only = false;
-        let all = found(
-            socket,
-            Filter {
-                unreplied_only,
-                ..unreplied
-            },
-        );
+        let all = found(socket, Filter::new(Ipv4, protocol::TCP));
         assert_eq!(ports(&all), [2, 3, 4]);
         assert_eq!(all[2].tcp_state, Some(3), "TCP_CONNTRACK_ESTABLISHED");
     });
@@ -127,10 +99,8 @@ fn a_flow_is_looked_up_and_no_other_with_its_tuples() {
         add_tcp(1, "10.1.0.20", "SYN_SENT", &["--dst-nat", "10.244.0.5:53"]);
         let flow = found(socket, Filter::unreplied_tcp(Ipv4)).remove(0);
         assert_eq!(lookup(socket, &flow).unwrap(), Some(flow));
-        let another = Flow {
-            id: !flow.id,
-            ..flow
-        };
+        let mut another = flow;
+        another.id = !flow.id;
         assert_eq!(lookup(socket, &another).unwrap(), None);
         run("conntrack", &["-D", "-p", "tcp", "--sport", "1"]);
         assert_eq!(lookup(socket, &flow).unwrap(), None);
@@ -190,11 +160,8 @@ fn ipv6_flows_are_filtered_and_deleted() {
             let ports = ["--sport", "1", "--dport", "53", "--timeout", "300"];
             run("conntrack", &[&args[..], &ports].concat());
         }
-        let one = Filter {
-            address: Some("fd00:10:1::20".parse().unwrap()),
-            port: Some(53),
-            ..Filter::udp(Ipv6)
-        };
+        let address = "fd00:10:1::20".parse().unwrap();
+        let one = Filter::udp(Ipv6).to_address(address).to_port(53);
         let flows = found(socket, one);
         assert_eq!(flows.len(), 1);
         let mut deletions = Deletions::new();

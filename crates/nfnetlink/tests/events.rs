@@ -41,6 +41,7 @@ fn listen(listener: &mut Socket, commits: usize) -> Vec<(String, u32)> {
                         assert!(generation.process_id.is_some_and(|id| id != 0));
                         format!("by {}", generation.process_name.unwrap())
                     }
+                    other => panic!("{other:?}"),
                 };
                 told.push((text, event.port));
             })

@@ -51,11 +51,12 @@ fn entry(kind: Kind, family: Family) -> BoxedStrategy<Entry> {
         Kind::HashIpPortNet => (ip_port, net(family))
             .prop_map(|(first, net)| Entry::IpPortNet(first, net))
             .boxed(),
+        other => panic!("no elements of {other}"),
     }
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    proptest::sample::select(&Kind::ALL[..])
+    proptest::sample::select(Kind::ALL)
 }
 
 fn family() -> impl Strategy<Value = Family> {
@@ -184,7 +185,7 @@ proptest! {
             prop_assert!(entries.len() <= listing.entries.len());
         }
         read_all(&bytes);
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             let _ = Entry::read(kind, Attrs::new(&bytes));
         }
     }

@@ -43,10 +43,8 @@ fn rules_feed_counters_and_keep_them() {
         for _ in 0..3 {
             from.send_to(b"12345678", "127.0.0.1:9").ok();
         }
-        let expected = Counter {
-            packets: 3,
-            bytes: 3 * (20 + 8 + 8),
-        };
+        let mut expected = Counter::default();
+        (expected.packets, expected.bytes) = (3, 3 * (20 + 8 + 8));
         assert_eq!(nfacct::get(socket, "pings").unwrap(), Some(expected));
         nfacct::ensure(socket, "pings").unwrap();
         assert_eq!(

@@ -148,10 +148,7 @@ fn every_version_of_iptables_matches_alike_on_sets_bridges_and_ipvs() {
 #[test]
 fn rules_on_sets_bridges_and_ipvs_are_written_as_iptables_writes_them() {
     let sets = numbered(ASK_SETS);
-    let options = EncodeOptions {
-        sets: Some(&sets),
-        ..EncodeOptions::default()
-    };
+    let options = EncodeOptions::default().with_sets(&sets);
     for capture in captures(include_str!("data/ask-1.8.9.capture")) {
         let mut bytes = Vec::new();
         let rule = Rule::parse(capture.family, capture.text).unwrap();

@@ -87,10 +87,7 @@ fn write(socket: &mut Socket, family: Family, lines: &[Line], options: EncodeOpt
     for rule in &rules {
         sets.require(rule.sets()).unwrap();
     }
-    let options = EncodeOptions {
-        sets: Some(&sets),
-        ..options
-    };
+    let options = options.with_sets(&sets);
     let mut chains = BTreeSet::new();
     for (line, rule) in lines.iter().zip(&rules) {
         chains.insert((&*line.table, &*line.chain));
@@ -195,10 +192,7 @@ fn iptables_shows_the_rules_of_a_kube_proxy() {
             (Family::Ipv4, include_str!("data/iptables-save.txt")),
             (Family::Ipv6, include_str!("data/ip6tables-save.txt")),
         ] {
-            let options = EncodeOptions {
-                counters,
-                ..EncodeOptions::default()
-            };
+            let options = EncodeOptions::default().with_counters(counters);
             is_shown_as_written(family, lines(save), options);
         }
     }

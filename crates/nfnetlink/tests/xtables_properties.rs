@@ -239,10 +239,9 @@ fn encoded_with(rule: &Rule, counters: bool) -> Vec<u8> {
         let index = name.strip_prefix('s').unwrap().parse().unwrap();
         sets.insert(name, SetIndex(index));
     }
-    let options = EncodeOptions {
-        counters,
-        sets: Some(&sets),
-    };
+    let options = EncodeOptions::default()
+        .with_counters(counters)
+        .with_sets(&sets);
     let mut buffer = Vec::new();
     rule.encode_with(&mut AttrWriter::new(&mut buffer), options);
     buffer

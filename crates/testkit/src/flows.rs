@@ -65,10 +65,7 @@ fn list_of(namespace: &Namespace, protocol: u8) -> Result<Vec<Flow>> {
         let mut socket = open()?;
         let mut flows = Vec::new();
         for family in Family::ALL {
-            let filter = Filter {
-                protocol,
-                ..Filter::udp(family)
-            };
+            let filter = Filter::new(family, protocol);
             dump(&mut socket, &filter, |flow| flows.push(*flow)).map_err(|error| failed(&error))?;
         }
         Ok(flows)

@@ -99,11 +99,8 @@ fn what_the_kernel_adds_is_left_out() {
     let seen = |flags, timeout| {
         let mut observation: Observation<Object> = Observation::new();
         observation.address(ip("10.1.0.1"));
-        let told = Server {
-            flags,
-            timeout,
-            ..plain()
-        };
+        let mut told = plain();
+        (told.flags, told.timeout) = (flags, timeout);
         observation.server(server, told);
         match observation.finish().state.get(&Key::Server(server)) {
             Some(Object::Server(server)) => (server.flags, server.timeout),

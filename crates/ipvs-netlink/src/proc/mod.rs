@@ -54,6 +54,7 @@ pub enum Line<'a> {
 
 /// A virtual server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerLine<'a> {
     /// What identifies it.
     pub id: LineId,
@@ -112,6 +113,7 @@ pub struct Persistence {
 
 /// A destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DestinationLine {
     /// What identifies it within its virtual server.
     pub id: DestinationId,
@@ -138,6 +140,7 @@ pub struct Malformed {
 
 /// The file can't be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The kernel has no IPVS, or its module is not loaded.
     #[error("{PATH} does not exist: this kernel has no IPVS, or its module is not loaded")]

@@ -25,16 +25,7 @@ fn what_is_missing_depends_on_the_request() {
         .unwrap();
     requests.delete_destination(&server, &id);
     requests.flush();
-    let reason = |index, errno| {
-        requests.reason(&Refusal {
-            tag: None,
-            index,
-            errno,
-            text: None,
-            offset: None,
-            judged: Box::default(),
-        })
-    };
+    let reason = |index, errno| requests.reason(&Refusal::new(None, index, errno));
     assert_eq!(reason(Some(0), Errno::NOENT), Reason::NoModule);
     assert_eq!(reason(Some(1), Errno::NOENT), Reason::NoDestination);
     assert_eq!(reason(Some(2), Errno::NOENT), Reason::NoDestination);

@@ -3,6 +3,7 @@
 /// A line that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {word}: {problem}")]
+#[non_exhaustive]
 pub struct ParseError {
     /// The line, counted from 1.
     pub line: usize,
@@ -14,6 +15,7 @@ pub struct ParseError {
 
 /// What is wrong with a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// The line begins with another word than `-A` or `-a`.
     #[error("a line begins with -A for a virtual server or -a for a destination")]

@@ -103,11 +103,9 @@ fn a_change_of_a_server_keeps_its_destinations() {
             .new_destination(&id, &pod(1), &Destination::masqueraded(3))
             .unwrap();
         send(&mut ipvs, &mut requests);
-        let second = Server {
-            flags: ServerFlags::PERSISTENT | ServerFlags::HASH_PORT,
-            timeout: 600,
-            ..Server::new(Scheduler::MH, Family::Ipv4)
-        };
+        let mut second = Server::new(Scheduler::MH, Family::Ipv4);
+        second.flags = ServerFlags::PERSISTENT | ServerFlags::HASH_PORT;
+        second.timeout = 600;
         requests.set_server(&id, &second).unwrap();
         requests
             .set_destination(&id, &pod(1), &Destination::masqueraded(0))

@@ -12,6 +12,7 @@ use crate::verdict::Verdict;
 /// What the kernel said about a batch that was sent.
 #[derive(Debug)]
 #[must_use = "the kernel reports refused messages here"]
+#[non_exhaustive]
 pub struct Answers<T> {
     /// Messages that were refused, in the kernel's order.
     pub refusals: Vec<Refusal<T>>,
@@ -26,6 +27,7 @@ pub struct Answers<T> {
 
 /// One refused message.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refusal<T> {
     /// The message's tag.
     pub tag: Option<T>,
@@ -39,6 +41,21 @@ pub struct Refusal<T> {
     pub offset: Option<u32>,
     /// The message's payload, where the kernel sent it back, see [`Verdict::judged`]; else empty.
     pub judged: Box<[u8]>,
+}
+
+impl<T> Refusal<T> {
+    /// A refusal of which the kernel said nothing but a number, such as tests need of what decides
+    /// on refusals.
+    pub fn new(tag: Option<T>, index: Option<u32>, errno: Errno) -> Self {
+        Self {
+            tag,
+            index,
+            errno,
+            text: None,
+            offset: None,
+            judged: Box::default(),
+        }
+    }
 }
 
 impl<T> fmt::Display for Refusal<T> {

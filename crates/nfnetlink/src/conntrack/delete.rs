@@ -16,6 +16,7 @@ pub struct Deletions {
 
 /// What became of deletions.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Deleted {
     /// Flows deleted.
     pub deleted: u32,

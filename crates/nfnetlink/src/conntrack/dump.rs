@@ -9,6 +9,7 @@ use crate::nfgenmsg;
 
 /// What a dump went through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Dumped {
     /// Flows that the kernel sent.
     pub seen: u64,

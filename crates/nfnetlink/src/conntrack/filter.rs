@@ -10,6 +10,7 @@ use crate::Family;
 
 /// Which flows of one family and protocol are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Filter {
     /// The IP family.
     pub family: Family,
@@ -26,11 +27,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// All UDP flows of a family.
-    pub const fn udp(family: Family) -> Self {
+    /// All flows of a family and protocol.
+    pub const fn new(family: Family, protocol: u8) -> Self {
         Self {
             family,
-            protocol: protocol::UDP,
+            protocol,
             address: None,
             port: None,
             dnat_only: false,
@@ -38,12 +39,49 @@ impl Filter {
         }
     }
 
+    /// All UDP flows of a family.
+    pub const fn udp(family: Family) -> Self {
+        Self::new(family, protocol::UDP)
+    }
+
     /// All TCP flows of a family of which no packet was answered.
     pub const fn unreplied_tcp(family: Family) -> Self {
+        Self::new(family, protocol::TCP).only_unreplied()
+    }
+
+    /// Of these, only flows to this original destination.
+    #[must_use]
+    pub const fn to_address(self, address: IpAddr) -> Self {
         Self {
-            protocol: protocol::TCP,
+            address: Some(address),
+            ..self
+        }
+    }
+
+    /// Of these, only flows to this port of the original destination.
+    #[must_use]
+    pub const fn to_port(self, port: u16) -> Self {
+        Self {
+            port: Some(port),
+            ..self
+        }
+    }
+
+    /// Of these, only flows whose destination is translated.
+    #[must_use]
+    pub const fn only_dnat(self) -> Self {
+        Self {
+            dnat_only: true,
+            ..self
+        }
+    }
+
+    /// Of these, only flows of which no packet was answered.
+    #[must_use]
+    pub const fn only_unreplied(self) -> Self {
+        Self {
             unreplied_only: true,
-            ..Self::udp(family)
+            ..self
         }
     }
 

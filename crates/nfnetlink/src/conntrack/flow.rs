@@ -31,6 +31,7 @@ pub mod tcp_state {
 
 /// One direction of a flow. Protocols without ports, such as ICMP, have port 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tuple {
     /// Where packets of this direction come from.
     pub source: SocketAddr,
@@ -42,6 +43,7 @@ pub struct Tuple {
 
 /// A flow as the kernel tracks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Flow {
     /// The IP family.
     pub family: Family,
@@ -62,7 +64,32 @@ pub struct Flow {
     pub id: u32,
 }
 
+impl Tuple {
+    /// A direction in no zone of its own.
+    pub const fn new(source: SocketAddr, destination: SocketAddr) -> Self {
+        Self {
+            source,
+            destination,
+            zone: None,
+        }
+    }
+}
+
 impl Flow {
+    /// A flow in the default zone with status and ID 0, such as tests need of what decides on flows.
+    pub const fn new(family: Family, protocol: u8, original: Tuple, reply: Tuple) -> Self {
+        Self {
+            family,
+            protocol,
+            original,
+            reply,
+            status: 0,
+            tcp_state: None,
+            zone: None,
+            id: 0,
+        }
+    }
+
     /// Reads a `IPCTNL_MSG_CT_NEW` message; `None` where it is about a family other than IPv4 and
     /// IPv6.
     pub fn read(message: &Message<'_>) -> Result<Option<Self>, Error> {

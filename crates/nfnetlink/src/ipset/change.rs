@@ -45,6 +45,7 @@ struct Run {
 /// An element that was not added or removed.
 #[derive(Debug, thiserror::Error)]
 #[error("{entry}: {error}")]
+#[non_exhaustive]
 pub struct Refused<T> {
     /// The set.
     pub set: String,

@@ -23,6 +23,7 @@ const MISSING_PROTO: Errno = Errno(4355);
 
 /// A failed request about sets.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The kernel has no IP sets.
     #[error("this kernel has no IP sets (CONFIG_IP_SET)")]
@@ -101,6 +102,7 @@ pub enum Error {
 
 /// Why a set can't hold an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ElementFault {
     /// It is there already (of a request that wants to know).
     #[error("it is there already")]

@@ -6,6 +6,7 @@ use crate::Family;
 
 /// A type of set, as far as this crate knows its elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// `hash:ip`.
     HashIp,
@@ -23,7 +24,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: &[Self] = &[
         Self::HashIp,
         Self::HashNet,
         Self::HashIpPort,
@@ -56,7 +57,7 @@ impl Kind {
 
     /// The type of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 }
 
@@ -68,6 +69,7 @@ impl fmt::Display for Kind {
 
 /// What a set is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Spec {
     /// A hash of elements of one IP family.
     Hash {

@@ -29,6 +29,7 @@ const ATTEMPTS: u32 = 10;
 
 /// A set as the kernel lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Set<'a> {
     /// Its name.
     pub name: &'a str,
@@ -40,6 +41,7 @@ pub struct Set<'a> {
 
 /// A set's size and use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Header {
     /// What it was made with; `None` for types that this crate does not know.
     pub spec: Option<Spec>,
@@ -60,6 +62,7 @@ pub struct Header {
 
 /// A set with its elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Listing {
     /// Its type, such as `hash:ip,port`.
     pub kind: String,

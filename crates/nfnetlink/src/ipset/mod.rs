@@ -2,6 +2,31 @@
 //!
 //! A set is referred to by rules; the kernel destroys and renames none that a rule still uses.
 //! Its contents can be exchanged all the same: [`swap`], [`grow`].
+//!
+//! ```no_run
+//! use nfnetlink::Family;
+//! use nfnetlink::ipset::{self, Changes, Entry, Kind, Spec};
+//! use nfnetlink::netlink_batch::{Socket, socket};
+//!
+//! let mut socket = Socket::open(socket::NETFILTER)?;
+//! let (kind, family) = (Kind::HashNet, Family::Ipv4);
+//! let max_elements = 2;
+//! ipset::create(&mut socket, "guests", &Spec::Hash { kind, family, max_elements })?;
+//!
+//! let mut changes = Changes::new();
+//! for text in ["192.0.2.0/24", "198.51.100.7/32", "203.0.113.0/24"] {
+//!     changes.add("guests", Entry::parse(kind, Some(family), text)?, text);
+//! }
+//! // The last one has no room. The others are added.
+//! for refused in changes.send(&mut socket)? {
+//!     assert_eq!(refused.tag, "203.0.113.0/24");
+//!     println!("{refused}");
+//! }
+//!
+//! let listing = ipset::list(&mut socket, "guests")?.ok_or("it is gone")?;
+//! assert_eq!(listing.entries.len(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod change;
 mod command;

@@ -21,6 +21,7 @@ pub struct Saved {
 /// What is wrong with a line of `ipset save`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, `{text}`: {why}")]
+#[non_exhaustive]
 pub struct SaveError {
     /// The line's number, from 1.
     pub line: usize,
@@ -32,6 +33,7 @@ pub struct SaveError {
 
 /// Why a line of `ipset save` can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SaveFault {
     /// It begins with something else.
     #[error("expected `create` or `add`")]

@@ -25,6 +25,7 @@ pub struct ChainId<'a> {
 /// Where in the packet's way a base chain is called (`NF_INET_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
+#[non_exhaustive]
 pub enum Hook {
     /// Before routing.
     Prerouting = 0,
@@ -54,6 +55,7 @@ impl Hook {
 
 /// What makes a chain a base chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BaseChain<'a> {
     /// `filter`, `nat` or `route`.
     pub kind: &'a str,
@@ -79,6 +81,7 @@ impl<'a> BaseChain<'a> {
 
 /// A chain as the kernel reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Chain<'a> {
     /// The name of its table.
     pub table: &'a str,

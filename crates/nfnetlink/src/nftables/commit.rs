@@ -20,6 +20,7 @@ const DESCRIBED: usize = 64;
 
 /// The handle of an object whose echo was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Echo<T> {
     /// The tag it was added under.
     pub tag: Option<T>,
@@ -29,6 +30,7 @@ pub struct Echo<T> {
 
 /// A transaction that was applied.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Committed<'t, T> {
     /// The echoes asked for, in the order of the transaction.
     pub echoes: &'t [Echo<T>],
@@ -41,6 +43,7 @@ pub struct Committed<'t, T> {
 
 /// One refused change.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refusal<T> {
     /// The tag it was added under; `None` where no change is to blame.
     pub tag: Option<T>,

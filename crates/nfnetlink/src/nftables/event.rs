@@ -21,6 +21,7 @@ pub enum Change {
 
 /// What was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Object<'a> {
     /// A table.
     Table {

@@ -6,6 +6,43 @@
 //!
 //! Reading functions hand out borrowed objects and allocate nothing per object. They return
 //! [`netlink_batch::Error::Interrupted`] where a commit came in between: read again.
+//!
+//! ```no_run
+//! use nfnetlink::Family::Ipv4;
+//! use nfnetlink::netlink_batch::{Socket, socket};
+//! use nfnetlink::nftables::{ChainId, CommitError, Position, Transaction, generation, rules};
+//! use nfnetlink::xtables::Rule;
+//!
+//! let mut socket = Socket::open(socket::NETFILTER)?;
+//! let chain = ChainId { family: Ipv4, table: "filter", name: "OFFICE" };
+//!
+//! // Applied only if nobody commits anything in between.
+//! let mut transaction = Transaction::new();
+//! transaction.begin(Some(generation(&mut socket)?));
+//! transaction.new_table(Ipv4, "filter");
+//! transaction.ensure_chain(chain);
+//! transaction.flush_chain(chain);
+//! for text in ["-s 192.0.2.0/24 -j RETURN", "-j NOWHERE"] {
+//!     let rule = Rule::parse(Ipv4, text)?;
+//!     transaction.tag(text);
+//!     transaction.new_rule(chain, Position::End, false, |attrs| rule.encode(attrs));
+//! }
+//! match transaction.commit(&mut socket) {
+//!     Ok(committed) => println!("generation {:?}", committed.generation),
+//!     // The kernel has no chain NOWHERE, so nothing of it was applied.
+//!     Err(CommitError::Refused { refusals, .. }) => {
+//!         assert_eq!(refusals[0].tag, Some("-j NOWHERE"));
+//!         println!("{}", refusals[0]);
+//!     }
+//!     Err(error) => return Err(error.into()),
+//! }
+//!
+//! rules(&mut socket, chain, |raw| match Rule::decode(Ipv4, raw.attrs) {
+//!     Ok(rule) => println!("{}: {rule}", raw.handle),
+//!     Err(error) => println!("{}: {error}", raw.handle),
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod batch;
 mod chain;

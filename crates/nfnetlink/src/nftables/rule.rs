@@ -11,6 +11,7 @@ use crate::nfgenmsg;
 
 /// Where in its chain a new rule goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Position {
     /// Before all others.
     Head,
@@ -26,6 +27,7 @@ pub enum Position {
 
 /// A rule as the kernel reports it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RawRule<'a> {
     /// The name of its table.
     pub table: &'a str,

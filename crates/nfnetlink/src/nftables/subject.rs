@@ -12,6 +12,7 @@ const ATTR_HEADER: usize = 4;
 
 /// What a message asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// Beginning a transaction.
     Begin,
@@ -37,6 +38,7 @@ pub enum Operation {
 
 /// One expression of a refused rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Expression {
     /// Its name; `match` and `target` hold an xt extension.
     pub name: Box<str>,
@@ -46,6 +48,7 @@ pub struct Expression {
 
 /// What a message was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Subject {
     /// What it asks for.
     pub operation: Operation,

@@ -10,6 +10,7 @@ use crate::{Family, nfgenmsg};
 
 /// A table as the kernel reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Table<'a> {
     /// The table's name.
     pub name: &'a str,

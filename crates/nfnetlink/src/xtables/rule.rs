@@ -162,6 +162,7 @@ impl PortRange {
 
 /// One `-m` of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Match {
     /// `-m comment --comment`; at most 255 bytes.
     Comment(String),
@@ -304,6 +305,7 @@ pub enum RecentMode {
 
 /// What happens to a packet that matches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Target {
     /// No `-j`: the rule only counts.
     None,

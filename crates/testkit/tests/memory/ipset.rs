@@ -80,7 +80,7 @@ fn name_for(name: usize, networks: bool) -> &'static str {
 fn run(ops: &[Op]) -> Vec<String> {
     let mut socket = open();
     let mut said = vec![format!("{:?}", ipset::protocol(&mut socket))];
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         let family = (kind != Kind::BitmapPort).then_some(Family::Ipv4);
         // Newer kernels have more of them.
         said.push(format!(

@@ -88,12 +88,10 @@ fn add(requests: &mut Requests<()>, op: &Op) {
     };
 }
 
-fn fitting(id: &ServerId, server: Server) -> Server {
+fn fitting(id: &ServerId, mut server: Server) -> Server {
     let host = Netmask::host(id.family());
-    Server {
-        netmask: Netmask(server.netmask.0.min(host.0)),
-        ..server
-    }
+    server.netmask = Netmask(server.netmask.0.min(host.0));
+    server
 }
 
 fn server() -> impl Strategy<Value = Server> {
@@ -115,12 +113,14 @@ fn server() -> impl Strategy<Value = Server> {
         select(&[1_u8, 24, 32, 128][..]),
         engine,
     )
-        .prop_map(|(scheduler, flags, timeout, netmask, engine)| Server {
-            scheduler: scheduler.parse::<Scheduler>().unwrap(),
-            flags,
-            timeout: timeout * 300,
-            netmask: Netmask(netmask),
-            engine: engine.map(|name| name.parse::<Engine>().unwrap()),
+        .prop_map(|(scheduler, flags, timeout, netmask, engine)| {
+            let scheduler = scheduler.parse::<Scheduler>().unwrap();
+            let mut server = Server::new(scheduler, Family::Ipv4);
+            server.flags = flags;
+            server.timeout = timeout * 300;
+            server.netmask = Netmask(netmask);
+            server.engine = engine.map(|name| name.parse::<Engine>().unwrap());
+            server
         })
 }
 
@@ -128,10 +128,11 @@ fn op() -> impl Strategy<Value = Op> {
     let at = || 0..4_usize;
     let number = || 0..3_usize;
     let destination = || {
-        (0..3_u32, 0..3_u32, 0..2_u32).prop_map(|(weight, upper, lower)| Destination {
-            upper_threshold: upper,
-            lower_threshold: lower,
-            ..Destination::masqueraded(weight)
+        (0..3_u32, 0..3_u32, 0..2_u32).prop_map(|(weight, upper, lower)| {
+            let mut destination = Destination::masqueraded(weight);
+            destination.upper_threshold = upper;
+            destination.lower_threshold = lower;
+            destination
         })
     };
     let timeouts = (0..3_u32, 0..3_u32, 0..3_u32).prop_map(|(tcp, tcp_fin, udp)| Timeouts {

@@ -125,14 +125,12 @@ mod tests {
     }
 
     fn counted(port: u16) -> (ServerId, Stats) {
-        let stats = Stats {
-            connections: port.into(),
-            packets_in: 2 * u64::from(port),
-            packets_out: 3,
-            bytes_in: 1 << 40,
-            bytes_out: 5,
-            ..Stats::default()
-        };
+        let mut stats = Stats::default();
+        stats.connections = port.into();
+        stats.packets_in = 2 * u64::from(port);
+        stats.packets_out = 3;
+        stats.bytes_in = 1 << 40;
+        stats.bytes_out = 5;
         (server(port), stats)
     }
 

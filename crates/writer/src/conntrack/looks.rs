@@ -87,22 +87,18 @@ fn filter(family: Family, destination: &FlowDestination, book: &Book) -> Filter 
         // One dump for all of the node's addresses.
         FlowPlace::NodePort { port, .. } => (None, *port),
     };
-    Filter {
-        address,
-        port: Some(port),
-        dnat_only: !book.serves(destination),
-        ..all(family, destination.protocol)
-    }
+    let mut filter = all(family, destination.protocol).to_port(port);
+    filter.address = address;
+    filter.dnat_only = !book.serves(destination);
+    filter
 }
 
 /// What leaves out no flow of either, which are of one family and protocol.
-fn either(a: Filter, b: Filter) -> Filter {
-    Filter {
-        address: a.address.filter(|_| a.address == b.address),
-        port: a.port.filter(|_| a.port == b.port),
-        dnat_only: a.dnat_only && b.dnat_only,
-        ..a
-    }
+fn either(mut a: Filter, b: Filter) -> Filter {
+    a.address.take_if(|address| b.address != Some(*address));
+    a.port.take_if(|port| b.port != Some(*port));
+    a.dnat_only &= b.dnat_only;
+    a
 }
 
 #[cfg(test)]
@@ -142,14 +138,10 @@ mod tests {
     #[test]
     fn one_walk_for_all_unanswered_tcp_flows_however_large_the_table() {
         let tcp = |last| to([10, 1, 0, last], 80).place.over(Protocol::Tcp);
-        let port = Filter {
-            port: Some(80),
-            dnat_only: true,
-            ..Filter::unreplied_tcp(Ipv4)
-        };
+        let port = Filter::unreplied_tcp(Ipv4).to_port(80).only_dnat();
         assert_eq!(asked(&[tcp(1), tcp(2)], u64::MAX), [port]);
-        let address = Some([10, 1, 0, 1].into());
-        assert_eq!(asked(&[tcp(1)], 0), [Filter { address, ..port }]);
+        let address = port.to_address([10, 1, 0, 1].into());
+        assert_eq!(asked(&[tcp(1)], 0), [address]);
     }
 
     #[test]
@@ -174,13 +166,9 @@ mod tests {
     fn one_dump_leaves_out_what_none_of_them_means() {
         let (a, b) = ([10, 1, 0, 1], [10, 1, 0, 2]);
         let one = |address: Option<[u8; 4]>, port| {
-            let address = address.map(Into::into);
-            Filter {
-                address,
-                port,
-                dnat_only: true,
-                ..Filter::udp(Ipv4)
-            }
+            let mut filter = Filter::udp(Ipv4).only_dnat();
+            (filter.address, filter.port) = (address.map(Into::into), port);
+            filter
         };
         let many = [to(a, 53), to(b, 53)];
         let each = [one(Some(a), Some(53)), one(Some(b), Some(53))];

@@ -162,7 +162,7 @@ impl Heard {
                     self.touch_chain(table, chain);
                 }
             }
-            Object::Generation(_) | Object::Other(_) => {}
+            _ => {}
         }
     }
 

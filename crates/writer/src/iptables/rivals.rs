@@ -50,6 +50,6 @@ const fn hook_name(hook: Option<Hook>) -> &'static str {
         Some(Hook::Forward) => "forward",
         Some(Hook::Output) => "output",
         Some(Hook::Postrouting) => "postrouting",
-        None => "unknown",
+        _ => "unknown",
     }
 }

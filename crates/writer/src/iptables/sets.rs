@@ -58,10 +58,7 @@ impl SetReader {
 impl Staged {
     /// How rules are encoded: with the sets that [`IptablesWriter::learn_sets`] found.
     pub(super) fn encoding(&self) -> EncodeOptions<'_> {
-        EncodeOptions {
-            sets: Some(&self.sets),
-            ..EncodeOptions::default()
-        }
+        EncodeOptions::default().with_sets(&self.sets)
     }
 }
 

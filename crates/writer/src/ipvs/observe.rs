@@ -92,10 +92,7 @@ pub(super) fn read_servers<V: From<Object>>(
         Line::Destination(line) => {
             if let Some(server) = server {
                 // The table has no thresholds.
-                let content = Destination {
-                    forwarding: line.forwarding,
-                    ..Destination::masqueraded(line.weight)
-                };
+                let content = Destination::new(line.forwarding, line.weight);
                 observation.destination(server, line.id, content);
             }
         }

@@ -240,10 +240,8 @@ impl PortRenderer<'_> {
             protocol: protocol(port.protocol),
         };
         let (scheduler, flags) = self.balancing;
-        let mut content = Server {
-            flags,
-            ..Server::new(scheduler, server.family())
-        };
+        let mut content = Server::new(scheduler, server.family());
+        content.flags = flags;
         if let Some(seconds) = port.affinity_seconds {
             content.flags |= ServerFlags::PERSISTENT;
             content.timeout = seconds;

@@ -27,6 +27,7 @@ const NO_MATCH: u32 = 1 << 2;
 
 /// An element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Entry {
     /// Of [`Kind::BitmapPort`](super::Kind::BitmapPort).
     Port(u16),

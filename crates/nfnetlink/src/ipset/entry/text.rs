@@ -51,6 +51,7 @@ impl fmt::Display for Network {
 
 /// Why a text is no element of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EntryError {
     /// A part is missing or there is one too many.
     #[error("an element of a {kind} set has the form {form}")]

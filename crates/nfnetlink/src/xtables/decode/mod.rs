@@ -19,6 +19,7 @@ use crate::ipset::SetIndex;
 
 /// Why a dumped rule cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// The attributes are cut off or overlap.
     #[error("the rule's attributes are damaged, dump the chain again: {0}")]

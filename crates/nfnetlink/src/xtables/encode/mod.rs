@@ -21,6 +21,7 @@ use crate::ipset::SetNames;
 
 /// How [`Rule::encode_with`] writes.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct EncodeOptions<'s> {
     /// True to count packets and bytes per rule, as iptables does; takes 16 bytes per CPU and rule.
     pub counters: bool,
@@ -34,6 +35,23 @@ impl Default for EncodeOptions<'_> {
         Self {
             counters: true,
             sets: None,
+        }
+    }
+}
+
+impl<'s> EncodeOptions<'s> {
+    /// The same with or without counters.
+    #[must_use]
+    pub const fn with_counters(self, counters: bool) -> Self {
+        Self { counters, ..self }
+    }
+
+    /// The same with the numbers of sets.
+    #[must_use]
+    pub const fn with_sets(self, sets: &'s SetNames) -> Self {
+        Self {
+            sets: Some(sets),
+            ..self
         }
     }
 }

@@ -2,6 +2,7 @@
 
 /// Why a line is not a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ParseError {
     /// A quote without its end.
     #[error("the quotes in {token:?} are not closed")]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipvs_netlink::{
-    Destination, DestinationId, Family, Ipvs, Netmask, Protocol, Requests, Scheduler, Server,
-    ServerFlags, ServerId,
+    Destination, DestinationId, Family, Ipvs, Protocol, Requests, Scheduler, Server, ServerFlags,
+    ServerId,
 };
 use netlink_batch::Socket;
 use netlink_batch::socket::NETFILTER;
@@ -114,11 +114,8 @@ fn in_servers(
             Some(format!("deleted {server}"))
         }
         (1, _) => {
-            let other = Server {
-                timeout: 77,
-                flags: ServerFlags::PERSISTENT,
-                ..simple(server.family())
-            };
+            let mut other = simple(server.family());
+            (other.timeout, other.flags) = (77, ServerFlags::PERSISTENT);
             send(rival, |requests| requests.set_server(server, &other).ok())?;
             Some(format!("made {server} persistent"))
         }
@@ -152,13 +149,7 @@ fn own(chance: &mut Chance) -> ServerId {
 }
 
 fn simple(family: Family) -> Server {
-    Server {
-        scheduler: Scheduler::RR,
-        flags: ServerFlags::empty(),
-        timeout: 0,
-        netmask: Netmask::host(family),
-        engine: None,
-    }
+    Server::new(Scheduler::RR, family)
 }
 
 fn send(rival: &Program, fill: impl FnOnce(&mut Requests<()>) -> Option<()>) -> Option<()> {

@@ -114,6 +114,7 @@ impl Content {
             Entry::IpPort(it) => is(it.address),
             Entry::IpPortIp(it, address) => is(it.address) && is(*address),
             Entry::IpPortNet(it, net) => is(it.address) && is(net.addr()),
+            _ => false,
         }
     }
 
@@ -156,6 +157,7 @@ fn knows(kind: Kind, attribute: u16) -> bool {
         Kind::HashIpPort => &[IP, CIDR, PORT, PROTO],
         Kind::HashIpPortIp => &[IP, CIDR, PORT, PROTO, IP2],
         Kind::HashIpPortNet => &[IP, CIDR, PORT, PROTO, IP2, CIDR2],
+        _ => &[],
     };
     attribute == attr::LINE || of_kind.contains(&attribute)
 }

@@ -121,6 +121,8 @@ fn put(data: &mut AttrWriter<'_>, entry: &Entry) {
             data.u8(PREFIX2, network.prefix_len());
             data.u8(PROTO, it.protocol);
         }
+        // No set takes others.
+        _ => {}
     }
 }
 

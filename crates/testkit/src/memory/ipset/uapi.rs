@@ -79,5 +79,6 @@ pub(super) fn revision(kind: Kind) -> u8 {
         Kind::HashNet | Kind::HashIpPort => 7,
         Kind::HashIpPortNet => 8,
         Kind::BitmapPort => 3,
+        _ => 0,
     }
 }

@@ -122,7 +122,7 @@ impl Traversal<'_> {
                 })
             }
             Match::Other { .. } => return Err(self.unmodelled(rule, "an xt match")),
-            Match::Native { .. } => return Err(self.unmodelled(rule, "an expression")),
+            _ => return Err(self.unmodelled(rule, "an expression")),
         };
         Ok(if holds { 1.0 } else { 0.0 })
     }

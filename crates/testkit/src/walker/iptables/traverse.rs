@@ -145,7 +145,7 @@ impl Traversal<'_> {
                 packet.source = None;
                 ended.push((End::Accept, packet));
             }
-            Target::Other { .. } => return Err(self.unmodelled(rule, "the target")),
+            _ => return Err(self.unmodelled(rule, "the target")),
         }
         Ok(())
     }

@@ -30,25 +30,25 @@ fn frontend(destination: FlowDestination, serving: bool, endpoints: &[&str]) -> 
 
 /// A flow to `destination` that leads to `endpoint`, translated if that is another place.
 fn flow(destination: &str, endpoint: &str) -> Flow {
-    let tuple = |source: &str, destination: &str| Tuple {
-        source: source.parse().unwrap(),
-        destination: destination.parse().unwrap(),
-        zone: None,
+    let tuple = |source: &str, destination: &str| {
+        Tuple::new(source.parse().unwrap(), destination.parse().unwrap())
     };
-    Flow {
-        family: Ipv4,
-        protocol: protocol::UDP,
-        original: tuple("10.9.9.9:40000", destination),
-        reply: tuple(endpoint, "10.9.9.9:40000"),
-        status: if destination == endpoint {
-            0
-        } else {
-            status::DST_NAT
-        },
-        tcp_state: None,
-        zone: None,
-        id: 1,
+    let (original, reply) = (
+        tuple("10.9.9.9:40000", destination),
+        tuple(endpoint, "10.9.9.9:40000"),
+    );
+    let mut flow = Flow::new(Ipv4, protocol::UDP, original, reply);
+    if destination != endpoint {
+        flow.status = status::DST_NAT;
     }
+    flow.id = 1;
+    flow
+}
+
+/// The flow with something else about it.
+fn with(mut flow: Flow, change: impl FnOnce(&mut Flow)) -> Flow {
+    change(&mut flow);
+    flow
 }
 
 /// A book that has settled on these.
@@ -215,10 +215,7 @@ fn removed_frontends_without_a_service_are_looked_at() {
 #[test]
 fn untranslated_flows_in_zones_are_left_alone() {
     let book = settled([frontend(vip(), true, &["10.244.0.1:53"])]);
-    let zoned = |endpoint| Flow {
-        zone: Some(5),
-        ..flow(VIP, endpoint)
-    };
+    let zoned = |endpoint| with(flow(VIP, endpoint), |flow| flow.zone = Some(5));
     assert!(!stale(&book, &zoned(VIP)));
     assert!(stale(&book, &zoned("10.244.0.2:53")));
 }
@@ -232,11 +229,10 @@ mod tcp {
     }
 
     fn syn(destination: &str, endpoint: &str) -> Flow {
-        Flow {
-            protocol: protocol::TCP,
-            tcp_state: Some(tcp_state::SYN_SENT),
-            ..flow(destination, endpoint)
-        }
+        with(flow(destination, endpoint), |flow| {
+            flow.protocol = protocol::TCP;
+            flow.tcp_state = Some(tcp_state::SYN_SENT);
+        })
     }
 
     fn stale(book: &Book, flow: &Flow) -> bool {
@@ -305,16 +301,10 @@ mod tcp {
         assert!(!stale(&book, &syn(VIP, "10.244.0.1:53")));
         assert!(!stale(&book, &syn("10.1.0.21:53", "10.244.0.2:53")));
         // In IPVS mode the destination is not translated; only the answer's tuple is another.
-        let ipvs = |endpoint| Flow {
-            status: 0,
-            ..syn(VIP, endpoint)
-        };
+        let ipvs = |endpoint| with(syn(VIP, endpoint), |flow| flow.status = 0);
         assert!(stale(&book, &ipvs("10.244.0.2:53")));
         assert!(!stale(&book, &ipvs("10.244.0.1:53")));
-        let zoned = Flow {
-            zone: Some(5),
-            ..syn(VIP, VIP)
-        };
+        let zoned = with(syn(VIP, VIP), |flow| flow.zone = Some(5));
         assert!(!stale(&book, &zoned), "somebody else's");
     }
 
@@ -324,10 +314,11 @@ mod tcp {
         let stuck = syn(VIP, "10.244.0.2:53");
         assert!(stale(&book, &stuck));
         for tcp_state in [None, Some(0), Some(2), Some(3), Some(7), Some(9)] {
-            assert!(!stale(&book, &Flow { tcp_state, ..stuck }), "{tcp_state:?}");
+            let now = with(stuck, |flow| flow.tcp_state = tcp_state);
+            assert!(!stale(&book, &now), "{tcp_state:?}");
         }
-        let status = status::DST_NAT | status::SEEN_REPLY;
-        assert!(!stale(&book, &Flow { status, ..stuck }));
+        let answered = with(stuck, |flow| flow.status |= status::SEEN_REPLY);
+        assert!(!stale(&book, &answered));
     }
 
     #[test]

@@ -213,8 +213,7 @@ impl Servers {
 
 /// A destination that drains from now on.
 fn drained() -> Destination {
-    Destination {
-        upper_threshold: Stamp::now().map_or(0, Stamp::threshold),
-        ..Destination::masqueraded(0)
-    }
+    let mut drained = Destination::masqueraded(0);
+    drained.upper_threshold = Stamp::now().map_or(0, Stamp::threshold);
+    drained
 }
