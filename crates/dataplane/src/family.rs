@@ -17,3 +17,11 @@ pub const fn in_plans(family: nfnetlink::Family) -> model::Family {
         nfnetlink::Family::Ipv6 => model::Family::Ipv6,
     }
 }
+
+/// Where values that differ by family have this one's.
+pub(crate) const fn index(family: nfnetlink::Family) -> usize {
+    match family {
+        nfnetlink::Family::Ipv4 => 0,
+        nfnetlink::Family::Ipv6 => 1,
+    }
+}

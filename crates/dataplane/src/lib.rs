@@ -10,13 +10,13 @@ pub mod family;
 mod feature;
 pub mod iptables;
 pub mod ipvs;
+pub mod netfilter;
 pub mod ownership;
-mod rules;
 pub mod state;
 
 pub use diff::{Diff, Write, diff};
 pub use feature::Feature;
-pub use rules::RuleCounts;
+pub use netfilter::RuleCounts;
 pub use state::{Content, Fingerprint, ObjectKey, Scope, State};
 
 use std::collections::BTreeSet;

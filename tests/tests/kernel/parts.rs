@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use nfnetlink::Family;
 use viprule::agent::{Syncer, desired};
-use viprule_dataplane::iptables::{Desired, Iptables, Settings};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::Desired;
 use viprule_dataplane::{Scope, diff};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};

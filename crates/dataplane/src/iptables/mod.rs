@@ -1,31 +1,14 @@
 //! iptables mode: the chains and rules of kube-proxy's iptables proxier, name for name and line
 //! for line (contract 2).
 
-pub(crate) mod jumps;
-mod key;
-mod observe;
 mod options;
-pub(crate) mod render;
-mod save;
+mod render;
 mod served;
 mod settings;
-mod udp;
 
-pub use jumps::{Jump, jumps, known_jumps};
-pub use key::{BaseChain, Key, Kind, Object, Part, Place, Table};
-pub use observe::Observation;
-pub(crate) use options::index;
 pub use options::{Detector, Options};
-pub use render::{foundation, links, place_of, service};
-pub use save::{SaveError, parse_save, parse_save_of, print_save};
-pub(crate) use settings::rule_counts;
+pub use render::{foundation, links, service};
 pub use settings::{DetectLocal, Iptables, Settings};
-pub use udp::udp_destination;
-
-/// The desired state, its contents in full.
-pub type Desired = crate::State<Key, Object>;
-/// A state of which only fingerprints are kept.
-pub type Digest = crate::State<Key, crate::Fingerprint>;
 
 /// nfacct counters that rules refer to (contract 2.11).
 pub mod counter {

@@ -5,6 +5,8 @@ use nfnetlink::Family;
 use nfnetlink::xtables::{Interface, NotOr, Rule};
 use viprule_service::plan::NodePortTargets;
 
+use crate::family::index;
+
 /// What the chains depend on besides the plan. Values that differ by family are indexed by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -63,14 +65,6 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Where values that differ by family have this one's.
-pub(crate) const fn index(family: Family) -> usize {
-    match family {
-        Family::Ipv4 => 0,
-        Family::Ipv6 => 1,
     }
 }
 

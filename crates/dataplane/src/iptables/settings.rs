@@ -8,9 +8,9 @@ use nfnetlink::xtables::Interface;
 use viprule_service::model;
 use viprule_service::plan::{NodeFacts, NodePortAddresses, ServicePlan};
 
-use super::key::{Key, Kind, Object, Part, Table};
-use super::options::{Detector, Options, index};
+use super::options::{Detector, Options};
 use super::served;
+use crate::netfilter::{Key, Object, Part};
 use crate::ownership::Layout;
 use crate::{Dataplane, NodeEffect, RuleCounts, State};
 
@@ -185,22 +185,7 @@ impl Dataplane for Iptables {
         served::served(frontends)
     }
 
-    /// kube-proxy counts no jumps from built-in chains.
     fn rules(key: &Key, object: &Object) -> RuleCounts {
-        rule_counts(key, object)
+        RuleCounts::of(key, object)
     }
-}
-
-/// Counts an object's rules, less those in built-in chains.
-pub(crate) fn rule_counts(key: &Key, object: &Object) -> RuleCounts {
-    let mut counts = RuleCounts::default();
-    let rules = u32::try_from(object.rules().len()).unwrap_or(u32::MAX);
-    let Table { family, kind } = key.table();
-    let family = index(family);
-    match (key, kind) {
-        (Key::Jump { .. }, _) | (_, Kind::Mangle) => {}
-        (_, Kind::Filter) => counts.filter[family] = rules,
-        (_, Kind::Nat) => counts.nat[family] = rules,
-    }
-    counts
 }

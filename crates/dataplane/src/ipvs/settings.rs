@@ -8,7 +8,8 @@ use nfnetlink::Family;
 use viprule_service::model;
 use viprule_service::plan::{NodeFacts, NodePortAddresses, NodePortTargets};
 
-use crate::iptables::{DetectLocal, Detector, index};
+use crate::family::index;
+use crate::iptables::{DetectLocal, Detector};
 
 /// IPVS mode's settings (contract 8).
 #[derive(Debug, Clone, PartialEq, Eq)]

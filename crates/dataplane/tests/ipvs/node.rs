@@ -3,7 +3,7 @@
 use nfnetlink::Family;
 use viprule_dataplane::iptables::DetectLocal;
 use viprule_dataplane::ipvs::{Ipvs, Key, Section, Settings, sections};
-use viprule_dataplane::{Dataplane as _, NodeEffect, ObjectKey as _, iptables};
+use viprule_dataplane::{Dataplane as _, NodeEffect, ObjectKey as _, netfilter};
 use viprule_service::plan::{NodeFacts, NodePortAddresses};
 
 use crate::world::{facts, ip, plan, service};
@@ -108,7 +108,7 @@ fn chains_that_cannot_go_are_left_empty() {
         .chain(dataplane.foundation().iter())
     {
         let left = dataplane.hollow(key);
-        let is_whole = matches!(key, Key::Netfilter(iptables::Key::Chain { chain, .. })
+        let is_whole = matches!(key, Key::Netfilter(netfilter::Key::Chain { chain, .. })
             if chain.to_string() != "KUBE-IPVS-OUT-FILTER");
         assert_eq!(left.is_some(), is_whole, "{key}");
         hollow += usize::from(left.is_some());

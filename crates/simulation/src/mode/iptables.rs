@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nfnetlink::Family;
 use viprule::config::Effective;
-use viprule_dataplane::iptables::{Iptables, Key};
+use viprule_dataplane::iptables::Iptables;
+use viprule_dataplane::netfilter::Key;
 use viprule_service::plan::NodeFacts;
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{MemoryKernel, Program, Ruleset};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ipvs_netlink::{Protocol, Scheduler, Server, ServerFlags, ServerId};
-use viprule_dataplane::iptables::{BaseChain, Kind};
 use viprule_dataplane::ipvs::{Desired, Key, Object};
+use viprule_dataplane::netfilter::{BaseChain, Kind};
 use viprule_service::model;
 
 use super::iptables::ruleset::{Ruleset, Unordered};

@@ -8,7 +8,7 @@ use nfnetlink::Family;
 use nfnetlink::nftables::ChainId;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use viprule_dataplane::iptables::{Key, Object, parse_save};
+use viprule_dataplane::netfilter::{Key, Object, parse_save};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Scope, State, diff};
 use viprule_testkit::memory::{Fate, Hooks, MemoryKernel, Program, Sent};
@@ -41,7 +41,7 @@ fn states() -> Vec<State<Key, Object>> {
             let rest = rest.trim_start();
             text.push_str(&rest[rest.find(' ').unwrap()..]);
         }
-        parse_save(family, &text).unwrap()
+        parse_save(Layout::Iptables, family, &text).unwrap()
     };
     SAVES.map(state).into()
 }
@@ -177,7 +177,7 @@ fn a_refusal_is_told_beside_a_program_that_never_pauses() {
         let rules: String = (0..count).map(rule).collect();
         let text =
             format!("*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-MARK-MASQ - [0:0]\n{rules}COMMIT\n");
-        let wanted = parse_save(Family::Ipv4, &text).unwrap();
+        let wanted = parse_save(Layout::Iptables, Family::Ipv4, &text).unwrap();
         writer.stage(Tag(1), &diff(&there, &wanted)).unwrap();
         let error = writer.commit().unwrap_err();
         assert!(

@@ -3,7 +3,8 @@
 use nfnetlink::xtables::Interface;
 use proptest::test_runner::TestCaseError;
 use viprule_dataplane::State;
-use viprule_dataplane::iptables::{self, Key, Object, Options};
+use viprule_dataplane::iptables::{self, Options};
+use viprule_dataplane::netfilter::{Key, Object};
 use viprule_service::model::{Event, Family};
 use viprule_service::plan::{Budgets, NodePortAddresses, PlanConfig};
 use viprule_service::tracker::Tracker;

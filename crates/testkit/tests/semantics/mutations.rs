@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use nfnetlink::xtables::{Match, Rule, Target};
 use viprule_dataplane::State;
-use viprule_dataplane::iptables::{Key, Object};
+use viprule_dataplane::netfilter::{Key, Object};
 use viprule_service::model::{Family, Service};
 use viprule_testkit::semantics::{Cluster, Settings};
 use viprule_testkit::strategy::every_packet;

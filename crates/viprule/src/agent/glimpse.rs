@@ -1,7 +1,7 @@
 //! The first look at the kernel: what earlier runs, or another proxy, left there.
 
-use viprule_dataplane::iptables::{Object, udp_destination};
 use viprule_dataplane::ipvs;
+use viprule_dataplane::netfilter::{Object, udp_destination};
 use viprule_dataplane::{Content, Fingerprint};
 use viprule_service::model::ServiceId;
 use viprule_service::plan::FlowDestination;

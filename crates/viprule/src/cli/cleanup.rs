@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nfnetlink::Family;
-use viprule_dataplane::{Scope, State, diff, iptables, ipvs};
+use viprule_dataplane::{Scope, State, diff, ipvs, netfilter};
 use viprule_writer::backend::{Choice, HostWriter, choose};
 use viprule_writer::iptables::remove_counters;
 use viprule_writer::ipvs::IpvsWriter;
@@ -151,7 +151,7 @@ impl Kernel {
     }
 
     fn show(&self, output: Output) -> anyhow::Result<u8> {
-        let mut chains = iptables::Desired::default();
+        let mut chains = netfilter::Desired::default();
         if let Some(other) = self.other() {
             chains = other?.observe(&Scope::Everything)?;
         }

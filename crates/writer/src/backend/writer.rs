@@ -2,7 +2,7 @@
 
 use netlink_batch::Socket;
 use nfnetlink::Family;
-use viprule_dataplane::iptables::{Key, Object, Part};
+use viprule_dataplane::netfilter::{Key, Object, Part};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 

@@ -1,7 +1,7 @@
 //! Names and places of chains in the kernel.
 
 use nfnetlink::nftables::{BaseChain as Hooked, ChainId, Hook};
-use viprule_dataplane::iptables::{BaseChain, Kind, Table};
+use viprule_dataplane::netfilter::{BaseChain, Kind, Table};
 
 /// Names a chain of a table.
 pub(super) fn id(table: Table, name: &str) -> ChainId<'_> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use nfnetlink::nftables::{Change, Event, Object};
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{BaseChain, Kind, Part, Table};
+use viprule_dataplane::netfilter::{BaseChain, Kind, Part, Table};
 use viprule_dataplane::ownership::Chain;
 
 use crate::ForeignChanges;

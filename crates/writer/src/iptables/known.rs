@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use viprule_dataplane::iptables::{BaseChain, Key, Table};
+use viprule_dataplane::netfilter::{BaseChain, Key, Table};
 
 /// Numbers and places by the last look, kept up to date by our own writes.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use netlink_batch::Error;
 use nfnetlink::Family;
 use nfnetlink::nftables;
-use viprule_dataplane::iptables::{BaseChain, Kind, Part, Table};
+use viprule_dataplane::netfilter::{BaseChain, Kind, Part, Table};
 use viprule_dataplane::ownership::Chain;
 
 use super::IptablesWriter;

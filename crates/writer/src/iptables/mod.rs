@@ -23,7 +23,7 @@ pub use probe::{Support, probe, remove_counters};
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::nftables::Transaction;
-use viprule_dataplane::iptables::{Key, Object, Part};
+use viprule_dataplane::netfilter::{Key, Object, Part};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 

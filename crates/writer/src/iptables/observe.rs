@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use netlink_batch::Error;
 use nfnetlink::nftables;
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::iptables::{Key, Object, Observation, Part, Table};
+use viprule_dataplane::netfilter::{Key, Object, Observation, Part, Table};
 use viprule_dataplane::{ObjectKey, State};
 
 use super::{IptablesWriter, chains};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::iptables::{Key, Table};
+use viprule_dataplane::netfilter::{Key, Table};
 use viprule_dataplane::ownership::Chain;
 
 use crate::Tag;

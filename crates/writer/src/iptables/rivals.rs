@@ -1,7 +1,7 @@
 //! Base chains of other programs that have names of ours.
 
 use nfnetlink::nftables::{self, Hook, Operation, Subject};
-use viprule_dataplane::iptables::{Kind, Table};
+use viprule_dataplane::netfilter::{Kind, Table};
 use viprule_dataplane::ownership::Chain;
 
 use netlink_batch::Errno;

@@ -6,7 +6,7 @@ use netlink_batch::Errno;
 use nfnetlink::nftables::{self, CommitError, Position};
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::ObjectKey;
-use viprule_dataplane::iptables::{BaseChain, Key, Part, Table};
+use viprule_dataplane::netfilter::{BaseChain, Key, Part, Table};
 use viprule_dataplane::ownership::Chain;
 
 use super::order::{self, Beside};

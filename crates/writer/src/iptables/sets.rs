@@ -6,7 +6,7 @@
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::ipset::{self, SetIndex, SetNames, UnknownSet};
 use nfnetlink::xtables::{EncodeOptions, Rule};
-use viprule_dataplane::iptables::Part;
+use viprule_dataplane::netfilter::Part;
 
 use super::IptablesWriter;
 use super::stage::Staged;

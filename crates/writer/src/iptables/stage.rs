@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nfnetlink::ipset::SetNames;
 use nfnetlink::nftables::{Position, Transaction};
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::iptables::{BaseChain, Key, Object, Part, Place, Table, place_of};
+use viprule_dataplane::netfilter::{BaseChain, Key, Object, Part, Place, Table, place_of};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Diff, Write};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use netlink_batch::{Error, Socket, socket::NETFILTER};
 use nfnetlink::nftables::{self, Event, GROUP};
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{Part, Table};
+use viprule_dataplane::netfilter::{Part, Table};
 
 use super::heard::Heard;
 use crate::{ForeignChanges, WriteError};

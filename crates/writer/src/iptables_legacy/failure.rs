@@ -1,7 +1,7 @@
 //! What a restore's failure means.
 
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{Part, Table};
+use viprule_dataplane::netfilter::{Part, Table};
 
 use super::LegacyWriter;
 use super::payload::{Block, Line, find};

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::{Key, Object, Part};
+use viprule_dataplane::netfilter::{Key, Object, Part};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 

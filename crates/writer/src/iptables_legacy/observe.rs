@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::iptables::{
-    BaseChain, Key, Kind, Object, Observation, Part, Table, parse_save_of,
+use viprule_dataplane::netfilter::{
+    BaseChain, Key, Kind, Object, Observation, Part, Table, parse_save,
 };
 use viprule_dataplane::{Fingerprint, ObjectKey as _, Scope, State};
 
@@ -79,7 +79,7 @@ impl LegacyWriter {
             _ => None,
         };
         let text = self.tools.save(family, table)?;
-        let state = parse_save_of::<Seen<V>>(self.layout, family, &text).map_err(|error| {
+        let state = parse_save::<Seen<V>>(self.layout, family, &text).map_err(|error| {
             WriteError::Failed {
                 operation: format!("reading the legacy tables of {family}"),
                 reason: error.to_string(),

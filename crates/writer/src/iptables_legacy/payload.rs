@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use viprule_dataplane::iptables::Table;
+use viprule_dataplane::netfilter::Table;
 
 use crate::Tag;
 
@@ -130,7 +130,7 @@ pub(super) fn find<'a>(blocks: &[Block<'a>], number: usize) -> Option<(usize, Li
 mod tests {
     use super::*;
     use nfnetlink::Family;
-    use viprule_dataplane::iptables::Kind;
+    use viprule_dataplane::netfilter::Kind;
 
     #[test]
     fn every_line_of_the_payload_is_found_by_its_number() {

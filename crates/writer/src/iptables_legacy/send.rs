@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use viprule_dataplane::iptables::{BaseChain, Key, Part, Table, known_jumps};
+use viprule_dataplane::netfilter::{BaseChain, Key, Part, Table, known_jumps};
 use viprule_dataplane::ownership::Layout;
 
 use super::LegacyWriter;

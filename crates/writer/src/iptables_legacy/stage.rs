@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::{Key, Kind, Object, Place, Table, place_of};
+use viprule_dataplane::netfilter::{Key, Kind, Object, Place, Table, place_of};
 use viprule_dataplane::{Diff, Write};
 
 use super::payload::{Block, Text};

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::Table;
+use viprule_dataplane::netfilter::Table;
 
 use crate::WriteError;
 

@@ -13,7 +13,7 @@ use super::payload::Block;
 use super::program::{self, Ended, Failure};
 use super::tables::needs;
 use crate::WriteError;
-use viprule_dataplane::iptables::Table;
+use viprule_dataplane::netfilter::Table;
 
 /// How long the programs wait for the lock that all of them share, seconds (contract 2.9).
 const LOCK_WAIT: &str = "5";

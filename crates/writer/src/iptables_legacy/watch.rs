@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use viprule_dataplane::iptables::Part;
-use viprule_dataplane::iptables::{Key, Kind, Table};
+use viprule_dataplane::netfilter::Part;
+use viprule_dataplane::netfilter::{Key, Kind, Table};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Scope, State};
 

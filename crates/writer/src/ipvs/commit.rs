@@ -3,7 +3,7 @@
 use std::mem::take;
 
 use viprule_dataplane::ipvs::{Key, Part};
-use viprule_dataplane::{Scope, iptables};
+use viprule_dataplane::{Scope, netfilter};
 
 use super::IpvsWriter;
 use super::outcome::Outcome;
@@ -193,7 +193,7 @@ fn settled(result: Result<(), ApplyError<Part>>) -> Result<bool, WriteError> {
 
 /// An error of the netfilter writer. What was written before it is in nobody's books, and does no
 /// harm when it is written again.
-fn in_netfilter(error: ApplyError<iptables::Part>) -> ApplyError<Part> {
+fn in_netfilter(error: ApplyError<netfilter::Part>) -> ApplyError<Part> {
     match error {
         ApplyError::Foreign(scope) => ApplyError::Foreign(netfilter(scope)),
         ApplyError::Refused { refusals, .. } => ApplyError::Refused {
@@ -206,7 +206,7 @@ fn in_netfilter(error: ApplyError<iptables::Part>) -> ApplyError<Part> {
 }
 
 /// The same pieces as parts of the whole.
-pub(super) fn netfilter(scope: Scope<iptables::Part>) -> Scope<Part> {
+pub(super) fn netfilter(scope: Scope<netfilter::Part>) -> Scope<Part> {
     match scope {
         Scope::Everything => Scope::Everything,
         Scope::Parts(parts) => Scope::Parts(parts.into_iter().map(Part::Netfilter).collect()),

@@ -7,7 +7,7 @@ use ipvs_netlink::proc::{self, Line};
 use ipvs_netlink::{Destination, Ipvs, ServerId};
 use netlink_batch::retry_stale;
 use viprule_dataplane::ipvs::{Key, Netfilter, Object, Observation, Observed, Part};
-use viprule_dataplane::{ObjectKey as _, Scope, State, iptables};
+use viprule_dataplane::{ObjectKey as _, Scope, State, netfilter};
 
 use super::IpvsWriter;
 use super::servers::{PART, unreadable};
@@ -130,7 +130,7 @@ pub(super) fn tell<V: From<Object>>(
 }
 
 /// What the netfilter writer is to read, if anything.
-fn in_netfilter(scope: &Scope<Part>) -> Option<Scope<iptables::Part>> {
+fn in_netfilter(scope: &Scope<Part>) -> Option<Scope<netfilter::Part>> {
     match scope {
         Scope::Everything => Some(Scope::Everything),
         Scope::Parts(parts) => {

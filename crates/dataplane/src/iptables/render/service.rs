@@ -7,11 +7,9 @@ use nfnetlink::xtables::{DnatTo, Match, Recent, RecentMode, Rule, Target};
 use viprule_service::model;
 use viprule_service::plan::{EndpointPlan, PortPlan, ServicePlan, Unreachable};
 
-use super::builder::{Draft, loopback};
-use super::foundation::keyed;
 use crate::family::in_netfilter;
-use crate::iptables::key::{Key, Kind, Object, Table};
 use crate::iptables::{Options, counter};
+use crate::netfilter::{Draft, Key, Kind, Object, Table, keyed, loopback};
 use crate::ownership::{Chain, ChainHash};
 use crate::state::State;
 

@@ -5,15 +5,14 @@ use nfnetlink::xtables::{
     AddrTypes, CtStates, Directions, Match, NotOr, Physdev, Reject, Rule, Target, protocol,
 };
 
-use super::netfilter;
-use crate::iptables::jumps;
-use crate::iptables::render::{
-    Draft, forward_ours, loopback, mark_masquerade, postrouting as masquerade_marked,
-};
-use crate::iptables::{self, Kind, Table};
+use super::from_netfilter;
 use crate::ipvs::occupancy::Occupancy;
 use crate::ipvs::settings::Options;
 use crate::ipvs::{Key, Object};
+use crate::netfilter::{
+    self, Draft, Kind, Table, forward_ours, jumps_state, loopback, mark_masquerade,
+    masquerade_marked,
+};
 use crate::ownership::{Chain, Layout, Set, SetName};
 use crate::state::State;
 
@@ -27,8 +26,8 @@ pub(in crate::ipvs) fn links(options: &Options, occupancy: &Occupancy) -> State<
         };
         chains.render()
     });
-    let jumps = jumps::state(Layout::Ipvs, &options.families).into_iter();
-    chains.chain(jumps).map(netfilter).collect()
+    let jumps = jumps_state(Layout::Ipvs, &options.families).into_iter();
+    chains.chain(jumps).map(from_netfilter).collect()
 }
 
 struct Chains<'a> {
@@ -38,13 +37,13 @@ struct Chains<'a> {
 }
 
 impl Chains<'_> {
-    fn render(&self) -> Vec<(iptables::Key, iptables::Object)> {
+    fn render(&self) -> Vec<(netfilter::Key, netfilter::Object)> {
         let family = self.family;
         let mark = self.options.mark;
         let chain = |kind, chain, rules| {
             let table = Table { family, kind };
-            let key = iptables::Key::Chain { table, chain };
-            (key, iptables::Object::Rules(rules))
+            let key = netfilter::Key::Chain { table, chain };
+            (key, netfilter::Object::Rules(rules))
         };
         vec![
             chain(Kind::Nat, Chain::Services, self.services()),

@@ -12,13 +12,12 @@ use nfnetlink::xtables::{Ipvs, Match, NotOr, Target};
 use viprule_service::model;
 use viprule_service::plan::{EndpointPlan, PortPlan, ServicePlan};
 
-use super::netfilter;
+use super::from_netfilter;
 use crate::family::in_netfilter;
-use crate::iptables::render::{Draft, keyed};
-use crate::iptables::{Kind, Table};
 use crate::ipvs::balancing::{Balancing, balancing};
 use crate::ipvs::settings::Options;
 use crate::ipvs::{Key, Object};
+use crate::netfilter::{Draft, Kind, Table, keyed};
 use crate::ownership::{Chain, Set, SetName};
 use crate::state::State;
 
@@ -169,7 +168,7 @@ impl PortRenderer<'_> {
             kind: Kind::Filter,
         };
         self.objects
-            .push(netfilter(keyed(table, Chain::IpvsOutFilter, rule)));
+            .push(from_netfilter(keyed(table, Chain::IpvsOutFilter, rule)));
     }
 
     /// An address that the node has anyway is not bound.

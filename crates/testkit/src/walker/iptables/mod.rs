@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use nfnetlink::Family;
 use viprule_dataplane::State;
-use viprule_dataplane::iptables::{BaseChain, Key, Kind, Object, Table};
+use viprule_dataplane::netfilter::{BaseChain, Key, Kind, Object, Table};
 use viprule_dataplane::ownership::{Chain, ChainHash};
 use viprule_service::model;
 

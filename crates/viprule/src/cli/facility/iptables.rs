@@ -9,9 +9,9 @@ use nfnetlink::Family;
 use serde::Serialize;
 use serde_json::Value;
 use viprule_dataplane::Diff;
-use viprule_dataplane::iptables::{
-    Desired, Iptables, Key, Object, Settings, parse_save, print_save,
-};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::{Desired, Key, Object, parse_save, print_save};
+use viprule_dataplane::ownership::Layout;
 use viprule_service::plan::NodeFacts;
 use viprule_writer::backend::{HostWriter, choose};
 use viprule_writer::iptables::probe;
@@ -64,8 +64,8 @@ impl Facility for OfIptables {
                 !families.contains(&family),
                 "--against: two dumps of the same family; give one for each"
             );
-            let more =
-                parse_save::<Object>(family, &text).with_context(|| path.display().to_string())?;
+            let more = parse_save::<Object>(Layout::Iptables, family, &text)
+                .with_context(|| path.display().to_string())?;
             state = state.merged(more);
             families.push(family);
             nfacct |= text.contains("--nfacct-name");

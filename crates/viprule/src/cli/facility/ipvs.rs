@@ -135,7 +135,7 @@ pub(in crate::cli) const fn section_name(section: Section) -> Option<&'static st
 }
 
 /// The chains and rules of a state.
-fn netfilter(state: &Desired) -> viprule_dataplane::iptables::Desired {
+fn netfilter(state: &Desired) -> viprule_dataplane::netfilter::Desired {
     let objects = state.iter().filter_map(|object| match object {
         (Key::Netfilter(key), Object::Netfilter(object)) => Some((*key, object.clone())),
         _ => None,

@@ -3,7 +3,7 @@
 use nfnetlink::Family;
 use nfnetlink::xtables::{CtStates, Match, NotOr, Rule, Target};
 
-use super::key::{BaseChain, Key, Kind, Object, Table};
+use super::key::{BaseChain, FORMER, Key, Kind, Object, TO_FIREWALL, Table};
 use crate::ownership::{Chain, Layout};
 use crate::state::State;
 
@@ -19,12 +19,6 @@ pub struct Jump {
     /// The rule.
     pub rule: Rule,
 }
-
-/// The first rank of rules that only the other mode makes.
-pub(super) const FORMER: u8 = 128;
-
-/// Rank of the jumps to `KUBE-FIREWALL`, which kubelet needs too.
-pub(super) const TO_FIREWALL: u8 = 0;
 
 /// Table, chain, rank, new connections only, comment, target.
 struct Row(Kind, BaseChain, u8, bool, &'static str, Chain);
@@ -178,8 +172,8 @@ impl Row {
     }
 }
 
-/// The same as a state.
-pub(crate) fn state(layout: Layout, families: &[Family]) -> State<Key, Object> {
+/// Those of all families as a state.
+pub(crate) fn jumps_state(layout: Layout, families: &[Family]) -> State<Key, Object> {
     families
         .iter()
         .flat_map(|family| jumps(layout, *family))

@@ -2,6 +2,9 @@
 
 use std::ops::{AddAssign, SubAssign};
 
+use super::key::{Key, Kind, Object};
+use crate::family::index;
+
 /// Rules by table and IP family, as metrics tell them (contract 7).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RuleCounts {
@@ -12,6 +15,19 @@ pub struct RuleCounts {
 }
 
 impl RuleCounts {
+    /// An object's rules, less those in built-in chains: kube-proxy does not count them.
+    pub(crate) fn of(key: &Key, object: &Object) -> Self {
+        let mut counts = Self::default();
+        let rules = u32::try_from(object.rules().len()).unwrap_or(u32::MAX);
+        let family = index(key.table().family);
+        match (key, key.table().kind) {
+            (Key::Jump { .. }, _) | (_, Kind::Mangle) => {}
+            (_, Kind::Filter) => counts.filter[family] = rules,
+            (_, Kind::Nat) => counts.nat[family] = rules,
+        }
+        counts
+    }
+
     /// All of them.
     pub fn total(&self) -> usize {
         let all = self.filter.iter().chain(&self.nat);

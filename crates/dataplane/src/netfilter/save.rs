@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use nfnetlink::Family;
 use nfnetlink::xtables::{ParseError, Rule};
 
+use super::Desired;
 use super::key::{BaseChain, Key, Kind, Object, Table};
 use super::observe::Observation;
-use super::render::place_of;
-use super::{Desired, Place};
+use super::place::{Place, place_of};
 use crate::ownership::{Chain, Layout};
 use crate::state::State;
 
@@ -32,14 +32,9 @@ pub enum SaveError {
     },
 }
 
-/// Reads what `iptables-save` (or `ip6tables-save`) printed of iptables mode. Foreign chains are
-/// passed over.
-pub fn parse_save<V: From<Object>>(family: Family, text: &str) -> Result<State<Key, V>, SaveError> {
-    parse_save_of(Layout::Iptables, family, text)
-}
-
-/// The same of any mode.
-pub fn parse_save_of<V: From<Object>>(
+/// Reads what `iptables-save` (or `ip6tables-save`) printed, as the state of a mode. Foreign chains
+/// are passed over.
+pub fn parse_save<V: From<Object>>(
     layout: Layout,
     family: Family,
     text: &str,

@@ -1,4 +1,4 @@
-//! Keys and contents of iptables mode's objects.
+//! Keys and contents of chains and rules.
 
 use std::fmt;
 
@@ -58,6 +58,12 @@ impl fmt::Display for Table {
     }
 }
 
+/// The first rank of rules in built-in chains that only the other mode makes.
+pub(super) const FORMER: u8 = 128;
+
+/// Rank of the jumps to `KUBE-FIREWALL`, which kubelet needs too.
+pub(super) const TO_FIREWALL: u8 = 0;
+
 /// A built-in chain: not ours, but some of our rules stand in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BaseChain {
@@ -100,7 +106,7 @@ impl BaseChain {
     }
 }
 
-/// What identifies an object of iptables mode.
+/// What identifies a chain or a rule.
 ///
 /// Chains come before the rules of shared chains, and those before the rules in built-in chains:
 /// what makes a chain reachable comes last and goes first.
@@ -145,7 +151,7 @@ impl Key {
     /// True for rules in built-in chains that only the other mode makes. They may stand
     /// anywhere, so ours are not placed by them.
     pub const fn is_former_jump(&self) -> bool {
-        matches!(self, Self::Jump { rank, .. } if *rank >= super::jumps::FORMER)
+        matches!(self, Self::Jump { rank, .. } if *rank >= FORMER)
     }
 
     /// The object's table.
@@ -182,7 +188,7 @@ impl ObjectKey for Key {
         match self {
             Self::Chain { chain, .. } | Self::Rule { chain, .. } => chain.is_ours_alone(),
             // Rows 13 and 14 of contract 2.3 lead to kubelet's chain and stay.
-            Self::Jump { rank, .. } => *rank != super::jumps::TO_FIREWALL,
+            Self::Jump { rank, .. } => *rank != TO_FIREWALL,
         }
     }
 }
@@ -253,13 +259,4 @@ impl From<Object> for Fingerprint {
     fn from(object: Object) -> Self {
         object.fingerprint()
     }
-}
-
-/// Where a rule goes in a shared chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Before all others.
-    Head,
-    /// Behind all others.
-    End,
 }

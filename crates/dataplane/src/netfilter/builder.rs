@@ -7,7 +7,9 @@ use nfnetlink::Family;
 use nfnetlink::xtables::{AddrTypes, Match, NotOr, PortRange, Reject, Rule, Target};
 use viprule_service::plan::Unreachable;
 
+use super::key::{Key, Object, Table};
 use crate::ownership::Chain;
+use crate::state::Fingerprint;
 
 /// A rule under construction.
 pub(crate) struct Draft(pub(crate) Rule);
@@ -95,4 +97,15 @@ pub(crate) fn loopback(family: Family) -> IpNet {
         Family::Ipv4 => IpNet::new_assert(IpAddr::from([127, 0, 0, 0]), 8),
         Family::Ipv6 => IpNet::from(IpAddr::from(std::net::Ipv6Addr::LOCALHOST)),
     }
+}
+
+/// A rule with a key of its own.
+pub(crate) fn keyed(table: Table, chain: Chain, rule: Rule) -> (Key, Object) {
+    let key = Key::Rule {
+        table,
+        chain,
+        rule: Fingerprint::of(&rule),
+        copy: 0,
+    };
+    (key, Object::Rule(rule))
 }

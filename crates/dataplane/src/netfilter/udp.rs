@@ -49,7 +49,8 @@ mod tests {
     use viprule_service::model;
 
     use super::*;
-    use crate::iptables::{Object, parse_save};
+    use crate::netfilter::{Object, parse_save};
+    use crate::ownership::Layout;
 
     const GOLDEN: [(Family, &str); 2] = [
         (
@@ -74,7 +75,7 @@ mod tests {
     fn kube_proxys_rules_tell_its_one_udp_frontend() {
         let mut found = Vec::new();
         for (family, text) in GOLDEN {
-            let state = parse_save(family, text).unwrap();
+            let state = parse_save(Layout::Iptables, family, text).unwrap();
             for (_, object) in &state {
                 if let Object::Rule(rule) = object {
                     found.extend(udp_destination(rule));

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
 
-use super::Place;
 use super::jumps::{Jump, known_jumps};
 use super::key::{BaseChain, Key, Kind, Object, Table};
-use super::render::place_of;
+use super::place::{Place, place_of};
 use crate::ownership::{Chain, Layout};
 use crate::state::{Fingerprint, State};
 

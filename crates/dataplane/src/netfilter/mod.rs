@@ -1,0 +1,27 @@
+//! Chains and rules of netfilter as objects of a state, whichever mode they are of: what
+//! identifies them, how they are built, observed, and printed.
+
+mod builder;
+mod counts;
+mod jumps;
+mod key;
+mod masquerade;
+mod observe;
+mod place;
+mod save;
+mod udp;
+
+pub(crate) use builder::{Draft, keyed, loopback};
+pub use counts::RuleCounts;
+pub(crate) use jumps::jumps_state;
+pub use jumps::{Jump, jumps, known_jumps};
+pub use key::{BaseChain, Key, Kind, Object, Part, Table};
+pub(crate) use masquerade::{forward_ours, mark_masquerade, masquerade_marked};
+pub use observe::Observation;
+pub(crate) use place::NODE_PORTS_LAST;
+pub use place::{Place, place_of};
+pub use save::{SaveError, parse_save, print_save};
+pub use udp::udp_destination;
+
+/// Chains and rules, their contents in full.
+pub type Desired = crate::State<Key, Object>;
