@@ -5,6 +5,7 @@
 //! what to write, whoever asks.
 
 mod api_server;
+mod common;
 pub mod diff;
 pub mod family;
 mod feature;
@@ -14,6 +15,7 @@ pub mod netfilter;
 pub mod ownership;
 pub mod state;
 
+pub use common::{CommonSettings, DetectLocal};
 pub use diff::{Diff, Write, diff};
 pub use feature::Feature;
 pub use netfilter::RuleCounts;

@@ -41,7 +41,7 @@ pub(crate) fn change(effective: &mut Effective, chance: &mut Chance) -> String {
     let resolved = &mut effective.resolved;
     match chance.below(3) {
         0 => {
-            let all = &mut resolved.iptables.masquerade_all;
+            let all = &mut resolved.common.masquerade_all;
             *all = !*all;
             format!("masqueradeAll is {all}")
         }

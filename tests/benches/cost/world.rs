@@ -8,9 +8,9 @@ use nfnetlink::Family;
 use nfnetlink::nftables::{ChainId, CommitError, GROUP, Position, Transaction};
 use nfnetlink::xtables::{Match, Rule};
 use viprule::agent::{Report, Syncer};
-use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{DetectLocal, Iptables, Settings};
+use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_dataplane::netfilter::Kind;
+use viprule_dataplane::{CommonSettings, DetectLocal, Scope};
 use viprule_service::model::Event;
 use viprule_service::tracker::Tracker;
 use viprule_testkit::Namespace;
@@ -184,8 +184,11 @@ impl World {
 /// viprule's defaults; without nfacct counters, which not every kernel has.
 fn dataplane(tracker: &Tracker) -> anyhow::Result<Iptables> {
     let settings = Settings {
-        families: Family::ALL.to_vec(),
-        detect_local: DetectLocal::ClusterCidr(vec![POD_NETWORK.parse()?]),
+        common: CommonSettings {
+            families: Family::ALL.to_vec(),
+            detect_local: DetectLocal::ClusterCidr(vec![POD_NETWORK.parse()?]),
+            ..CommonSettings::default()
+        },
         nfacct: false,
         ..Settings::default()
     };

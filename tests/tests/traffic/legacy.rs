@@ -7,8 +7,8 @@ use crate::support::{
 };
 use nfnetlink::Family;
 use viprule::agent::{Report, Syncer};
-use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{DetectLocal, Iptables, Settings};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::{CommonSettings, DetectLocal, Scope};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
@@ -44,9 +44,12 @@ impl Node {
         let networks = ["10.244.0.0/16", "fd00:10:244::/48"];
         let settings = Settings {
             nfacct: false,
-            detect_local: DetectLocal::ClusterCidr(
-                networks.map(|network| network.parse().unwrap()).to_vec(),
-            ),
+            common: CommonSettings {
+                detect_local: DetectLocal::ClusterCidr(
+                    networks.map(|network| network.parse().unwrap()).to_vec(),
+                ),
+                ..CommonSettings::default()
+            },
             ..Settings::default()
         };
         let dataplane = Iptables::new(settings, tracker.facts());

@@ -6,9 +6,9 @@ mod render;
 mod served;
 mod settings;
 
-pub use options::{Detector, Options};
+pub use options::Options;
 pub use render::{foundation, links, service};
-pub use settings::{DetectLocal, Iptables, Settings};
+pub use settings::{Iptables, Settings};
 
 /// nfacct counters that rules refer to (contract 2.11).
 pub mod counter {

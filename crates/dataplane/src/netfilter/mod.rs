@@ -3,6 +3,7 @@
 
 mod builder;
 mod counts;
+mod detector;
 mod jumps;
 mod key;
 mod masquerade;
@@ -13,9 +14,11 @@ mod udp;
 
 pub(crate) use builder::{Draft, keyed, loopback};
 pub use counts::RuleCounts;
+pub use detector::Detector;
 pub(crate) use jumps::jumps_state;
 pub use jumps::{Jump, jumps, known_jumps};
 pub use key::{BaseChain, Key, Kind, Object, Part, Table};
+pub use masquerade::Masquerade;
 pub(crate) use masquerade::{forward_ours, mark_masquerade, masquerade_marked};
 pub use observe::Observation;
 pub(crate) use place::NODE_PORTS_LAST;

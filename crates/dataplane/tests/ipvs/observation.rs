@@ -8,7 +8,7 @@ use viprule_dataplane::iptables;
 use viprule_dataplane::ipvs::{Ipvs, Key, Object, Observation, Saves, Settings};
 use viprule_dataplane::netfilter::{self, BaseChain, parse_save};
 use viprule_dataplane::ownership::{Layout, Set, SetName};
-use viprule_dataplane::{Dataplane as _, diff};
+use viprule_dataplane::{CommonSettings, Dataplane as _, diff};
 
 use crate::world::{facts, ip};
 
@@ -163,7 +163,10 @@ fn the_other_modes_chains_and_jumps_are_left_over() {
     let mut saves = Saves::new();
     saves.read(iptables, Some(family)).unwrap();
     let settings = Settings {
-        families: vec![family],
+        common: CommonSettings {
+            families: vec![family],
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     };
     let wanted = Ipvs::new(settings, &facts()).links();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::{self, Instant};
-use viprule_dataplane::iptables::DetectLocal;
+use viprule_dataplane::DetectLocal;
 use viprule_service::model::Family;
 use viprule_service::plan::NodePortAddresses;
 use viprule_service::tracker::Tracker;
@@ -45,7 +45,7 @@ impl Patience {
 
     /// Settings are these now.
     pub(super) fn adapt(&mut self, resolved: &Resolved) {
-        let settings = &resolved.iptables;
+        let settings = &resolved.common;
         let of = |needs: bool| self.from_cluster && needs;
         let addresses = of(settings.node_port_addresses == NodePortAddresses::Primary);
         let pod_cidrs = of(settings.detect_local == DetectLocal::NodeCidr);

@@ -50,7 +50,7 @@ pub fn prepare_host(effective: &Effective) -> anyhow::Result<()> {
     match resolved.mode {
         ProxyMode::Iptables => {
             let tracker = Tracker::new(resolved.plan.clone());
-            let dataplane = Iptables::new(resolved.iptables.clone(), tracker.facts());
+            let dataplane = Iptables::new(resolved.iptables(), tracker.facts());
             Ok(host_settings::ensure(dataplane.options())?)
         }
         ProxyMode::Ipvs => host_settings::make_ipvs(&resolved.ipvs, Strictness::Fatal),

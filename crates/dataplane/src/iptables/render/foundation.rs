@@ -27,7 +27,7 @@ pub fn links(options: &Options) -> State<Key, Object> {
 }
 
 fn of_family(family: Family, options: &Options) -> Vec<(Key, Object)> {
-    let mark = options.masquerade_mark;
+    let mark = options.masquerade.mark;
     let [mangle, filter, nat] = Kind::ALL.map(|kind| Table { family, kind });
     let whole = |table, chain, rules| (Key::Chain { table, chain }, Object::Rules(rules));
     let shared = |table, chain| (Key::Chain { table, chain }, Object::Shared);
@@ -82,7 +82,7 @@ fn forward(family: Family, options: &Options) -> Vec<Rule> {
         }
         rules.push(invalid.then(Target::Drop));
     }
-    rules.extend(forward_ours(family, options.masquerade_mark));
+    rules.extend(forward_ours(family, options.masquerade.mark));
     rules
 }
 

@@ -215,7 +215,7 @@ impl<'a> PortRenderer<'a> {
         let everywhere = Chain::Service(self.hash);
         let mut rules = Vec::new();
         if port.external_local {
-            if let Some(detector) = self.options.detector(self.family) {
+            if let Some(detector) = self.options.masquerade.detector(self.family) {
                 let comment = format!("pod traffic for {name} external destinations");
                 rules.push(detector.local(self.draft().comment(comment).jump(everywhere)));
             }
@@ -351,10 +351,11 @@ impl<'a> PortRenderer<'a> {
     fn masquerade_cluster_ip(&self) -> Option<Rule> {
         let comment = format!("{} cluster IP", self.name);
         let rule = self.to(self.port.cluster_ip, comment).jump(Chain::MarkMasq);
-        if self.options.masquerade_all {
+        if self.options.masquerade.all {
             Some(rule)
         } else {
             self.options
+                .masquerade
                 .detector(self.family)
                 .map(|detector| detector.not_local(rule))
         }

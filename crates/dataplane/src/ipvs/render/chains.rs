@@ -39,7 +39,7 @@ struct Chains<'a> {
 impl Chains<'_> {
     fn render(&self) -> Vec<(netfilter::Key, netfilter::Object)> {
         let family = self.family;
-        let mark = self.options.mark;
+        let mark = self.options.masquerade.mark;
         let chain = |kind, chain, rules| {
             let table = Table { family, kind };
             let key = netfilter::Key::Chain { table, chain };
@@ -135,9 +135,9 @@ impl Chains<'_> {
             self.explained(SetName::ClusterIp, dirs)
                 .jump(Chain::MarkMasq)
         };
-        if self.options.masquerade_all {
+        if self.options.masquerade.all {
             with(Directions::DST_DST)
-        } else if let Some(detector) = self.options.detector(self.family) {
+        } else if let Some(detector) = self.options.masquerade.detector(self.family) {
             detector.not_local(with(Directions::DST_DST))
         } else {
             // What the node itself sends has a virtual address as its source, as the link has it.
@@ -171,7 +171,7 @@ impl Chains<'_> {
                 random_fully: false,
             }));
         }
-        rules.extend(masquerade_marked(self.family, self.options.mark));
+        rules.extend(masquerade_marked(self.family, self.options.masquerade.mark));
         rules
     }
 

@@ -30,7 +30,7 @@ impl Facility for OfIpvs {
     type Writer = IpvsWriter;
 
     fn settings(resolved: &Resolved) -> Settings {
-        resolved.ipvs_for(resolved.iptables.families.clone())
+        resolved.ipvs_for(resolved.common.families.clone())
     }
 
     fn settings_here(resolved: &Resolved, _: bool) -> anyhow::Result<Settings> {
@@ -44,7 +44,7 @@ impl Facility for OfIpvs {
 
     fn open(resolved: &Resolved, settings: &Settings) -> anyhow::Result<IpvsWriter> {
         let backend = choose(resolved.backend.chosen())?.backend;
-        let mut writer = IpvsWriter::open(backend, &settings.families)?;
+        let mut writer = IpvsWriter::open(backend, &settings.common.families)?;
         writer.set_drain_timeout(resolved.ipvs.drain_timeout);
         Ok(writer)
     }
@@ -64,7 +64,7 @@ impl Facility for OfIpvs {
     }
 
     fn saved(paths: &[PathBuf], resolved: &Resolved) -> anyhow::Result<Saved<Self>> {
-        let families = resolved.iptables.families.clone();
+        let families = resolved.common.families.clone();
         let only = match families[..] {
             [only] => Some(only),
             _ => None,

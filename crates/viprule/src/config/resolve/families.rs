@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use viprule_dataplane::iptables::DetectLocal;
+use viprule_dataplane::DetectLocal;
 use viprule_service::model::Family;
 use viprule_service::plan::NodePortAddresses;
 
@@ -23,7 +23,7 @@ impl Resolved {
     /// and its `podCIDRs`, which count in mode `NodeCIDR` only (contract 8, startup warnings).
     pub fn fit(&self, primary: Family, dual_stack: bool, pod_cidrs: &[IpNet]) -> NodeFit {
         let mut fit = NodeFit::default();
-        let (cluster_cidrs, pod_cidrs) = match &self.iptables.detect_local {
+        let (cluster_cidrs, pod_cidrs) = match &self.common.detect_local {
             DetectLocal::ClusterCidr(networks) => (networks.as_slice(), [].as_slice()),
             DetectLocal::NodeCidr => ([].as_slice(), pod_cidrs),
             _ => ([].as_slice(), [].as_slice()),
@@ -53,18 +53,15 @@ impl Resolved {
             }
         }
         let dual = [cluster_cidrs, pod_cidrs].into_iter().any(has_both);
-        fit.warnings.extend(node_ports(
-            &self.iptables.node_port_addresses,
-            primary,
-            dual,
-        ));
+        fit.warnings
+            .extend(node_ports(&self.common.node_port_addresses, primary, dual));
         fit
     }
 
     /// Tells for which of the node's families there is no network to tell pods' traffic by: there it
     /// counts as traffic from outside, as with kube-proxy.
     pub fn without_local(&self, families: &[Family], pod_cidrs: &[IpNet]) -> Vec<String> {
-        let (networks, field) = match &self.iptables.detect_local {
+        let (networks, field) = match &self.common.detect_local {
             DetectLocal::ClusterCidr(networks) => (networks.as_slice(), "ClusterCIDR: clusterCIDR"),
             DetectLocal::NodeCidr => (pod_cidrs, "NodeCIDR: the Node's spec.podCIDRs"),
             _ => return Vec::new(),

@@ -143,7 +143,7 @@ impl Mode for Fake {
     type Writer = Memory;
 
     fn adopt(&mut self, news: &NewSettings, _: &mut Memory) -> Settings {
-        news.resolved.iptables.clone()
+        news.resolved.iptables()
     }
 
     fn prepare(&mut self, _: &Iptables, cause: &Cause) {
