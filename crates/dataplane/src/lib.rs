@@ -13,6 +13,7 @@ pub mod iptables;
 pub mod ipvs;
 pub mod netfilter;
 pub mod ownership;
+pub mod protocol;
 pub mod state;
 
 pub use common::{CommonSettings, DetectLocal};

@@ -50,11 +50,7 @@ pub struct Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let family = match self.family {
-            Family::Ipv4 => "ip",
-            Family::Ipv6 => "ip6",
-        };
-        write!(f, "{family} {}", self.kind.name())
+        write!(f, "{} {}", self.family, self.kind.name())
     }
 }
 

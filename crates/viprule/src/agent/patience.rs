@@ -10,7 +10,6 @@ use viprule_service::plan::NodePortAddresses;
 use viprule_service::tracker::Tracker;
 
 use crate::config::Resolved;
-use crate::health::family_name;
 
 /// The Node's fields that are waited for.
 const ADDRESSES: &str = "status.addresses";
@@ -132,7 +131,7 @@ impl Patience {
         anyhow::ensure!(
             families.contains(&primary),
             "the node's first address is {}, which this kernel does not serve",
-            family_name(primary)
+            primary.as_str()
         );
         let fit = resolved.fit(primary, families.len() > 1, &node.pod_cidrs);
         // The primary family is told above.

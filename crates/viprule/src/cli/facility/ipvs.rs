@@ -8,9 +8,11 @@ use anyhow::Context as _;
 use nfnetlink::Family;
 use serde_json::{Value, json};
 use viprule_dataplane::Diff;
+use viprule_dataplane::family::{in_netfilter, of_ipvs};
 use viprule_dataplane::ipvs::{
     self, Desired, Ipvs, Key, Object, Saves, Section, Settings, print_save, section,
 };
+use viprule_service::model;
 use viprule_service::plan::NodeFacts;
 use viprule_writer::backend::choose;
 use viprule_writer::iptables::probe;
@@ -148,12 +150,8 @@ fn family_of(key: &Key) -> Option<Family> {
     match key {
         Key::Link => None,
         Key::Set(set) | Key::Entry { set, .. } => Some(set.family),
-        Key::Server(server) | Key::Destination { server, .. } => Some(match server.family() {
-            ipvs_netlink::Family::Ipv4 => Family::Ipv4,
-            ipvs_netlink::Family::Ipv6 => Family::Ipv6,
-        }),
-        Key::Address(address) if address.is_ipv4() => Some(Family::Ipv4),
-        Key::Address(_) => Some(Family::Ipv6),
+        Key::Server(server) | Key::Destination { server, .. } => Some(of_ipvs(server.family())),
+        Key::Address(address) => Some(in_netfilter(model::Family::of(address))),
         Key::Netfilter(key) => Some(key.table().family),
     }
 }

@@ -28,7 +28,7 @@ impl Resolved {
             DetectLocal::NodeCidr => ([].as_slice(), pod_cidrs),
             _ => ([].as_slice(), [].as_slice()),
         };
-        let name = name(primary);
+        let name = primary.as_str();
         let node = format!(
             "the node is {name}{}",
             if dual_stack { " first" } else { "" }
@@ -67,7 +67,7 @@ impl Resolved {
             _ => return Vec::new(),
         };
         let families = families.iter().filter(|it| misses(networks, **it));
-        let families = families.map(|it| name(*it));
+        let families = families.map(|it| it.as_str());
         let tell = |name| {
             format!(
                 "detectLocalMode {field} has no {name} network, but the node has {name} addresses: \
@@ -81,7 +81,7 @@ impl Resolved {
 /// Which families node ports are open in without a limit.
 fn node_ports(addresses: &NodePortAddresses, primary: Family, dual: bool) -> Option<String> {
     let open = |family: Family| {
-        let name = name(family);
+        let name = family.as_str();
         format!(
             "nodePortAddresses has no {name} network: node ports answer on every {name} address"
         )
@@ -99,13 +99,6 @@ fn node_ports(addresses: &NodePortAddresses, primary: Family, dual: bool) -> Opt
             let dual = dual || has_both(networks);
             (dual && misses(networks, other)).then(|| open(other))
         }
-    }
-}
-
-const fn name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
     }
 }
 
