@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args as _, Command, FromArgMatches as _};
 use viprule::config::{AgentArgs, Effective, Flags, SharedArgs};
 use viprule_testkit::chance::Chance;
-use viprule_writer::iptables::Support;
+use viprule_writer::netfilter::Support;
 
 use crate::cluster::NODE;
 

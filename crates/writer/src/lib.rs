@@ -9,11 +9,10 @@ pub mod conntrack;
 mod error;
 mod files;
 pub mod host;
-pub mod iptables;
-pub mod iptables_legacy;
 pub mod ipvs;
 pub mod leavings;
 mod link;
+pub mod netfilter;
 pub mod sysctl;
 
 pub use error::{ApplyError, Refusal, WriteError};

@@ -15,14 +15,14 @@ use viprule_service::model::Event;
 use viprule_service::tracker::Tracker;
 use viprule_testkit::Namespace;
 use viprule_writer::Tag;
-use viprule_writer::iptables::IptablesWriter;
+use viprule_writer::netfilter::NftWriter;
 
 use crate::recorder::Recorder;
 use viprule_tests::figures::cluster::{Cluster, POD_NETWORK};
 use viprule_tests::figures::samples::{Sample, time};
 
 /// viprule as it is.
-pub(crate) type Real = Syncer<Iptables, IptablesWriter>;
+pub(crate) type Real = Syncer<Iptables, NftWriter>;
 /// Parts of a write in the order of sending.
 pub(crate) type Parts = Vec<Transaction<Tag>>;
 
@@ -47,7 +47,7 @@ impl Scratch {
     /// A syncer inside that plans this and knows nothing of the kernel.
     pub(crate) fn syncer(&self, tracker: Tracker) -> anyhow::Result<Real> {
         let dataplane = dataplane(&tracker)?;
-        let writer = self.0.run(|| IptablesWriter::open(&Family::ALL))??;
+        let writer = self.0.run(|| NftWriter::open(&Family::ALL))??;
         Ok(Syncer::new(tracker, dataplane, writer))
     }
 

@@ -119,7 +119,7 @@ fn who_connects_while_iptables_mode_takes_over_is_answered() {
     serves(&stage, &syns, "before");
     let node = stage.world.node();
     // Its rules count.
-    node.run(|| viprule_writer::iptables::probe(true))
+    node.run(|| viprule_writer::netfilter::probe(true))
         .unwrap()
         .unwrap();
     let (mut writer, held) = look(&stage);

@@ -15,7 +15,7 @@ use viprule_source::manifest::Manifests;
 use viprule_testkit::Namespace;
 use viprule_testkit::Protocol::{Sctp, Tcp, Udp};
 use viprule_testkit::client::{Failure, Load};
-use viprule_writer::iptables_legacy::LegacyWriter;
+use viprule_writer::netfilter::LegacyWriter;
 
 /// Connections a second.
 const RATE: u32 = 2_000;

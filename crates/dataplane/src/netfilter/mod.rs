@@ -28,3 +28,13 @@ pub use udp::udp_destination;
 
 /// Chains and rules, their contents in full.
 pub type Desired = crate::State<Key, Object>;
+
+/// nfacct counters that rules refer to (contract 2.11).
+pub mod counter {
+    /// Packets dropped because conntrack found them invalid.
+    pub const INVALID_DROPPED: &str = "ct_state_invalid_dropped_pkts";
+    /// Node port connections accepted on loopback addresses.
+    pub const LOCALHOST_NODEPORTS: &str = "localhost_nps_accepted_pkts";
+    /// All of them.
+    pub const ALL: [&str; 2] = [INVALID_DROPPED, LOCALHOST_NODEPORTS];
+}

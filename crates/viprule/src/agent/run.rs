@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use viprule_dataplane::iptables::Iptables;
 use viprule_service::tracker::Tracker;
-use viprule_writer::iptables::{Support, probe};
+use viprule_writer::netfilter::{Support, probe};
 
 use super::Rooms;
 use super::descriptors;

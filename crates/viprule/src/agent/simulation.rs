@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::stream;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use viprule_source::kube::{ApiServer, Events};
-use viprule_writer::iptables::Support;
+use viprule_writer::netfilter::Support;
 
 use super::Rooms;
 use super::inputs::{self, Context};

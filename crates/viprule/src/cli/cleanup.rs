@@ -6,9 +6,9 @@ use ipnet::IpNet;
 use nfnetlink::Family;
 use viprule_dataplane::{Scope, State, diff, ipvs, netfilter};
 use viprule_writer::backend::{Choice, HostWriter, choose};
-use viprule_writer::iptables::remove_counters;
 use viprule_writer::ipvs::IpvsWriter;
 use viprule_writer::leavings::{self, Leaving};
+use viprule_writer::netfilter::remove_counters;
 use viprule_writer::{WriteError, Writer};
 
 use super::changes::Changes;

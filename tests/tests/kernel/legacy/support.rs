@@ -14,7 +14,7 @@ use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
 use viprule_testkit::dump::Dump;
 use viprule_writer::Writer;
-use viprule_writer::iptables_legacy::LegacyWriter;
+use viprule_writer::netfilter::LegacyWriter;
 
 use crate::support::Place;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use viprule_dataplane::iptables::Settings;
 use viprule_dataplane::{CommonSettings, DetectLocal};
-use viprule_writer::iptables::probe;
+use viprule_writer::netfilter::probe;
 
 use super::support::Node;
 use crate::support::{LIMIT, Place, golden};

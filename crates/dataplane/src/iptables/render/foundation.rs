@@ -4,10 +4,10 @@ use nfnetlink::Family;
 use nfnetlink::xtables::{CtStates, Match, NotOr, Rule, Target};
 use viprule_service::plan::NodePortTargets;
 
-use crate::iptables::{Options, counter};
+use crate::iptables::Options;
 use crate::netfilter::{
-    Draft, Key, Kind, NODE_PORTS_LAST, Object, Table, forward_ours, jumps_state, keyed, loopback,
-    mark_masquerade, masquerade_marked,
+    Draft, Key, Kind, NODE_PORTS_LAST, Object, Table, counter, forward_ours, jumps_state, keyed,
+    loopback, mark_masquerade, masquerade_marked,
 };
 use crate::ownership::{Chain, Layout};
 use crate::state::State;

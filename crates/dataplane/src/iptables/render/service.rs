@@ -8,8 +8,8 @@ use viprule_service::model;
 use viprule_service::plan::{EndpointPlan, PortPlan, ServicePlan, Unreachable};
 
 use crate::family::in_netfilter;
-use crate::iptables::{Options, counter};
-use crate::netfilter::{Draft, Key, Kind, Object, Table, keyed, loopback};
+use crate::iptables::Options;
+use crate::netfilter::{Draft, Key, Kind, Object, Table, counter, keyed, loopback};
 use crate::ownership::{Chain, ChainHash};
 use crate::state::State;
 

@@ -14,7 +14,7 @@ use viprule_dataplane::netfilter::{Desired, Key, Object, parse_save, print_save}
 use viprule_dataplane::ownership::Layout;
 use viprule_service::plan::NodeFacts;
 use viprule_writer::backend::{HostWriter, choose};
-use viprule_writer::iptables::probe;
+use viprule_writer::netfilter::probe;
 
 use super::{Facility, Saved};
 use crate::agent::host_settings;

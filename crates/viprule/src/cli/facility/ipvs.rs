@@ -15,8 +15,8 @@ use viprule_dataplane::ipvs::{
 use viprule_service::model;
 use viprule_service::plan::NodeFacts;
 use viprule_writer::backend::choose;
-use viprule_writer::iptables::probe;
 use viprule_writer::ipvs::IpvsWriter;
+use viprule_writer::netfilter::probe;
 
 use super::iptables::chains;
 use super::{Facility, Saved};

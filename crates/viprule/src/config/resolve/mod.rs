@@ -13,7 +13,7 @@ use nfnetlink::Family;
 use viprule_dataplane::{self as dataplane, CommonSettings, iptables};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_source::convert::parse_ip;
-use viprule_writer::iptables::Support;
+use viprule_writer::netfilter::Support;
 
 use super::flags::{IptablesBackend, LoggingFormat};
 use super::gates;

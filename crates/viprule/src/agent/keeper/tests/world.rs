@@ -19,7 +19,7 @@ use viprule_service::tracker::Tracker;
 use viprule_testkit::fake::Kernel;
 use viprule_testkit::objects::{self, READY};
 use viprule_writer::conntrack::Cleaner;
-use viprule_writer::iptables::Support;
+use viprule_writer::netfilter::Support;
 use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 
 use super::super::{Foreign, Keeper, Timing};

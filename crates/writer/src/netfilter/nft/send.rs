@@ -9,8 +9,8 @@ use viprule_dataplane::ObjectKey;
 use viprule_dataplane::netfilter::{BaseChain, Key, Part, Table};
 use viprule_dataplane::ownership::Chain;
 
-use super::order::{self, Beside};
-use super::{IptablesWriter, chains, rivals};
+use super::{NftWriter, chains, rivals};
+use crate::netfilter::order::{self, Beside};
 use crate::{ApplyError, Refusal, Tag, WriteError};
 
 /// Size of a part while nothing leads to our chains yet, bytes: keeps memory small, and the
@@ -26,7 +26,7 @@ const LISTENED_TO: usize = 32 << 10;
 /// one may ever be in time.
 const PINNED_TRIES: usize = 16;
 
-impl IptablesWriter {
+impl NftWriter {
     /// The largest part to send.
     pub(super) fn part_limit(&self) -> usize {
         let wanted = if self.known.linked() {

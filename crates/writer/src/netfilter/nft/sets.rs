@@ -8,7 +8,7 @@ use nfnetlink::ipset::{self, SetIndex, SetNames, UnknownSet};
 use nfnetlink::xtables::{EncodeOptions, Rule};
 use viprule_dataplane::netfilter::Part;
 
-use super::IptablesWriter;
+use super::NftWriter;
 use super::stage::Staged;
 use crate::error::chain;
 use crate::{ApplyError, Refusal, Tag, WriteError};
@@ -56,7 +56,7 @@ impl SetReader {
 }
 
 impl Staged {
-    /// How rules are encoded: with the sets that [`IptablesWriter::learn_sets`] found.
+    /// How rules are encoded: with the sets that [`NftWriter::learn_sets`] found.
     pub(super) fn encoding(&self) -> EncodeOptions<'_> {
         EncodeOptions {
             sets: Some(&self.sets),
@@ -65,7 +65,7 @@ impl Staged {
     }
 }
 
-impl IptablesWriter {
+impl NftWriter {
     /// Finds the numbers of the sets that a rule matches on.
     pub(super) fn learn_sets(&mut self, tag: Tag, rule: &Rule) -> Result<(), ApplyError<Part>> {
         for name in rule.sets() {

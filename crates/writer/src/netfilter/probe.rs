@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::nfacct;
-use viprule_dataplane::iptables::counter;
+use viprule_dataplane::netfilter::counter;
 
 use crate::WriteError;
 use crate::sysctl;

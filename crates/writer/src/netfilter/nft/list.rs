@@ -8,7 +8,7 @@ use nfnetlink::nftables;
 use viprule_dataplane::netfilter::{BaseChain, Kind, Part, Table};
 use viprule_dataplane::ownership::Chain;
 
-use super::IptablesWriter;
+use super::NftWriter;
 use super::observe::{ATTEMPTS, reading};
 use crate::WriteError;
 
@@ -26,7 +26,7 @@ pub(super) struct Listed {
     others: Vec<(Table, Box<str>)>,
 }
 
-impl IptablesWriter {
+impl NftWriter {
     /// Lists the chains of a family.
     ///
     /// Where something is committed meanwhile the kernel may leave chains out: it goes on by number,

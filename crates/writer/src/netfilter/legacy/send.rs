@@ -9,7 +9,7 @@ use super::LegacyWriter;
 use super::observe::Standing;
 use super::payload::Block;
 use super::stage::{Lines, Staged};
-use crate::iptables::order::{self, Beside, NewJump};
+use crate::netfilter::order::{self, Beside, NewJump};
 use crate::{ApplyError, Tag, WriteError, Written};
 
 impl LegacyWriter {

@@ -8,7 +8,7 @@ use viprule_dataplane::{Diff, Write};
 
 use super::payload::{Block, Text};
 use crate::Tag;
-use crate::iptables::order::NewJump;
+use crate::netfilter::order::NewJump;
 
 /// Lines by table.
 pub(super) type Lines = BTreeMap<Table, Text>;

@@ -9,7 +9,7 @@ use viprule_dataplane::netfilter::{BaseChain, Key, Object, Part, Place, Table, p
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Diff, Write};
 
-use super::{IptablesWriter, chains};
+use super::{NftWriter, chains};
 use crate::{ApplyError, Tag, Written};
 
 /// More new rules than this are looked up afterwards rather than told one by one.
@@ -44,7 +44,7 @@ pub(super) struct Staged {
     pub(super) in_shared: bool,
 }
 
-impl IptablesWriter {
+impl NftWriter {
     pub(super) fn discard(&mut self) {
         self.transaction.shrink_to(IDLE_BUFFER);
         self.transaction.begin(Some(self.watch.generation()));

@@ -8,13 +8,13 @@ use nfnetlink::xtables::Rule;
 use viprule_dataplane::netfilter::{Key, Object, Observation, Part, Table};
 use viprule_dataplane::{ObjectKey, State};
 
-use super::{IptablesWriter, chains};
+use super::{NftWriter, chains};
 use crate::WriteError;
 
 /// How often a chain that changes while it is read is read again.
 pub(super) const ATTEMPTS: usize = 10;
 
-impl IptablesWriter {
+impl NftWriter {
     pub(super) fn observe_everything<V: From<Object>>(
         &mut self,
     ) -> Result<State<Key, V>, WriteError> {

@@ -1,4 +1,4 @@
-//! iptables mode over nf_tables: no iptables binary, one atomic transaction per sync.
+//! Chains and rules over nf_tables: no iptables binary, one atomic transaction per sync.
 //!
 //! Every transaction is pinned to the generation of the rule set up to which we know what others
 //! did. Somebody else's commit in between is noticed by the kernel (ERESTART) and by us through
@@ -10,15 +10,11 @@ mod heard;
 mod known;
 mod list;
 mod observe;
-pub(crate) mod order;
-pub(crate) mod probe;
 mod rivals;
 mod send;
 mod sets;
 mod stage;
 mod watch;
-
-pub use probe::{Support, probe, remove_counters};
 
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
@@ -33,9 +29,9 @@ use sets::SetReader;
 use stage::Staged;
 use watch::Watch;
 
-/// Writes iptables mode's chains in the network namespace of the thread that made it.
+/// Writes chains and rules in the network namespace of the thread that made it.
 #[derive(Debug)]
-pub struct IptablesWriter {
+pub struct NftWriter {
     families: Vec<Family>,
     layout: Layout,
     socket: Socket,
@@ -48,7 +44,7 @@ pub struct IptablesWriter {
     largest_part: usize,
 }
 
-impl IptablesWriter {
+impl NftWriter {
     /// Opens the sockets. Other families than these are neither read nor written. The error says
     /// which capability or kernel option is missing.
     pub fn open(families: &[Family]) -> Result<Self, WriteError> {
@@ -93,7 +89,7 @@ impl IptablesWriter {
     }
 }
 
-impl Writer for IptablesWriter {
+impl Writer for NftWriter {
     type Key = Key;
     type Object = Object;
 

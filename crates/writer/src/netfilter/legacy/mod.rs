@@ -1,4 +1,4 @@
-//! iptables mode over legacy xtables: the host's `iptables-legacy-restore`, fed with what changed.
+//! Chains and rules over legacy xtables: the host's `iptables-legacy-restore`, fed with what changed.
 //!
 //! Legacy tables have no netlink interface; the only way to write them without unsafe code is the
 //! program that belongs to them. It replaces a whole table per commit, whatever the change, and
@@ -28,7 +28,7 @@ use stage::Staged;
 use tool::Tools;
 use watch::Watch;
 
-/// Writes iptables mode's chains into the legacy tables of the network namespace of the thread
+/// Writes chains and rules into the legacy tables of the network namespace of the thread
 /// that calls it.
 #[derive(Debug)]
 pub struct LegacyWriter {

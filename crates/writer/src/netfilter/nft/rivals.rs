@@ -6,7 +6,7 @@ use viprule_dataplane::ownership::Chain;
 
 use netlink_batch::Errno;
 
-use super::IptablesWriter;
+use super::NftWriter;
 
 /// True for a jump that the kernel refuses as a rule may not lead to a base chain.
 pub(super) fn is_jump_to_base(subject: &Subject, errno: Errno) -> bool {
@@ -16,7 +16,7 @@ pub(super) fn is_jump_to_base(subject: &Subject, errno: Errno) -> bool {
         && subject.expressions.iter().any(jumps)
 }
 
-impl IptablesWriter {
+impl NftWriter {
     /// What to tell of base chains that have names of ours, in the table of a refused jump. The
     /// kernel does not say which chain it means.
     pub(super) fn base_chains(&mut self, subject: &Subject) -> Option<String> {
