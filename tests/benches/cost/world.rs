@@ -174,9 +174,9 @@ impl World {
         &mut self,
         work: impl FnOnce(&mut Socket) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        self.viprule.writer().notifications().leave(GROUP)?;
+        self.viprule.writer().events().leave(GROUP)?;
         let result = work(&mut self.bare);
-        self.viprule.writer().notifications().join(GROUP)?;
+        self.viprule.writer().events().join(GROUP)?;
         result
     }
 }

@@ -1,6 +1,7 @@
 //! A writer for either.
 
-use netlink_batch::Socket;
+use std::os::fd::BorrowedFd;
+
 use nfnetlink::Family;
 use viprule_dataplane::netfilter::{Key, Object, Part};
 use viprule_dataplane::ownership::Layout;
@@ -77,11 +78,11 @@ impl Writer for HostWriter {
             Self::Legacy(writer) => writer.foreign_changes(),
         }
     }
-    fn notifications(&self) -> Vec<&Socket> {
+
+    fn notifications(&self) -> Vec<BorrowedFd<'_>> {
         match self {
-            Self::Nft(writer) => vec![writer.notifications()],
-            // The host's program writes these, and nobody tells.
-            Self::Legacy(_) => Vec::new(),
+            Self::Nft(writer) => writer.notifications(),
+            Self::Legacy(writer) => writer.notifications(),
         }
     }
 }

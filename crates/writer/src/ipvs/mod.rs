@@ -54,9 +54,9 @@ pub use way::clear_way;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
 
-use netlink_batch::Socket;
 use nfnetlink::Family;
 use viprule_dataplane::ipvs::{Key, Object, Part};
 use viprule_dataplane::ownership::Layout;
@@ -175,12 +175,10 @@ impl Writer for IpvsWriter {
         Ok(ForeignChanges { scope, by })
     }
 
-    fn notifications(&self) -> Vec<&Socket> {
-        let netfilter = self.netfilter.notifications();
-        netfilter
-            .into_iter()
-            .chain([self.carrier.events()])
-            .collect()
+    fn notifications(&self) -> Vec<BorrowedFd<'_>> {
+        let mut all = self.netfilter.notifications();
+        all.push(self.carrier.events().as_fd());
+        all
     }
 
     fn unwatched(&self) -> Scope<Part> {

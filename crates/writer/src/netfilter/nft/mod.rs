@@ -16,6 +16,8 @@ mod sets;
 mod stage;
 mod watch;
 
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::nftables::Transaction;
@@ -83,8 +85,8 @@ impl NftWriter {
         self
     }
 
-    /// The socket that becomes readable when somebody else changes something.
-    pub fn notifications(&self) -> &Socket {
+    /// The socket that tells what others change.
+    pub fn events(&self) -> &Socket {
         self.watch.socket()
     }
 }
@@ -132,5 +134,9 @@ impl Writer for NftWriter {
     fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
         self.watch.absorb(&mut self.socket)?;
         Ok(self.watch.report())
+    }
+
+    fn notifications(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.events().as_fd()]
     }
 }

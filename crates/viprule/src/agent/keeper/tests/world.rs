@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,8 +112,8 @@ impl Writer for Memory {
         result
     }
 
-    fn notifications(&self) -> Vec<&Socket> {
-        self.told.iter().collect()
+    fn notifications(&self) -> Vec<BorrowedFd<'_>> {
+        self.told.iter().map(Socket::as_fd).collect()
     }
 
     fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
