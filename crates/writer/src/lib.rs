@@ -8,6 +8,7 @@ mod clock;
 pub mod conntrack;
 mod error;
 mod files;
+mod generation;
 pub mod host;
 pub mod ipvs;
 pub mod leavings;

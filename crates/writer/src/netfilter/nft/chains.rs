@@ -1,7 +1,28 @@
 //! Names and places of chains in the kernel.
 
-use nfnetlink::nftables::{BaseChain as Hooked, ChainId, Hook};
-use viprule_dataplane::netfilter::{BaseChain, Kind, Table};
+use nfnetlink::Family;
+use nfnetlink::nftables::{BaseChain as Hooked, ChainId, Hook, Object};
+use viprule_dataplane::netfilter::{BaseChain, Kind, Part, Table};
+use viprule_dataplane::ownership::Chain;
+
+use crate::generation::Piece;
+
+impl Piece for Part {
+    type Table = Table;
+
+    fn table(family: Family, name: &str) -> Option<Table> {
+        let kind = Kind::parse(name)?;
+        Some(Table { family, kind })
+    }
+
+    fn of(table: Table, object: &Object<'_>) -> Option<Self> {
+        let (Object::Chain { chain, .. } | Object::Rule { chain, .. }) = object else {
+            return None;
+        };
+        let owned = Chain::parse(chain).map(|chain| Self::Owned(table, chain));
+        owned.or_else(|| BaseChain::parse(chain).map(|base| Self::Base(table, base)))
+    }
+}
 
 /// Names a chain of a table.
 pub(super) fn id(table: Table, name: &str) -> ChainId<'_> {

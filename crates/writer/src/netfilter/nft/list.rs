@@ -11,6 +11,7 @@ use viprule_dataplane::ownership::Chain;
 use super::NftWriter;
 use super::observe::{ATTEMPTS, reading};
 use crate::WriteError;
+use crate::generation::Watch;
 
 /// So many interrupted lists in a row that add nothing are believed where the tables hold sets
 /// too, which the kernel counts among their chains.
@@ -34,14 +35,14 @@ impl NftWriter {
     /// until it has as many chains as the tables say.
     pub(super) fn list(&mut self, family: Family) -> Result<Listed, WriteError> {
         let (mut listed, mut same) = (Listed::default(), 0);
-        self.watch.begin_reading();
+        self.committer.watch.begin_reading();
         for _ in 0..ATTEMPTS {
-            if listed.is_outdated(&self.watch) {
+            if listed.is_outdated(&self.committer.watch) {
                 (listed, same) = (Listed::default(), 0);
-                self.watch.begin_reading();
+                self.committer.watch.begin_reading();
             }
             let mut now = Listed::default();
-            let result = nftables::chains(&mut self.socket, family, |chain| {
+            let result = nftables::chains(&mut self.committer.socket, family, |chain| {
                 if let Some(kind) = Kind::parse(chain.table) {
                     now.add(Table { family, kind }, chain.name, chain.base.is_some());
                 }
@@ -55,9 +56,9 @@ impl NftWriter {
             listed.join(now);
             same = if listed.len() == before { same + 1 } else { 0 };
             let counts = self.count(family)?;
-            self.watch.settle(&mut self.socket)?;
+            self.committer.watch.settle()?;
             let complete = listed.counts() == counts || same >= SAME;
-            if complete && !listed.is_outdated(&self.watch) {
+            if complete && !listed.is_outdated(&self.committer.watch) {
                 return Ok(listed);
             }
         }
@@ -67,7 +68,7 @@ impl NftWriter {
     /// How many chains and other objects the tables have that ours are in, by what they say.
     fn count(&mut self, family: Family) -> Result<BTreeMap<Table, usize>, WriteError> {
         let mut counts = BTreeMap::new();
-        let result = nftables::tables(&mut self.socket, family, |table| {
+        let result = nftables::tables(&mut self.committer.socket, family, |table| {
             if let Some(kind) = Kind::parse(table.name)
                 && table.uses > 0
             {
@@ -134,7 +135,7 @@ impl Listed {
     }
 
     /// True where one of these chains may have gone, or others may have come.
-    fn is_outdated(&self, watch: &super::Watch) -> bool {
+    fn is_outdated(&self, watch: &Watch<Part>) -> bool {
         let mut tables = self.counts().into_keys();
         tables.any(|table| watch.chains_changed_meanwhile(table))
     }

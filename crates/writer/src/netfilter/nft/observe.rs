@@ -37,8 +37,9 @@ impl NftWriter {
         let mut present = Vec::with_capacity(parts.len());
         for part in parts {
             let (table, name) = place(part);
-            let exists = nftables::chain_exists(&mut self.socket, chains::id(table, &name))
-                .map_err(|error| reading(&error))?;
+            let exists =
+                nftables::chain_exists(&mut self.committer.socket, chains::id(table, &name))
+                    .map_err(|error| reading(&error))?;
             if exists {
                 self.known.tables.insert(table);
                 present.push(*part);
@@ -96,8 +97,8 @@ impl NftWriter {
             handles.clear();
             rules.clear();
             let mut unreadable = None;
-            self.watch.begin_reading();
-            let (socket, sets) = (&mut self.socket, &mut self.sets);
+            self.committer.watch.begin_reading();
+            let (socket, sets) = (&mut self.committer.socket, &mut self.sets);
             let result = nftables::rules(socket, chains::id(table, &name), |raw| {
                 let set_name = |index| sets.name(index);
                 match Rule::decode_with(table.family, raw.attrs.clone(), set_name) {
@@ -112,8 +113,8 @@ impl NftWriter {
             match result {
                 Ok(()) => {}
                 Err(Error::Interrupted) => {
-                    self.watch.absorb(&mut self.socket)?;
-                    if self.watch.touched_meanwhile(part) {
+                    self.committer.watch.absorb()?;
+                    if self.committer.watch.touched_meanwhile(part) {
                         continue;
                     }
                 }

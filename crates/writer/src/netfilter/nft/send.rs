@@ -1,30 +1,22 @@
-//! From messages to the kernel, and what it said.
+//! What comes last in a transaction, and what is known when it is sent.
 
 use std::collections::BTreeSet;
 
-use netlink_batch::Errno;
-use nfnetlink::nftables::{self, CommitError, Position};
+use nfnetlink::nftables::Position;
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::ObjectKey;
 use viprule_dataplane::netfilter::{BaseChain, Key, Part, Table};
 use viprule_dataplane::ownership::Chain;
 
-use super::{NftWriter, chains, rivals};
+use super::{NftWriter, base_chains, chains};
 use crate::netfilter::order::{self, Beside};
-use crate::{ApplyError, Refusal, Tag, WriteError};
+use crate::{ApplyError, Tag};
 
 /// Size of a part while nothing leads to our chains yet, bytes: keeps memory small, and the
 /// kernel's commit lock free for others every now and then.
 const UNLINKED_PART: usize = 4 << 20;
 /// Size of a part otherwise, bytes: the kernel validates everything reachable with each part.
 const LINKED_PART: usize = 16 << 20;
-
-/// Largest transaction that we listen during, bytes: the kernel puts each of its messages into words
-/// then, and keeps them until all are done.
-const LISTENED_TO: usize = 32 << 10;
-/// How often a transaction is sent pinned. Beside somebody who commits without a pause no pinned
-/// one may ever be in time.
-const PINNED_TRIES: usize = 16;
 
 impl NftWriter {
     /// The largest part to send.
@@ -34,9 +26,7 @@ impl NftWriter {
         } else {
             UNLINKED_PART
         };
-        wanted
-            .min(self.socket.send_capacity())
-            .min(self.largest_part)
+        wanted.min(self.largest_part)
     }
 
     /// Adds what comes last and sends it all.
@@ -46,147 +36,15 @@ impl NftWriter {
         self.send()
     }
 
-    /// Sends what is staged so far as one transaction. What others commit meanwhile elsewhere costs
-    /// no more than another try.
-    ///
-    /// Where they never pause, or were in between while nobody listened, it is sent to be applied to
-    /// whatever is there: it makes, flushes and deletes what has names of ours, so nothing else can be
-    /// hit. What others did to that just before is heard afterwards, or counts as unknown, and is put
-    /// right then. A rule that goes from a built-in chain is the exception: handles count anew in a
-    /// table that was made again, so its handle may be another program's rule by now.
+    /// Sends what is staged so far as one transaction.
     pub(super) fn send(&mut self) -> Result<(), ApplyError<Part>> {
-        if self.transaction.is_empty() {
+        if self.committer.is_empty() {
             return Ok(());
         }
-        for tried in 0.. {
-            self.watch.absorb(&mut self.socket)?;
-            if !(self.staged.unheard || self.watch.touched().is_empty()) {
-                return Err(self.foreign());
-            }
-            let may_unpin = tried >= PINNED_TRIES || self.staged.unheard;
-            let pinned = self.staged.in_shared || !may_unpin;
-            let bytes = self.transaction.len();
-            match self.try_to_send(pinned)? {
-                Ok(handles) => {
-                    self.staged.written.transactions += 1;
-                    self.staged.written.bytes += bytes;
-                    self.settle(handles);
-                    break;
-                }
-                Err(CommitError::GenerationMoved) if pinned => {
-                    self.staged.unheard = bytes > LISTENED_TO;
-                    if self.staged.in_shared && (self.staged.unheard || tried >= PINNED_TRIES) {
-                        let error = CommitError::<Tag>::GenerationMoved;
-                        return Err(ApplyError::Unknown(error.to_string()));
-                    }
-                }
-                Err(error) if pinned => return Err(self.refused(error)),
-                Err(error) => {
-                    let error = of_itself(error);
-                    if is_of_others(&error) {
-                        self.watch.absorb(&mut self.socket)?;
-                        if !self.watch.touched().is_empty() {
-                            return Err(self.foreign());
-                        }
-                    }
-                    return Err(self.refused(error));
-                }
-            }
-        }
+        let in_shared = self.staged.in_shared;
+        let handles = self.committer.send(in_shared, base_chains::reason)?;
+        self.settle(handles);
         self.check_sets()
-    }
-
-    /// Returns the handles that the kernel told, or what it says against the transaction.
-    fn try_to_send(
-        &mut self,
-        pinned: bool,
-    ) -> Result<Result<Vec<u64>, CommitError<Tag>>, WriteError> {
-        let before = self.watch.generation();
-        if pinned {
-            self.transaction.pin(before);
-        } else {
-            self.transaction.unpin();
-        }
-        let mut listens = None;
-        let quiet = self.transaction.len() > LISTENED_TO;
-        if quiet {
-            self.watch.pause()?;
-        }
-        let (transaction, watch) = (&mut self.transaction, &mut self.watch);
-        // At once, before somebody who waited for our commit to end tells what theirs does.
-        let result = transaction.commit_then(&mut self.socket, || {
-            if quiet {
-                listens = Some(watch.listen_again());
-            }
-        });
-        let made = match &result {
-            Ok(committed) => committed.generation,
-            Err(CommitError::Refused { generation, .. }) => *generation,
-            Err(CommitError::TooLarge { .. } | CommitError::NotSent(_)) => Some(before),
-            Err(CommitError::GenerationMoved | CommitError::Unknown) => None,
-        };
-        // Unpinned, others may have been in between, whom nobody heard.
-        let made = made.filter(|_| pinned || !quiet);
-        let result = result.map(|committed| {
-            let echoes: Vec<u64> = committed.echoes.iter().map(|echo| echo.handle).collect();
-            if committed.echoes_lost {
-                Vec::new()
-            } else {
-                echoes
-            }
-        });
-        if quiet && listens.is_none() {
-            listens = Some(self.watch.listen_again());
-        }
-        self.watch.committed(made, listens.transpose()?);
-        Ok(result)
-    }
-
-    /// Others touched what is ours: where parts were sent before, those are not in anybody's
-    /// books yet.
-    fn foreign(&self) -> ApplyError<Part> {
-        if self.staged.written.transactions > 0 {
-            ApplyError::Unknown("others changed the rule set between two parts".to_owned())
-        } else {
-            ApplyError::Foreign(self.watch.touched().clone())
-        }
-    }
-
-    fn refused(&mut self, error: CommitError<Tag>) -> ApplyError<Part> {
-        let partly = self.staged.written.transactions > 0;
-        let refused = |refusals| ApplyError::Refused { refusals, partly };
-        match error {
-            CommitError::GenerationMoved | CommitError::Unknown => {
-                ApplyError::Unknown(error.to_string())
-            }
-            CommitError::Refused { refusals, .. } => refused(
-                refusals
-                    .into_iter()
-                    .map(|refusal| Refusal {
-                        tag: refusal.tag,
-                        reason: self.reason(&refusal),
-                    })
-                    .collect(),
-            ),
-            // Only one object alone can be larger than a part.
-            CommitError::TooLarge { .. } => refused(vec![Refusal {
-                tag: self.staged.last_tag,
-                reason: error.to_string(),
-            }]),
-            CommitError::NotSent(error) => {
-                WriteError::netlink("committing to nf_tables", &error).into()
-            }
-        }
-    }
-
-    /// Why something was refused, with what the kernel leaves unsaid.
-    fn reason(&mut self, refusal: &nftables::Refusal<Tag>) -> String {
-        let jump = refusal.subject.as_ref();
-        let jump = jump.filter(|it| rivals::is_jump_to_base(it, refusal.errno));
-        match jump.and_then(|jump| self.base_chains(jump)) {
-            Some(why) => format!("{refusal}; {why}"),
-            None => refusal.to_string(),
-        }
     }
 
     /// Takes over what the part that was just sent has made and removed.
@@ -201,7 +59,6 @@ impl NftWriter {
         for (key, handle) in staged.echoes.drain(..).zip(handles) {
             self.known.remember(key, handle);
         }
-        self.transaction.begin(Some(self.watch.generation()));
     }
 
     fn stage_jumps(&mut self) -> Result<(), ApplyError<Part>> {
@@ -300,38 +157,4 @@ impl NftWriter {
         }
         Ok(())
     }
-}
-
-/// True for what the kernel may say for the sake of what others did just before: something is there
-/// already, is there no more, or is in use.
-fn is_of_others(error: &CommitError<Tag>) -> bool {
-    match error {
-        CommitError::Refused { refusals, .. } => {
-            refusals.iter().all(|it| found_otherwise(it.errno))
-        }
-        CommitError::GenerationMoved | CommitError::Unknown => true,
-        CommitError::TooLarge { .. } | CommitError::NotSent(_) => false,
-    }
-}
-
-/// Of refusals those that are about the objects themselves, where there are any: the others may
-/// follow from them, or be for the sake of what others did.
-fn of_itself(error: CommitError<Tag>) -> CommitError<Tag> {
-    match error {
-        CommitError::Refused {
-            mut refusals,
-            generation,
-        } if refusals.iter().any(|it| !found_otherwise(it.errno)) => {
-            refusals.retain(|it| !found_otherwise(it.errno));
-            CommitError::Refused {
-                refusals,
-                generation,
-            }
-        }
-        error => error,
-    }
-}
-
-fn found_otherwise(errno: Errno) -> bool {
-    [Errno::NOENT, Errno::EXIST, Errno::BUSY].contains(&errno)
 }

@@ -69,7 +69,7 @@ impl NftWriter {
     /// Finds the numbers of the sets that a rule matches on.
     pub(super) fn learn_sets(&mut self, tag: Tag, rule: &Rule) -> Result<(), ApplyError<Part>> {
         for name in rule.sets() {
-            let found = self.staged.sets.ask_index(&mut self.socket, name);
+            let found = self.staged.sets.ask_index(&mut self.committer.socket, name);
             if found.map_err(|error| failed(&error))?.is_none() {
                 let name = name.to_owned();
                 return Err(ApplyError::Refused {
@@ -77,7 +77,7 @@ impl NftWriter {
                         tag: Some(tag),
                         reason: UnknownSet { name }.to_string(),
                     }],
-                    partly: self.staged.written.transactions > 0,
+                    partly: self.committer.is_partly_sent(),
                 });
             }
         }
@@ -89,7 +89,11 @@ impl NftWriter {
     /// it.
     pub(super) fn check_sets(&mut self) -> Result<(), ApplyError<Part>> {
         for (name, index) in self.staged.sets.iter() {
-            if ipset::ask_index(&mut self.socket, name).ok().flatten() != Some(index) {
+            if ipset::ask_index(&mut self.committer.socket, name)
+                .ok()
+                .flatten()
+                != Some(index)
+            {
                 return Err(ApplyError::Unknown(format!(
                     "IP set {name} was destroyed while rules that match on it were written"
                 )));

@@ -10,13 +10,10 @@ use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Diff, Write};
 
 use super::{NftWriter, chains};
-use crate::{ApplyError, Tag, Written};
+use crate::{ApplyError, Tag};
 
 /// More new rules than this are looked up afterwards rather than told one by one.
 pub(super) const ECHOES: usize = 256;
-
-/// What is kept of a transaction's memory when it is over, bytes: room for any usual change.
-const IDLE_BUFFER: usize = 64 << 10;
 
 /// What a transaction holds besides its messages.
 #[derive(Debug, Default)]
@@ -34,20 +31,13 @@ pub(super) struct Staged {
     pub(super) bases: BTreeSet<(Table, BaseChain)>,
     /// Sets that the rules match on.
     pub(super) sets: SetNames,
-    /// The tag of the messages added last.
-    pub(super) last_tag: Option<Tag>,
-    /// Parts sent so far.
-    pub(super) written: Written,
-    /// Others committed while nobody listened to them for the sake of these parts.
-    pub(super) unheard: bool,
     /// The messages so far delete a rule of a built-in chain, by its handle.
     pub(super) in_shared: bool,
 }
 
 impl NftWriter {
     pub(super) fn discard(&mut self) {
-        self.transaction.shrink_to(IDLE_BUFFER);
-        self.transaction.begin(Some(self.watch.generation()));
+        self.committer.discard();
         self.staged = Staged::default();
     }
 
@@ -174,21 +164,13 @@ impl NftWriter {
         tag: Tag,
         add: impl Fn(&mut Transaction<Tag>, &mut Staged),
     ) -> Result<(), ApplyError<Part>> {
-        let limit = self.part_limit();
-        let mark = self.transaction.mark();
-        let echoes = self.staged.echoes.len();
-        let something = !self.transaction.is_empty();
-        self.transaction.tag(tag);
-        add(&mut self.transaction, &mut self.staged);
-        let previous = self.staged.last_tag.replace(tag);
-        if something && self.transaction.len() > limit {
-            self.transaction.rollback(mark);
-            self.staged.echoes.truncate(echoes);
-            self.staged.last_tag = previous;
+        let (limit, echoes) = (self.part_limit(), self.staged.echoes.len());
+        let staged = &mut self.staged;
+        if !self.committer.try_to_add(tag, limit, |it| add(it, staged)) {
+            staged.echoes.truncate(echoes);
             self.send()?;
-            self.staged.last_tag = Some(tag);
-            self.transaction.tag(tag);
-            add(&mut self.transaction, &mut self.staged);
+            let staged = &mut self.staged;
+            self.committer.add(tag, |it| add(it, staged));
         }
         Ok(())
     }

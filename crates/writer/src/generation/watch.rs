@@ -11,43 +11,40 @@ use std::time::Duration;
 use netlink_batch::{Error, Socket, socket::NETFILTER};
 use nfnetlink::nftables::{self, Event, GROUP};
 use viprule_dataplane::Scope;
-use viprule_dataplane::netfilter::{Part, Table};
 
+use super::Piece;
 use super::heard::Heard;
 use crate::{ForeignChanges, WriteError};
 
+/// What others do to the rule set, and to ours.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch<P: Piece> {
     events: Socket,
-    /// Asks for the generation while answers wait in the socket that commits.
+    /// Asks for the generation, also while answers wait in the socket that commits.
     asks: Socket,
-    heard: Heard,
+    heard: Heard<P>,
     /// Nobody listens now.
     paused: bool,
 }
 
-impl Watch {
-    /// Listens to what others do. `socket` is the one that our commits go through.
-    pub(super) fn start(socket: &mut Socket) -> Result<Self, WriteError> {
-        let open = || {
-            Socket::open(NETFILTER)
-                .map_err(|error| WriteError::netlink("opening a netlink socket", &error))
-        };
-        let (events, asks) = (open()?, open()?);
+impl<P: Piece> Watch<P> {
+    /// Listens to what others do. Our own commits go through the socket of this port.
+    pub(super) fn start(own: u32) -> Result<Self, WriteError> {
+        let (events, mut asks) = (open()?, open()?);
         events
-            .ignore(socket.port())
+            .ignore(own)
             .and_then(|()| events.join(GROUP))
             .map_err(|error| listening(&error))?;
-        let generation = current(socket)?;
+        let generation = current(&mut asks)?;
         Ok(Self {
             events,
             asks,
-            heard: Heard::new(socket.port(), generation),
+            heard: Heard::new(own, generation),
             paused: false,
         })
     }
 
-    pub(super) fn socket(&self) -> &Socket {
+    pub(crate) fn socket(&self) -> &Socket {
         &self.events
     }
 
@@ -57,21 +54,21 @@ impl Watch {
     }
 
     /// What others touched of ours and we did not read since.
-    pub(super) fn touched(&self) -> &Scope<Part> {
+    pub(super) fn touched(&self) -> &Scope<P> {
         self.heard.touched()
     }
 
     /// Takes in all notifications that have arrived, and makes sure that they tell everything.
-    pub(super) fn absorb(&mut self, socket: &mut Socket) -> Result<(), WriteError> {
+    pub(crate) fn absorb(&mut self) -> Result<(), WriteError> {
         if self.paused {
             let now = self.listen_again()?;
             self.heard.lose_track(now);
         }
         let mut complete = self.drain()?;
-        let now = current(socket)?;
+        let now = current(&mut self.asks)?;
         if complete && self.heard.is_behind(now) {
             // A commit has its generation before it tells what it did.
-            nftables::wait_for_commit(socket).map_err(|error| listening(&error))?;
+            nftables::wait_for_commit(&mut self.asks).map_err(|error| listening(&error))?;
             complete = self.drain()?;
         }
         if !complete || self.heard.is_behind(now) {
@@ -81,41 +78,41 @@ impl Watch {
     }
 
     /// The same, of a commit in progress too.
-    pub(super) fn settle(&mut self, socket: &mut Socket) -> Result<(), WriteError> {
-        nftables::wait_for_commit(socket).map_err(|error| listening(&error))?;
-        self.absorb(socket)
+    pub(crate) fn settle(&mut self) -> Result<(), WriteError> {
+        nftables::wait_for_commit(&mut self.asks).map_err(|error| listening(&error))?;
+        self.absorb()
     }
 
     /// Says that everything is about to be read.
-    pub(super) fn accept_everything(&mut self, socket: &mut Socket) -> Result<(), WriteError> {
+    pub(crate) fn accept_everything(&mut self) -> Result<(), WriteError> {
         // What a later commit is still to tell counts as touched.
-        let now = current(socket)?;
+        let now = current(&mut self.asks)?;
         self.heard.accept_everything(now);
         Ok(())
     }
 
     /// Says that these pieces are about to be read.
-    pub(super) fn accept(&mut self, parts: &BTreeSet<Part>) {
+    pub(crate) fn accept(&mut self, parts: &BTreeSet<P>) {
         self.heard.accept(parts);
     }
 
     /// Says that something is about to be read in several steps.
-    pub(super) fn begin_reading(&mut self) {
+    pub(crate) fn begin_reading(&mut self) {
         self.heard.begin_reading();
     }
 
     /// True where this was touched since then, as far as has been taken in.
-    pub(super) fn touched_meanwhile(&self, part: &Part) -> bool {
+    pub(crate) fn touched_meanwhile(&self, part: &P) -> bool {
         self.heard.touched_meanwhile(part)
     }
 
     /// True where chains of this table came or went since then, whosever they are.
-    pub(super) fn chains_changed_meanwhile(&self, table: Table) -> bool {
+    pub(crate) fn chains_changed_meanwhile(&self, table: P::Table) -> bool {
         self.heard.chains_changed_meanwhile(table)
     }
 
     /// What others touched since the last question. It stays to be read.
-    pub(super) fn report(&mut self) -> ForeignChanges<Part> {
+    pub(crate) fn report(&mut self) -> ForeignChanges<P> {
         self.heard.report()
     }
 
@@ -165,6 +162,10 @@ impl Watch {
             }
         }
     }
+}
+
+pub(super) fn open() -> Result<Socket, WriteError> {
+    Socket::open(NETFILTER).map_err(|error| WriteError::netlink("opening a netlink socket", &error))
 }
 
 fn current(socket: &mut Socket) -> Result<u32, WriteError> {

@@ -2,6 +2,8 @@
 
 use nfnetlink::Family;
 use nfnetlink::nftables::Generation;
+use viprule_dataplane::netfilter::{Kind, Part, Table};
+use viprule_dataplane::ownership::Chain;
 
 use super::*;
 
@@ -13,7 +15,7 @@ const NAT: Table = Table {
 };
 const SERVICES: Part = Part::Owned(NAT, Chain::Services);
 
-fn heard() -> Heard {
+fn heard() -> Heard<Part> {
     Heard::new(OWN, 10)
 }
 

@@ -4,38 +4,37 @@ use std::collections::BTreeSet;
 
 use nfnetlink::nftables::{Change, Event, Object};
 use viprule_dataplane::Scope;
-use viprule_dataplane::netfilter::{BaseChain, Kind, Part, Table};
-use viprule_dataplane::ownership::Chain;
 
+use super::Piece;
 use crate::ForeignChanges;
 
 /// How many programs a report names.
 const NAMED: usize = 4;
 
 #[derive(Debug)]
-pub(super) struct Heard {
+pub(super) struct Heard<P: Piece> {
     /// The port of the socket that our commits go through.
     own: u32,
     /// The generation up to which we know what others did.
     generation: u32,
     /// What they touched of ours up to there and was not read since.
-    touched: Scope<Part>,
+    touched: Scope<P>,
     /// The commit that is being told touched something of ours.
     concerns: bool,
     /// Who did.
     by: Vec<String>,
-    meanwhile: Meanwhile,
+    meanwhile: Meanwhile<P>,
 }
 
 /// What others touched since a reading began.
 #[derive(Debug)]
-struct Meanwhile {
-    parts: Scope<Part>,
+struct Meanwhile<P: Piece> {
+    parts: Scope<P>,
     /// Tables whose chains came or went.
-    tables: BTreeSet<Table>,
+    tables: BTreeSet<P::Table>,
 }
 
-impl Meanwhile {
+impl<P: Piece> Meanwhile<P> {
     fn nothing() -> Self {
         Self {
             parts: Scope::nothing(),
@@ -44,7 +43,7 @@ impl Meanwhile {
     }
 }
 
-impl Heard {
+impl<P: Piece> Heard<P> {
     /// Nothing yet, and nothing was done since this generation.
     pub(super) fn new(own: u32, generation: u32) -> Self {
         Self {
@@ -61,7 +60,7 @@ impl Heard {
         self.generation
     }
 
-    pub(super) const fn touched(&self) -> &Scope<Part> {
+    pub(super) const fn touched(&self) -> &Scope<P> {
         &self.touched
     }
 
@@ -93,7 +92,7 @@ impl Heard {
     }
 
     /// These pieces are about to be read.
-    pub(super) fn accept(&mut self, parts: &BTreeSet<Part>) {
+    pub(super) fn accept(&mut self, parts: &BTreeSet<P>) {
         if let Scope::Parts(touched) = &mut self.touched {
             touched.retain(|part| !parts.contains(part));
         }
@@ -103,16 +102,16 @@ impl Heard {
         self.meanwhile = Meanwhile::nothing();
     }
 
-    pub(super) fn touched_meanwhile(&self, part: &Part) -> bool {
+    pub(super) fn touched_meanwhile(&self, part: &P) -> bool {
         self.meanwhile.parts.contains(part)
     }
 
-    pub(super) fn chains_changed_meanwhile(&self, table: Table) -> bool {
+    pub(super) fn chains_changed_meanwhile(&self, table: P::Table) -> bool {
         self.meanwhile.parts == Scope::Everything || self.meanwhile.tables.contains(&table)
     }
 
     /// What others touched since the last question.
-    pub(super) fn report(&mut self) -> ForeignChanges<Part> {
+    pub(super) fn report(&mut self) -> ForeignChanges<P> {
         ForeignChanges {
             scope: self.touched.clone(),
             by: std::mem::take(&mut self.by),
@@ -137,44 +136,30 @@ impl Heard {
     }
 
     fn take_object(&mut self, event: &Event<'_>) {
-        let table = |name: &str| {
-            Some(Table {
-                family: event.family?,
-                kind: Kind::parse(name)?,
-            })
+        let (Object::Table { table } | Object::Chain { table, .. } | Object::Rule { table, .. }) =
+            event.object
+        else {
+            return;
+        };
+        let table = event.family.and_then(|family| P::table(family, table));
+        let Some(table) = table else {
+            return;
         };
         match event.object {
-            Object::Table { table: name } => {
-                if table(name).is_some() && event.change == Change::Deleted {
-                    self.touch(Scope::Everything);
-                }
+            Object::Table { .. } if event.change == Change::Deleted => {
+                return self.touch(Scope::Everything);
             }
-            Object::Chain { table: name, chain } => {
-                if let Some(table) = table(name) {
-                    self.meanwhile.tables.insert(table);
-                    self.touch_chain(table, chain);
-                }
+            Object::Chain { .. } => {
+                self.meanwhile.tables.insert(table);
             }
-            Object::Rule {
-                table: name, chain, ..
-            } => {
-                if let Some(table) = table(name) {
-                    self.touch_chain(table, chain);
-                }
-            }
-            Object::Generation(_) | Object::Other(_) => {}
+            _ => {}
+        }
+        if let Some(piece) = P::of(table, &event.object) {
+            self.touch(Scope::Parts(BTreeSet::from([piece])));
         }
     }
 
-    fn touch_chain(&mut self, table: Table, chain: &str) {
-        let owned = Chain::parse(chain).map(|chain| Part::Owned(table, chain));
-        let part = owned.or_else(|| BaseChain::parse(chain).map(|base| Part::Base(table, base)));
-        if let Some(part) = part {
-            self.touch(Scope::Parts(BTreeSet::from([part])));
-        }
-    }
-
-    fn touch(&mut self, scope: Scope<Part>) {
+    fn touch(&mut self, scope: Scope<P>) {
         self.concerns = true;
         self.meanwhile.parts.extend(scope.clone());
         self.touched.extend(scope);
