@@ -49,7 +49,7 @@ impl IpvsWriter {
     ) -> Result<(), ApplyError<Part>> {
         self.retired.wanted(staged);
         if let Some(tag) = staged.link.take()
-            && let Err(reason) = self.carrier.ensure()
+            && let Err(reason) = self.addresses.ensure_link()
         {
             outcome.refuse(tag, || reason);
         }
@@ -80,7 +80,7 @@ impl IpvsWriter {
             self.write_netfilter(&staged.netfilter, outcome)?;
         }
         if outcome.is_clean() {
-            self.carrier.add(&staged.addresses, outcome)?;
+            self.addresses.add(&staged.addresses, outcome)?;
         }
         if !is_new && outcome.is_clean() {
             self.write_netfilter(&staged.netfilter, outcome)?;
@@ -119,7 +119,7 @@ impl IpvsWriter {
 
     fn remove(&mut self, mut gone: Gone, outcome: &mut Outcome) -> Result<(), ApplyError<Part>> {
         if let Some(tag) = gone.link
-            && let Err(reason) = self.carrier.remove()
+            && let Err(reason) = self.addresses.remove_link()
         {
             outcome.refuse(tag, || reason);
         }
@@ -131,7 +131,7 @@ impl IpvsWriter {
                 .hold_back(&mut gone, |server| drain.has_server(server));
         }
         outcome.spare(&mut gone.addresses);
-        self.carrier.delete(&gone.addresses, outcome)?;
+        self.addresses.delete(&gone.addresses, outcome)?;
         outcome.spare(&mut gone.servers);
         self.servers.delete(&gone.servers, outcome)?;
         outcome.spare(&mut gone.entries);
@@ -170,7 +170,7 @@ impl IpvsWriter {
                 _ => {}
             }
         }
-        let are_gone = settled(self.carrier.delete(&addresses, &mut outcome))?
+        let are_gone = settled(self.addresses.delete(&addresses, &mut outcome))?
             && settled(self.sets.delete(&entries, &mut outcome))?;
         if are_gone && outcome.is_clean() {
             self.retired.let_go(&free);

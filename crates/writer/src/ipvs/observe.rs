@@ -32,10 +32,10 @@ impl IpvsWriter {
         };
         // Whose a virtual server is shows on the link and in the sets.
         if scope.contains(&Part::Link) {
-            if let Some(addresses) = self.carrier.observe()? {
+            if let Some(addresses) = self.addresses.observe()? {
                 tell(&mut observation, addresses);
             }
-        } else if servers && let Some((_, addresses)) = self.carrier.read()? {
+        } else if servers && let Some((_, addresses)) = self.addresses.read()? {
             tell(&mut observation, &addresses);
         }
         if servers || scope.contains(&Part::Sets) {

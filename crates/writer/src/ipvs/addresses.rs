@@ -1,12 +1,13 @@
-//! The link that carries the virtual addresses.
+//! The virtual addresses and the link that they are on.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use netlink_batch::{Errno, Socket, retry_stale, socket::ROUTE};
+use netlink_batch::{Errno, Socket};
 use viprule_dataplane::ipvs::Part;
 use viprule_dataplane::ownership::leavings::IPVS_LINK;
 
+use super::dummy::{self, KIND, PART};
 use super::outcome::Outcome;
 use super::pipeline::{self, Failure, pipeline};
 use super::stage::Tagged;
@@ -14,26 +15,20 @@ use super::watch::Watch;
 use crate::link::{self, Found, Index, address};
 use crate::{ApplyError, WriteError};
 
-/// The link's kind. One of another kind is somebody else's.
-pub(super) const KIND: &str = "dummy";
-/// What is missing where rtnetlink is not there.
-const PART: &str = "rtnetlink";
-/// How often addresses that change while they are read are read again.
-const ATTEMPTS: u32 = 10;
 /// So many addresses at once are not listened to.
 const MANY: usize = 256;
 
 /// The link and what we know of it.
 #[derive(Debug)]
-pub(super) struct Carrier {
+pub(super) struct Addresses {
     socket: Socket,
     watch: Watch,
 }
 
-impl Carrier {
+impl Addresses {
     pub(super) fn open() -> Result<Self, WriteError> {
         Ok(Self {
-            socket: open()?,
+            socket: dummy::open()?,
             watch: Watch::start()?,
         })
     }
@@ -61,12 +56,12 @@ impl Carrier {
 
     /// Reads the link and its addresses, and leaves what we know as it is.
     pub(super) fn read(&mut self) -> Result<Option<(Index, BTreeSet<IpAddr>)>, WriteError> {
-        read(&mut self.socket)
+        dummy::read(&mut self.socket)
     }
 
     /// Makes the link where it is missing. It stays down, as kube-proxy leaves it: addresses on it
     /// are the node's all the same.
-    pub(super) fn ensure(&mut self) -> Result<Index, String> {
+    pub(super) fn ensure_link(&mut self) -> Result<Index, String> {
         let mut made = false;
         loop {
             match link::find(&mut self.socket, IPVS_LINK, KIND) {
@@ -115,12 +110,12 @@ impl Carrier {
         addresses: &[Tagged<IpAddr>],
         outcome: &mut Outcome,
     ) -> Result<(), ApplyError<Part>> {
-        self.quietly(addresses, |carrier| {
-            let mut missing = carrier.try_to_add(addresses, outcome)?;
+        self.quietly(addresses, |own| {
+            let mut missing = own.try_to_add(addresses, outcome)?;
             if !missing.is_empty() {
                 // Somebody removed the link since.
-                carrier.watch.forget_link();
-                missing = carrier.try_to_add(&missing, outcome)?;
+                own.watch.forget_link();
+                missing = own.try_to_add(&missing, outcome)?;
                 for it in missing {
                     outcome.refuse(it.tag, || format!("address {}: no link", it.what));
                 }
@@ -160,7 +155,7 @@ impl Carrier {
     ) -> Result<Vec<Tagged<IpAddr>>, ApplyError<Part>> {
         let index = match self.watch.index() {
             Some(index) => index,
-            None => match self.ensure() {
+            None => match self.ensure_link() {
                 Ok(index) => index,
                 Err(reason) => {
                     for it in addresses {
@@ -209,12 +204,12 @@ impl Carrier {
                 }
             },
         };
-        self.quietly(addresses, |carrier| {
+        self.quietly(addresses, |own| {
             let gone: Vec<IpAddr> = addresses.iter().map(|it| it.what).collect();
-            carrier.watch.removed(&gone);
+            own.watch.removed(&gone);
             let mut left = Vec::new();
             let sent = pipeline(
-                &mut carrier.socket,
+                &mut own.socket,
                 addresses,
                 |batch, it, flags| address::delete(batch, index, &it.what, flags),
                 |it, refusal| {
@@ -226,81 +221,14 @@ impl Carrier {
                     }
                 },
             );
-            carrier.watch.added(left.into_iter());
+            own.watch.added(left.into_iter());
             outcome.sent("removing addresses", PART, sent)
         })
     }
 
     /// Removes the link with its addresses.
-    pub(super) fn remove(&mut self) -> Result<(), String> {
+    pub(super) fn remove_link(&mut self) -> Result<(), String> {
         self.watch.know(None, BTreeSet::new());
-        remove(&mut self.socket)
+        dummy::remove(&mut self.socket)
     }
-}
-
-/// Reads the link and its addresses. `None` where there is no link of ours.
-pub(super) fn read(socket: &mut Socket) -> Result<Option<(Index, BTreeSet<IpAddr>)>, WriteError> {
-    let found = link::find(socket, IPVS_LINK, KIND)
-        .map_err(|error| WriteError::of("looking for links", &error, PART))?;
-    let Found::Link(index) = found else {
-        return Ok(None);
-    };
-    retry_stale(ATTEMPTS, || {
-        let mut addresses = BTreeSet::new();
-        address::list(socket, |it| {
-            if is_ours(index, &it) {
-                addresses.insert(it.address);
-            }
-        })?;
-        Ok(Some((index, addresses)))
-    })
-    .map_err(|error| WriteError::of("reading addresses", &error, PART))
-}
-
-/// Takes addresses from the link, if there is one of ours. Returns those that stay, and why.
-pub(super) fn free(
-    socket: &mut Socket,
-    addresses: &[IpAddr],
-) -> Result<Vec<(IpAddr, String)>, WriteError> {
-    let mut left = Vec::new();
-    if addresses.is_empty() {
-        return Ok(left);
-    }
-    let found = link::find(socket, IPVS_LINK, KIND)
-        .map_err(|error| WriteError::of("looking for links", &error, PART))?;
-    let Found::Link(index) = found else {
-        return Ok(left);
-    };
-    let sent = pipeline(
-        socket,
-        addresses,
-        |batch, it, flags| address::delete(batch, index, it, flags),
-        |it, refusal| {
-            if !address::is_gone(refusal.errno) {
-                left.push((*it, pipeline::reason(refusal)));
-            }
-        },
-    );
-    match sent {
-        // Who lost an answer looks again.
-        Ok(_) | Err(Failure::Lost) => Ok(left),
-        Err(Failure::Netlink(error)) => Err(WriteError::of("removing addresses", &error, PART)),
-    }
-}
-
-/// Removes the link with its addresses.
-pub(super) fn remove(socket: &mut Socket) -> Result<(), String> {
-    link::remove(socket, IPVS_LINK, KIND)
-        .map_err(|error| format!("link {IPVS_LINK}: {}", crate::error::chain(&error)))
-}
-
-pub(super) fn open() -> Result<Socket, WriteError> {
-    Socket::open(ROUTE).map_err(|error| WriteError::of("opening a netlink socket", &error, PART))
-}
-
-/// What is not a virtual address is left alone: one with others beside it somebody else put there,
-/// and the link-local one is the kernel's.
-pub(super) fn is_ours(link: Index, it: &address::Assigned) -> bool {
-    let link_local = matches!(it.address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    it.link == link.get() && it.is_host() && !link_local
 }
