@@ -5,18 +5,21 @@
 //! what to write, whoever asks.
 
 mod api_server;
+mod common;
 pub mod diff;
 pub mod family;
 mod feature;
 pub mod iptables;
 pub mod ipvs;
+pub mod netfilter;
 pub mod ownership;
-mod rules;
+pub mod protocol;
 pub mod state;
 
+pub use common::{CommonSettings, DetectLocal};
 pub use diff::{Diff, Write, diff};
 pub use feature::Feature;
-pub use rules::RuleCounts;
+pub use netfilter::RuleCounts;
 pub use state::{Content, Fingerprint, ObjectKey, Scope, State};
 
 use std::collections::BTreeSet;

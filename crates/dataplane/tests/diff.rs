@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use nfnetlink::xtables::{Rule, Target};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use viprule_dataplane::iptables::{
-    Desired, Iptables, Key, Kind, Object, Settings, parse_save, print_save,
-};
-use viprule_dataplane::ownership::Chain;
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::{Desired, Key, Kind, Object, parse_save, print_save};
+use viprule_dataplane::ownership::{Chain, Layout};
 use viprule_dataplane::{Content, Dataplane, ObjectKey, State, diff};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
@@ -165,7 +164,7 @@ proptest! {
         let mut read = Desired::default();
         for family in nfnetlink::Family::ALL {
             let text = print_save(family, &state);
-            read = read.merged(parse_save(family, &text).unwrap());
+            read = read.merged(parse_save(Layout::Iptables, family, &text).unwrap());
         }
         prop_assert_eq!(read.fingerprints(), state.fingerprints());
         for ((_, a), (_, b)) in state.iter().zip(read.iter()) {

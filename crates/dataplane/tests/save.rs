@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::{Object, parse_save, print_save};
+use viprule_dataplane::netfilter::{Object, parse_save, print_save};
+use viprule_dataplane::ownership::Layout;
 
 fn lines(text: &str) -> BTreeSet<&str> {
     text.lines()
@@ -23,11 +24,11 @@ fn kube_proxys_dump_prints_as_it_was() {
             include_str!("../../../tests/golden/cluster/ip6tables-save.txt"),
         ),
     ] {
-        let state = parse_save::<Object>(family, text).unwrap();
+        let state = parse_save::<Object>(Layout::Iptables, family, text).unwrap();
         let printed = print_save(family, &state);
         assert_eq!(lines(&printed), lines(text));
         assert!(
-            parse_save::<Object>(family, &printed).unwrap() == state,
+            parse_save::<Object>(Layout::Iptables, family, &printed).unwrap() == state,
             "reads back otherwise"
         );
     }

@@ -21,7 +21,7 @@ use viprule_sync::desired;
 use viprule_testkit::memory::MemoryKernel;
 use viprule_writer::backend::Backend;
 use viprule_writer::ipvs::{Counters, IpvsWriter};
-use viprule_writer::{Tag, Writer, iptables};
+use viprule_writer::{Tag, Writer, netfilter};
 
 use crate::{manifest, plans};
 
@@ -82,8 +82,8 @@ pub(crate) fn others_seeds() -> Vec<Vec<u8>> {
 }
 
 fn write_chains() {
-    let _ = iptables::probe(true);
-    if let Ok(mut writer) = iptables::IptablesWriter::open(&Family::ALL) {
+    let _ = netfilter::probe(true);
+    if let Ok(mut writer) = netfilter::NftWriter::open(&Family::ALL) {
         let settings = viprule_dataplane::iptables::Settings::default();
         let dataplane = viprule_dataplane::iptables::Iptables::new(settings, TRACKER.facts());
         write(&mut writer, &desired(&dataplane, &TRACKER));

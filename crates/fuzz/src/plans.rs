@@ -2,8 +2,11 @@
 
 use std::fmt::Debug;
 
-use viprule_dataplane::iptables::{self, Iptables, Object};
+use viprule_dataplane::iptables::{self, Iptables};
 use viprule_dataplane::ipvs::{self, Ipvs, Saves};
+use viprule_dataplane::netfilter;
+use viprule_dataplane::netfilter::Object;
+use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Content, Dataplane, ObjectKey, State, diff};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
@@ -43,12 +46,12 @@ pub(crate) fn check(tracker: &Tracker) {
     objections(&chains, tracker);
     differs_from_all_but_itself(&state);
     for family in nfnetlink::Family::ALL {
-        let text = iptables::print_save(family, &state);
-        let read = iptables::parse_save::<Object>(family, &text);
+        let text = netfilter::print_save(family, &state);
+        let read = netfilter::parse_save::<Object>(Layout::Iptables, family, &text);
         let read = read.expect("what is printed can be read");
         let own = state
             .clone()
-            .filter(|key: &iptables::Key| key.table().family == family);
+            .filter(|key: &netfilter::Key| key.table().family == family);
         same(&read, &own, &text);
     }
 

@@ -1,8 +1,8 @@
 //! Saved dumps, as `viprule diff --against` reads them.
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::{Key, Object, parse_save, parse_save_of, print_save};
 use viprule_dataplane::ipvs::{self, Saves};
+use viprule_dataplane::netfilter::{Key, Object, parse_save, print_save};
 use viprule_dataplane::ownership::Layout;
 
 use crate::plans::{differs_from_all_but_itself, same};
@@ -11,8 +11,8 @@ use crate::plans::{differs_from_all_but_itself, same};
 pub(crate) fn iptables(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for family in Family::ALL {
-        let _ = parse_save_of::<Object>(Layout::Ipvs, family, &text);
-        match parse_save::<Object>(family, &text) {
+        let _ = parse_save::<Object>(Layout::Ipvs, family, &text);
+        match parse_save::<Object>(Layout::Iptables, family, &text) {
             Ok(state) => {
                 differs_from_all_but_itself(&state);
                 // Where a rule stands that must be last is not printed.
@@ -20,7 +20,8 @@ pub(crate) fn iptables(bytes: &[u8]) {
                     continue;
                 }
                 let printed = print_save(family, &state);
-                let again = parse_save(family, &printed).expect("what is printed can be read");
+                let again = parse_save(Layout::Iptables, family, &printed)
+                    .expect("what is printed can be read");
                 same(&again, &state, &printed);
             }
             Err(error) => drop(error.to_string()),

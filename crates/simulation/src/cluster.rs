@@ -647,10 +647,7 @@ fn slice_object(slice: &EndpointSlice) -> Value {
             "name": slice.id.name,
             "labels": {"kubernetes.io/service-name": slice.id.service.name()},
         },
-        "addressType": match slice.family {
-            Family::Ipv4 => "IPv4",
-            Family::Ipv6 => "IPv6",
-        },
+        "addressType": slice.family.as_str(),
         "ports": ports,
         "endpoints": endpoints,
     })

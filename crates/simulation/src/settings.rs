@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args as _, Command, FromArgMatches as _};
 use viprule::config::{AgentArgs, Effective, Flags, SharedArgs};
 use viprule_testkit::chance::Chance;
-use viprule_writer::iptables::Support;
+use viprule_writer::netfilter::Support;
 
 use crate::cluster::NODE;
 
@@ -41,7 +41,7 @@ pub(crate) fn change(effective: &mut Effective, chance: &mut Chance) -> String {
     let resolved = &mut effective.resolved;
     match chance.below(3) {
         0 => {
-            let all = &mut resolved.iptables.masquerade_all;
+            let all = &mut resolved.common.masquerade_all;
             *all = !*all;
             format!("masqueradeAll is {all}")
         }

@@ -8,20 +8,20 @@ mod clock;
 pub mod conntrack;
 mod error;
 mod files;
+mod generation;
 pub mod host;
-pub mod iptables;
-pub mod iptables_legacy;
 pub mod ipvs;
 pub mod leavings;
 mod link;
+pub mod netfilter;
 pub mod sysctl;
 
 pub use error::{ApplyError, Refusal, WriteError};
 
 use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use netlink_batch::Socket;
 use viprule_dataplane::{Content, Diff, Feature, ObjectKey, Scope, State};
 
 /// Says which part of a transaction an object belongs to, so that a refusal can be told apart.
@@ -61,9 +61,9 @@ pub trait Writer {
     /// What others changed since the last question, and who. Does not block.
     fn foreign_changes(&mut self) -> Result<ForeignChanges<PartOf<Self>>, WriteError>;
 
-    /// Sockets that become readable when somebody else changes something. None where nobody tells:
+    /// What becomes readable when somebody else changes something. Nothing where nobody tells:
     /// then [`Writer::foreign_changes`] is to be asked from time to time.
-    fn notifications(&self) -> Vec<&Socket> {
+    fn notifications(&self) -> Vec<BorrowedFd<'_>> {
         Vec::new()
     }
 

@@ -4,12 +4,12 @@
 
 use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::iptables::{Key, Kind, Object, Part, Table};
+use viprule_dataplane::netfilter::{Key, Kind, Object, Part, Table};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Scope, State, diff};
 use viprule_testkit::Namespace;
 use viprule_testkit::netns::require_privileges;
-use viprule_writer::iptables::IptablesWriter;
+use viprule_writer::netfilter::NftWriter;
 use viprule_writer::{ApplyError, Tag, Writer as _};
 
 #[test]
@@ -24,7 +24,7 @@ fn a_refused_jump_names_the_base_chain_and_what_to_do() {
     ] {
         namespace.command("nft").args(words).text().unwrap();
     }
-    let opened = namespace.run(|| IptablesWriter::open(&[Family::Ipv4]));
+    let opened = namespace.run(|| NftWriter::open(&[Family::Ipv4]));
     let mut writer = opened.unwrap().unwrap();
     let seen: State<Key, Object> = writer.observe(&Scope::Everything).unwrap();
     assert!(seen.is_empty(), "not ours, so not ours to remove: {seen:?}");
@@ -57,7 +57,7 @@ fn a_refused_jump_names_the_base_chain_and_what_to_do() {
 fn a_base_chain_with_one_of_our_names_is_not_seen_whoever_looks() {
     require_privileges().unwrap();
     let namespace = Namespace::new("based").unwrap();
-    let opened = namespace.run(|| IptablesWriter::open(&[Family::Ipv4]));
+    let opened = namespace.run(|| NftWriter::open(&[Family::Ipv4]));
     let mut writer = opened.unwrap().unwrap();
     let table = Table {
         family: Family::Ipv4,

@@ -4,13 +4,13 @@
 
 use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::iptables::{Key, Kind, Object, Part, Table};
+use viprule_dataplane::netfilter::{Key, Kind, Object, Part, Table};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Scope, State, diff};
 use viprule_testkit::Namespace;
 use viprule_testkit::netns::require_privileges;
-use viprule_writer::iptables::IptablesWriter;
-use viprule_writer::iptables_legacy::LegacyWriter;
+use viprule_writer::netfilter::LegacyWriter;
+use viprule_writer::netfilter::NftWriter;
 use viprule_writer::{ApplyError, Refusal, Tag, Writer};
 
 type Objects = State<Key, Object>;
@@ -35,8 +35,8 @@ fn run(namespace: &Namespace, line: &str) -> String {
     command.args(&words[1..]).text().unwrap()
 }
 
-fn writer(namespace: &Namespace) -> IptablesWriter {
-    let opened = namespace.run(|| IptablesWriter::open(&[Family::Ipv4]));
+fn writer(namespace: &Namespace) -> NftWriter {
+    let opened = namespace.run(|| NftWriter::open(&[Family::Ipv4]));
     opened.unwrap().unwrap()
 }
 

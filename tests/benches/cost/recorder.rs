@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use nfnetlink::nftables::{BaseChain as Hooked, ChainId, Hook, Position, Transaction};
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::iptables::{BaseChain, Key, Kind, Object, Part, Place, Table, place_of};
+use viprule_dataplane::netfilter::{BaseChain, Key, Kind, Object, Part, Place, Table, place_of};
 use viprule_dataplane::{Diff, Scope, State};
 use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 
@@ -215,7 +215,7 @@ fn id(table: Table, name: &str) -> ChainId<'_> {
     }
 }
 
-/// The hooks of the chains that [`viprule_dataplane::iptables::jumps`] names.
+/// The hooks of the chains that [`viprule_dataplane::netfilter::jumps`] names.
 fn hook(table: Table, base: BaseChain) -> Hooked<'static> {
     let (hook, nat_priority) = match base {
         BaseChain::Prerouting => (Hook::Prerouting, -100),

@@ -7,21 +7,22 @@ use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::nftables::{ChainId, CommitError, GROUP, Position, Transaction};
 use nfnetlink::xtables::{Match, Rule};
-use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{DetectLocal, Iptables, Kind, Settings};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::Kind;
+use viprule_dataplane::{CommonSettings, DetectLocal, Scope};
 use viprule_service::model::Event;
 use viprule_service::tracker::Tracker;
 use viprule_sync::{Report, Syncer};
 use viprule_testkit::Namespace;
 use viprule_writer::Tag;
-use viprule_writer::iptables::IptablesWriter;
+use viprule_writer::netfilter::NftWriter;
 
 use crate::recorder::Recorder;
 use viprule_tests::figures::cluster::{Cluster, POD_NETWORK};
 use viprule_tests::figures::samples::{Sample, time};
 
 /// viprule as it is.
-pub(crate) type Real = Syncer<Iptables, IptablesWriter>;
+pub(crate) type Real = Syncer<Iptables, NftWriter>;
 /// Parts of a write in the order of sending.
 pub(crate) type Parts = Vec<Transaction<Tag>>;
 
@@ -46,7 +47,7 @@ impl Scratch {
     /// A syncer inside that plans this and knows nothing of the kernel.
     pub(crate) fn syncer(&self, tracker: Tracker) -> anyhow::Result<Real> {
         let dataplane = dataplane(&tracker)?;
-        let writer = self.0.run(|| IptablesWriter::open(&Family::ALL))??;
+        let writer = self.0.run(|| NftWriter::open(&Family::ALL))??;
         Ok(Syncer::new(tracker, dataplane, writer))
     }
 
@@ -173,9 +174,9 @@ impl World {
         &mut self,
         work: impl FnOnce(&mut Socket) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        self.viprule.writer().notifications().leave(GROUP)?;
+        self.viprule.writer().events().leave(GROUP)?;
         let result = work(&mut self.bare);
-        self.viprule.writer().notifications().join(GROUP)?;
+        self.viprule.writer().events().join(GROUP)?;
         result
     }
 }
@@ -183,8 +184,11 @@ impl World {
 /// viprule's defaults; without nfacct counters, which not every kernel has.
 fn dataplane(tracker: &Tracker) -> anyhow::Result<Iptables> {
     let settings = Settings {
-        families: Family::ALL.to_vec(),
-        detect_local: DetectLocal::ClusterCidr(vec![POD_NETWORK.parse()?]),
+        common: CommonSettings {
+            families: Family::ALL.to_vec(),
+            detect_local: DetectLocal::ClusterCidr(vec![POD_NETWORK.parse()?]),
+            ..CommonSettings::default()
+        },
         nfacct: false,
         ..Settings::default()
     };

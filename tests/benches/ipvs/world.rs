@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::DetectLocal;
 use viprule_dataplane::ipvs::{Desired, Ipvs, Settings};
-use viprule_dataplane::{Dataplane as _, State};
+use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal, State};
 use viprule_service::tracker::Tracker;
 use viprule_sync::Syncer;
 use viprule_testkit::Namespace;
@@ -23,7 +22,10 @@ pub(crate) type Real = Syncer<Ipvs, IpvsWriter>;
 /// viprule's defaults.
 fn dataplane(tracker: &Tracker) -> anyhow::Result<Ipvs> {
     let settings = Settings {
-        detect_local: DetectLocal::ClusterCidr(vec![POD_NETWORK.parse()?]),
+        common: CommonSettings {
+            detect_local: DetectLocal::ClusterCidr(vec![POD_NETWORK.parse()?]),
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     };
     Ok(Ipvs::new(settings, tracker.facts()))

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use nfnetlink::Family;
 use viprule_dataplane::ipvs::{Desired, Ipvs, Saves, Section, Settings, print_save, sections};
-use viprule_dataplane::{Dataplane as _, State, diff, iptables::DetectLocal};
+use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal, State, diff};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
@@ -43,7 +43,10 @@ fn theirs(file: &str) -> String {
 fn settings() -> Settings {
     let networks = ["10.244.0.0/16", "fd00:10:244::/48"].map(|net| net.parse().unwrap());
     Settings {
-        detect_local: DetectLocal::ClusterCidr(networks.into()),
+        common: CommonSettings {
+            detect_local: DetectLocal::ClusterCidr(networks.into()),
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     }
 }

@@ -6,7 +6,7 @@ use crate::scene::{
 use crate::support::{Stage, Turn, at, shared};
 use std::collections::BTreeSet;
 use viprule_dataplane::ipvs::Desired;
-use viprule_dataplane::{Diff, Fingerprint, ObjectKey as _, Scope, State, diff, iptables};
+use viprule_dataplane::{Diff, Fingerprint, ObjectKey as _, Scope, State, diff, netfilter};
 use viprule_testkit::Mode::{self, Iptables, Ipvs};
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::dump::Tables;
@@ -105,7 +105,7 @@ fn who_connects_while_iptables_mode_takes_over_is_answered() {
     let look = |stage: &Stage| {
         let look = || {
             let mut writer = HostWriter::open(backend(), &nfnetlink::Family::ALL).unwrap();
-            let state: State<iptables::Key, iptables::Object> =
+            let state: State<netfilter::Key, netfilter::Object> =
                 writer.observe(&Scope::Everything).unwrap();
             (writer, state)
         };
@@ -119,7 +119,7 @@ fn who_connects_while_iptables_mode_takes_over_is_answered() {
     serves(&stage, &syns, "before");
     let node = stage.world.node();
     // Its rules count.
-    node.run(|| viprule_writer::iptables::probe(true))
+    node.run(|| viprule_writer::netfilter::probe(true))
         .unwrap()
         .unwrap();
     let (mut writer, held) = look(&stage);

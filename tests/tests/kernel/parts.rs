@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::{Desired, Iptables, Settings};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::Desired;
 use viprule_dataplane::{Scope, diff};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
@@ -13,11 +14,11 @@ use viprule_source::manifest::Manifests;
 use viprule_sync::{Syncer, desired};
 use viprule_testkit::manifests::Bulk;
 use viprule_writer::Writer as _;
-use viprule_writer::iptables::IptablesWriter;
+use viprule_writer::netfilter::NftWriter;
 
 use crate::support::{Place, golden};
 
-type Real = Syncer<Iptables, IptablesWriter>;
+type Real = Syncer<Iptables, NftWriter>;
 
 fn events(path: PathBuf) -> Vec<Event> {
     let load = Manifests::new([path], Some("node-0".to_owned())).load();
@@ -38,7 +39,7 @@ fn node(place: &Place, bytes: usize) -> Real {
         ..Settings::default()
     };
     let dataplane = Iptables::new(settings, tracker.facts());
-    let writer = place.namespace.run(|| IptablesWriter::open(&Family::ALL));
+    let writer = place.namespace.run(|| NftWriter::open(&Family::ALL));
     Syncer::new(
         tracker,
         dataplane,
@@ -50,7 +51,7 @@ fn node(place: &Place, bytes: usize) -> Real {
 #[track_caller]
 fn assert_in_sync(place: &Place, syncer: &Real) {
     let wanted = desired(syncer.dataplane(), syncer.tracker());
-    let other = place.namespace.run(|| IptablesWriter::open(&Family::ALL));
+    let other = place.namespace.run(|| NftWriter::open(&Family::ALL));
     let seen: Desired = other.unwrap().unwrap().observe(&Scope::Everything).unwrap();
     let diff = diff(&seen, &wanted);
     let missing: Vec<String> = diff.writes.iter().map(|it| it.key.to_string()).collect();

@@ -6,8 +6,8 @@ use crate::support::{
     Loaded, PATIENCE, Place, Stage, Watched, alone, at, even, flawless, shared, timed_out,
 };
 use nfnetlink::Family;
-use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{DetectLocal, Iptables, Settings};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::{CommonSettings, DetectLocal, Scope};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
@@ -15,7 +15,7 @@ use viprule_sync::{Report, Syncer};
 use viprule_testkit::Namespace;
 use viprule_testkit::Protocol::{Sctp, Tcp, Udp};
 use viprule_testkit::client::{Failure, Load};
-use viprule_writer::iptables_legacy::LegacyWriter;
+use viprule_writer::netfilter::LegacyWriter;
 
 /// Connections a second.
 const RATE: u32 = 2_000;
@@ -44,9 +44,12 @@ impl Node {
         let networks = ["10.244.0.0/16", "fd00:10:244::/48"];
         let settings = Settings {
             nfacct: false,
-            detect_local: DetectLocal::ClusterCidr(
-                networks.map(|network| network.parse().unwrap()).to_vec(),
-            ),
+            common: CommonSettings {
+                detect_local: DetectLocal::ClusterCidr(
+                    networks.map(|network| network.parse().unwrap()).to_vec(),
+                ),
+                ..CommonSettings::default()
+            },
             ..Settings::default()
         };
         let dataplane = Iptables::new(settings, tracker.facts());

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use nfnetlink::Family;
 use nfnetlink::xtables::{Rule, Target};
 
-use super::{Key, Kind, Object, Part, Table};
 use crate::State;
+use crate::netfilter::{Key, Kind, Object, Part, Table};
 use crate::ownership::Chain;
 
 /// The chains that lead from cluster IPs to Services with endpoints (contract 2.5).
@@ -47,14 +47,15 @@ fn cluster_ip(rule: &Rule) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iptables::parse_save;
+    use crate::netfilter::parse_save;
+    use crate::ownership::Layout;
 
     #[test]
     fn services_with_endpoints_are_counted_once() {
         let ipv4 = include_str!("../../../../tests/golden/cluster/iptables-save.txt");
         let ipv6 = include_str!("../../../../tests/golden/cluster/ip6tables-save.txt");
         let of = |family, text| {
-            let state = parse_save(family, text).unwrap();
+            let state = parse_save(Layout::Iptables, family, text).unwrap();
             served(&state.filter(|key| frontends().contains(&crate::ObjectKey::part(key))))
         };
         let count = |text: &str, start: &str| {

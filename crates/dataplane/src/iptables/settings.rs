@@ -2,34 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-use nfnetlink::Family;
-use nfnetlink::xtables::Interface;
 use viprule_service::model;
-use viprule_service::plan::{NodeFacts, NodePortAddresses, ServicePlan};
+use viprule_service::plan::{NodeFacts, ServicePlan};
 
-use super::key::{Key, Kind, Object, Part, Table};
-use super::options::{Detector, Options, index};
+use super::options::Options;
 use super::served;
+use crate::netfilter::{Key, Masquerade, Object, Part};
 use crate::ownership::Layout;
-use crate::{Dataplane, NodeEffect, RuleCounts, State};
+use crate::{CommonSettings, Dataplane, NodeEffect, RuleCounts, State};
 
 /// iptables mode's settings (contract 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
-    /// The families to write.
-    pub families: Vec<Family>,
-    /// `iptables.masqueradeBit`, 0 to 31.
-    pub masquerade_bit: u8,
-    /// `iptables.masqueradeAll`.
-    pub masquerade_all: bool,
-    /// `detectLocalMode` and what belongs to it.
-    pub detect_local: DetectLocal,
+    /// Those of every mode.
+    pub common: CommonSettings,
     /// `iptables.localhostNodePorts`.
     pub localhost_node_ports: bool,
-    /// `nodePortAddresses`.
-    pub node_port_addresses: NodePortAddresses,
     /// The kernel has nfacct counters.
     pub nfacct: bool,
     /// Drop packets that conntrack finds invalid (contract 2.4).
@@ -39,50 +27,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            families: Family::ALL.to_vec(),
-            masquerade_bit: 14,
-            masquerade_all: false,
-            detect_local: DetectLocal::ClusterCidr(Vec::new()),
+            common: CommonSettings::default(),
             localhost_node_ports: true,
-            node_port_addresses: NodePortAddresses::All,
             nfacct: true,
             drop_invalid: true,
-        }
-    }
-}
-
-/// How local pods' packets are recognised (contract 1.8).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DetectLocal {
-    /// `ClusterCIDR`: by these networks, the first of each family.
-    ClusterCidr(Vec<IpNet>),
-    /// `NodeCIDR`: by the Node's `podCIDRs`.
-    NodeCidr,
-    /// `BridgeInterface`: by this interface.
-    BridgeInterface(String),
-    /// `InterfaceNamePrefix`: by interfaces whose names begin so.
-    InterfaceNamePrefix(String),
-}
-
-impl DetectLocal {
-    pub(crate) fn detector(&self, family: model::Family, facts: &NodeFacts) -> Option<Detector> {
-        let first = |networks: &[IpNet]| {
-            let network = networks
-                .iter()
-                .find(|net| model::Family::of(&net.addr()) == family);
-            network.map(|net| Detector::Source(net.trunc()))
-        };
-        let interface = |name: &str, wildcard| {
-            Some(Detector::Interface(Interface {
-                name: name.to_owned(),
-                wildcard,
-            }))
-        };
-        match self {
-            Self::ClusterCidr(networks) => first(networks),
-            Self::NodeCidr => first(&facts.pod_cidrs),
-            Self::BridgeInterface(name) => interface(name, false),
-            Self::InterfaceNamePrefix(name) => interface(name, true),
         }
     }
 }
@@ -108,12 +56,10 @@ impl Iptables {
 }
 
 fn resolve(settings: &Settings, facts: &NodeFacts) -> Options {
-    let node_ports = &settings.node_port_addresses;
+    let node_ports = &settings.common.node_port_addresses;
     Options {
-        families: settings.families.clone(),
-        masquerade_mark: 1 << settings.masquerade_bit,
-        masquerade_all: settings.masquerade_all,
-        detectors: model::Family::ALL.map(|family| settings.detect_local.detector(family, facts)),
+        families: settings.common.families.clone(),
+        masquerade: Masquerade::resolve(&settings.common, facts),
         localhost_node_ports: settings.localhost_node_ports && node_ports.include_loopback(facts),
         node_port_targets: model::Family::ALL.map(|family| node_ports.targets(family, facts)),
         nfacct: settings.nfacct,
@@ -185,22 +131,7 @@ impl Dataplane for Iptables {
         served::served(frontends)
     }
 
-    /// kube-proxy counts no jumps from built-in chains.
     fn rules(key: &Key, object: &Object) -> RuleCounts {
-        rule_counts(key, object)
+        RuleCounts::of(key, object)
     }
-}
-
-/// Counts an object's rules, less those in built-in chains.
-pub(crate) fn rule_counts(key: &Key, object: &Object) -> RuleCounts {
-    let mut counts = RuleCounts::default();
-    let rules = u32::try_from(object.rules().len()).unwrap_or(u32::MAX);
-    let Table { family, kind } = key.table();
-    let family = index(family);
-    match (key, kind) {
-        (Key::Jump { .. }, _) | (_, Kind::Mangle) => {}
-        (_, Kind::Filter) => counts.filter[family] = rules,
-        (_, Kind::Nat) => counts.nat[family] = rules,
-    }
-    counts
 }

@@ -11,7 +11,7 @@ use super::balancing::balancing;
 use super::occupancy::Occupancy;
 use super::settings::{Options, Settings};
 use super::{Key, Object, Part, render, served};
-use crate::iptables::{self, rule_counts};
+use crate::netfilter;
 use crate::ownership::Layout;
 use crate::ownership::leavings::IPVS_LINK;
 use crate::{Dataplane, Feature, Fingerprint, NodeEffect, RuleCounts, State, api_server};
@@ -112,10 +112,10 @@ impl Dataplane for Ipvs {
     /// A chain without rules: a rule of somebody else may lead there for all we know.
     fn flushed(&self, key: &Key) -> Option<Object> {
         match key {
-            Key::Netfilter(iptables::Key::Chain { chain, .. })
+            Key::Netfilter(netfilter::Key::Chain { chain, .. })
                 if !chain.is_shared(Layout::Ipvs) =>
             {
-                let nothing = iptables::Object::Rules(Vec::new());
+                let nothing = netfilter::Object::Rules(Vec::new());
                 Some(Object::Netfilter(nothing))
             }
             _ => None,
@@ -204,7 +204,7 @@ impl Dataplane for Ipvs {
 
     fn rules(key: &Key, object: &Object) -> RuleCounts {
         match (key, object) {
-            (Key::Netfilter(key), Object::Netfilter(object)) => rule_counts(key, object),
+            (Key::Netfilter(key), Object::Netfilter(object)) => RuleCounts::of(key, object),
             _ => RuleCounts::default(),
         }
     }

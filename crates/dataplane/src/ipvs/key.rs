@@ -7,7 +7,7 @@ use ipvs_netlink::{Destination, DestinationId, Server, ServerId};
 use nfnetlink::ipset::{Entry, Spec};
 use viprule_service::model::ServiceId;
 
-use crate::iptables;
+use crate::netfilter;
 use crate::ownership::Set;
 use crate::ownership::leavings::IPVS_LINK;
 use crate::state::{Content, Fingerprint, ObjectKey};
@@ -42,7 +42,7 @@ pub enum Key {
     /// An address on the link.
     Address(IpAddr),
     /// A chain or rule.
-    Netfilter(iptables::Key),
+    Netfilter(netfilter::Key),
 }
 
 /// A piece of the kernel's state that is observed as a whole.
@@ -55,7 +55,7 @@ pub enum Part {
     /// Virtual servers and their destinations.
     Servers,
     /// A chain.
-    Netfilter(iptables::Part),
+    Netfilter(netfilter::Part),
 }
 
 impl ObjectKey for Key {
@@ -121,7 +121,7 @@ pub enum Object {
     /// The address is there.
     Address,
     /// A chain's or a rule's content.
-    Netfilter(iptables::Object),
+    Netfilter(netfilter::Object),
 }
 
 impl Content for Object {

@@ -7,7 +7,7 @@ use nfnetlink::ipset::{Entry, Spec};
 
 use super::ownership::owns_server;
 use super::{Key, Object};
-use crate::iptables;
+use crate::netfilter;
 use crate::ownership::Set;
 use crate::state::State;
 
@@ -41,12 +41,12 @@ pub struct Observed<V> {
     pub draining: Vec<(ServerId, DestinationId)>,
 }
 
-/// The value of a chain or rule, read as one of iptables mode's.
+/// The value of a chain or rule, read as netfilter's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Netfilter<V>(pub V);
 
-impl<V: From<Object>> From<iptables::Object> for Netfilter<V> {
-    fn from(object: iptables::Object) -> Self {
+impl<V: From<Object>> From<netfilter::Object> for Netfilter<V> {
+    fn from(object: netfilter::Object) -> Self {
         Self(Object::Netfilter(object).into())
     }
 }
@@ -155,7 +155,7 @@ impl<V: From<Object>> Observation<V> {
     }
 
     /// Chains and rules are there.
-    pub fn netfilter(&mut self, state: State<iptables::Key, Netfilter<V>>) {
+    pub fn netfilter(&mut self, state: State<netfilter::Key, Netfilter<V>>) {
         self.netfilter.extend(
             state
                 .into_iter()

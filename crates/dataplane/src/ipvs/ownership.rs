@@ -6,6 +6,7 @@ use ipvs_netlink::{Family, Protocol, ServerId};
 use nfnetlink::ipset::{Entry, IpPort};
 
 use super::Key;
+use crate::family::of_ipvs;
 use crate::ownership::{Set, SetName};
 
 /// True for a virtual server that stands for an element of one of our sets, or whose address is on
@@ -27,10 +28,7 @@ pub fn signs(server: &ServerId) -> impl Iterator<Item = Key> {
         ServerId::Fwmark { .. } => None,
     };
     at.into_iter().flat_map(|(address, port, protocol)| {
-        let family = match Family::of(&address) {
-            Family::Ipv4 => nfnetlink::Family::Ipv4,
-            Family::Ipv6 => nfnetlink::Family::Ipv6,
-        };
+        let family = of_ipvs(Family::of(&address));
         let of = move |name, entry| {
             let set = Set { name, family };
             Key::Entry { set, entry }

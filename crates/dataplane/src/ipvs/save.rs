@@ -10,7 +10,7 @@ use nfnetlink::{Family, ipset};
 
 use super::observe::{Netfilter, Observation, Observed};
 use super::{Desired, Key, Object};
-use crate::iptables::{self, parse_save_of};
+use crate::netfilter::{self, parse_save};
 use crate::ownership::{Layout, Set, leavings::IPVS_LINK};
 
 /// What a text tells of.
@@ -89,7 +89,7 @@ pub enum SaveError {
     Sets(#[from] ipset::SaveError),
     /// A line of `iptables-save`.
     #[error(transparent)]
-    Rules(#[from] iptables::SaveError),
+    Rules(#[from] netfilter::SaveError),
     /// An address that is none.
     #[error("line {line}: `{text}` is not an address behind inet or inet6")]
     Address {
@@ -174,7 +174,7 @@ impl Saves {
                 }
             }
             Section::Rules(family) => {
-                let state = parse_save_of::<Netfilter<Object>>(Layout::Ipvs, family, text)?;
+                let state = parse_save::<Netfilter<Object>>(Layout::Ipvs, family, text)?;
                 observation.netfilter(state);
             }
         }
@@ -333,7 +333,7 @@ pub fn sections(state: &Desired) -> BTreeMap<Section, String> {
     let rules = rules.into_iter().collect();
     for family in Family::ALL {
         if let Some(part) = sections.get_mut(&Section::Rules(family)) {
-            *part = iptables::print_save(family, &rules);
+            *part = netfilter::print_save(family, &rules);
         }
     }
     sections

@@ -6,23 +6,17 @@ use ipnet::IpNet;
 use ipvs_netlink::Scheduler;
 use nfnetlink::Family;
 use viprule_service::model;
-use viprule_service::plan::{NodeFacts, NodePortAddresses, NodePortTargets};
+use viprule_service::plan::{NodeFacts, NodePortTargets};
 
-use crate::iptables::{DetectLocal, Detector, index};
+use crate::CommonSettings;
+use crate::family::index;
+use crate::netfilter::Masquerade;
 
 /// IPVS mode's settings (contract 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The families to write.
-    pub families: Vec<Family>,
-    /// `iptables.masqueradeBit`, 0 to 31.
-    pub masquerade_bit: u8,
-    /// `iptables.masqueradeAll`.
-    pub masquerade_all: bool,
-    /// `detectLocalMode` and what belongs to it.
-    pub detect_local: DetectLocal,
-    /// `nodePortAddresses`.
-    pub node_port_addresses: NodePortAddresses,
+    /// Those of every mode.
+    pub common: CommonSettings,
     /// `ipvs.scheduler`, for Services that ask for none.
     pub scheduler: Scheduler,
     /// `ipvs.excludeCIDRs`: virtual servers on these addresses are never removed.
@@ -32,11 +26,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            families: Family::ALL.to_vec(),
-            masquerade_bit: 14,
-            masquerade_all: false,
-            detect_local: DetectLocal::ClusterCidr(Vec::new()),
-            node_port_addresses: NodePortAddresses::All,
+            common: CommonSettings::default(),
             scheduler: Scheduler::RR,
             exclude_cidrs: Vec::new(),
         }
@@ -48,10 +38,7 @@ impl Default for Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) families: Vec<Family>,
-    /// The packet mark that asks for masquerading: one bit.
-    pub(super) mark: u32,
-    pub(super) masquerade_all: bool,
-    pub(super) detectors: [Option<Detector>; 2],
+    pub(super) masquerade: Masquerade,
     /// The node's addresses but for loopback and IPv6 link-local ones, sorted.
     pub(super) own_addresses: Vec<IpAddr>,
     /// Where node ports answer.
@@ -63,10 +50,11 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) fn resolve(settings: &Settings, facts: &NodeFacts, lacking: &[Scheduler]) -> Self {
+        let common = &settings.common;
         let local = facts.local_addresses.iter().copied();
         let mut own_addresses: Vec<IpAddr> = local.filter(is_real).collect();
         own_addresses.sort_unstable();
-        let node_ports = |family| match settings.node_port_addresses.targets(family, facts) {
+        let node_ports = |family| match common.node_port_addresses.targets(family, facts) {
             NodePortTargets::Every => own_addresses
                 .iter()
                 .copied()
@@ -78,11 +66,8 @@ impl Options {
             }
         };
         Self {
-            families: settings.families.clone(),
-            mark: 1 << settings.masquerade_bit,
-            masquerade_all: settings.masquerade_all,
-            detectors: model::Family::ALL
-                .map(|family| settings.detect_local.detector(family, facts)),
+            families: common.families.clone(),
+            masquerade: Masquerade::resolve(common, facts),
             node_port_addresses: model::Family::ALL.map(node_ports),
             own_addresses,
             scheduler: settings.scheduler,
@@ -93,10 +78,6 @@ impl Options {
     /// True for a scheduler that the kernel has as far as we know.
     pub(super) fn has(&self, scheduler: Scheduler) -> bool {
         !self.lacking.contains(&scheduler)
-    }
-
-    pub(super) fn detector(&self, family: Family) -> Option<&Detector> {
-        self.detectors[index(family)].as_ref()
     }
 
     /// The node's addresses that take node port traffic; none means that there are no node ports.
@@ -112,9 +93,7 @@ impl Options {
     /// True where Services are rendered the same with the other options.
     pub(super) fn services_see_no_difference(&self, other: &Self) -> bool {
         let seen = |it: &Self| Self {
-            mark: 0,
-            masquerade_all: false,
-            detectors: [None, None],
+            masquerade: Masquerade::default(),
             ..it.clone()
         };
         seen(self) == seen(other)

@@ -1,8 +1,8 @@
 //! Where a Service answers (contract 3.3 to 3.5).
 
-use viprule_dataplane::Dataplane as _;
 use viprule_dataplane::iptables::{self, Iptables};
 use viprule_dataplane::ipvs::{Ipvs, Settings};
+use viprule_dataplane::{CommonSettings, Dataplane as _};
 use viprule_service::model::{Protocol, Service};
 use viprule_service::plan::{NodeFacts, NodePortAddresses};
 
@@ -289,7 +289,10 @@ fn chosen_node_port_addresses_are_all_but_loopback() {
     };
     let servers = |node_port_addresses| {
         let settings = Settings {
-            node_port_addresses,
+            common: CommonSettings {
+                node_port_addresses,
+                ..CommonSettings::default()
+            },
             ..Settings::default()
         };
         let plan = plan_with(&with_node_port(Protocol::Tcp), &[], &facts);

@@ -1,9 +1,10 @@
 //! What changes of the node and of settings mean.
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::DetectLocal;
 use viprule_dataplane::ipvs::{Ipvs, Key, Section, Settings, sections};
-use viprule_dataplane::{Dataplane as _, NodeEffect, ObjectKey as _, iptables};
+use viprule_dataplane::{
+    CommonSettings, Dataplane as _, DetectLocal, NodeEffect, ObjectKey as _, netfilter,
+};
 use viprule_service::plan::{NodeFacts, NodePortAddresses};
 
 use crate::world::{facts, ip, plan, service};
@@ -41,15 +42,15 @@ fn settings_concern_services_or_the_chains_alone() {
         NodeEffect::Nothing
     );
     assert_eq!(
-        configure(&|it| it.masquerade_bit = 1),
+        configure(&|it| it.common.masquerade_bit = 1),
         NodeEffect::Foundation
     );
     assert_eq!(
-        configure(&|it| it.masquerade_all = true),
+        configure(&|it| it.common.masquerade_all = true),
         NodeEffect::Foundation
     );
     assert_eq!(
-        configure(&|it| it.detect_local = bridge()),
+        configure(&|it| it.common.detect_local = bridge()),
         NodeEffect::Foundation
     );
     assert_eq!(
@@ -57,12 +58,12 @@ fn settings_concern_services_or_the_chains_alone() {
         NodeEffect::Everything
     );
     assert_eq!(
-        configure(&|it| it.node_port_addresses =
+        configure(&|it| it.common.node_port_addresses =
             NodePortAddresses::Networks(vec!["127.0.0.0/8".parse().unwrap()])),
         NodeEffect::Everything
     );
     assert_eq!(
-        configure(&|it| it.families = vec![Family::Ipv4]),
+        configure(&|it| it.common.families = vec![Family::Ipv4]),
         NodeEffect::Everything
     );
 }
@@ -91,7 +92,10 @@ fn servers_on_excluded_addresses_are_spared_and_nothing_else_is() {
 #[test]
 fn one_familys_objects_leave_the_other_alone() {
     let settings = Settings {
-        families: vec![Family::Ipv6],
+        common: CommonSettings {
+            families: vec![Family::Ipv6],
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     };
     let dataplane = Ipvs::new(settings, &facts());
@@ -111,7 +115,7 @@ fn chains_that_cannot_go_are_left_empty() {
         .chain(dataplane.foundation().iter())
     {
         let left = dataplane.flushed(key);
-        let is_whole = matches!(key, Key::Netfilter(iptables::Key::Chain { chain, .. })
+        let is_whole = matches!(key, Key::Netfilter(netfilter::Key::Chain { chain, .. })
             if chain.to_string() != "KUBE-IPVS-OUT-FILTER");
         assert_eq!(left.is_some(), is_whole, "{key}");
         flushed += usize::from(left.is_some());

@@ -4,10 +4,11 @@ use ipvs_netlink::{
     Destination, DestinationId, Family, Protocol, Scheduler, Server, ServerFlags, ServerId,
 };
 use nfnetlink::ipset::{Entry, IpPort};
-use viprule_dataplane::iptables::{self, BaseChain, parse_save_of};
+use viprule_dataplane::iptables;
 use viprule_dataplane::ipvs::{Ipvs, Key, Object, Observation, Saves, Settings};
+use viprule_dataplane::netfilter::{self, BaseChain, parse_save};
 use viprule_dataplane::ownership::{Layout, Set, SetName};
-use viprule_dataplane::{Dataplane as _, diff};
+use viprule_dataplane::{CommonSettings, Dataplane as _, diff};
 
 use crate::world::{facts, ip};
 
@@ -159,7 +160,10 @@ fn the_other_modes_chains_and_jumps_are_left_over() {
     let mut saves = Saves::new();
     saves.read(iptables, Some(family)).unwrap();
     let settings = Settings {
-        families: vec![family],
+        common: CommonSettings {
+            families: vec![family],
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     };
     let wanted = Ipvs::new(settings, &facts()).links();
@@ -171,7 +175,7 @@ fn the_other_modes_chains_and_jumps_are_left_over() {
         ["ip filter KUBE-FIREWALL", "ip filter KUBE-FIREWALL",]
     );
 
-    let observed = parse_save_of::<iptables::Object>(Layout::Iptables, family, ipvs).unwrap();
+    let observed = parse_save::<netfilter::Object>(Layout::Iptables, family, ipvs).unwrap();
     let wanted = iptables::links(&iptables::Options::new());
     let gone: Vec<_> = diff(&observed, &wanted)
         .deletes
@@ -179,7 +183,7 @@ fn the_other_modes_chains_and_jumps_are_left_over() {
         .map(|(key, _)| **key)
         .collect();
     let jumps = |base| {
-        let of = |key: &&iptables::Key| matches!(key, iptables::Key::Jump { base: other, .. } if *other == base);
+        let of = |key: &&netfilter::Key| matches!(key, netfilter::Key::Jump { base: other, .. } if *other == base);
         gone.iter().filter(of).count()
     };
     assert_eq!(

@@ -9,7 +9,7 @@ use viprule_dataplane::ipvs::{
     Desired, Ipvs, Key, Object, Saves, Settings, owns_server, print_save,
 };
 use viprule_dataplane::ownership::{Chain, Set};
-use viprule_dataplane::{Content as _, Dataplane, NodeEffect, ObjectKey, State, diff, iptables};
+use viprule_dataplane::{Content as _, Dataplane, NodeEffect, ObjectKey, State, diff, netfilter};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
@@ -87,7 +87,7 @@ fn references(key: &Key, object: &Object) -> Vec<Key> {
         (Key::Netfilter(key), Object::Netfilter(object)) => {
             let table = key.table();
             let place = match *key {
-                iptables::Key::Rule { chain, .. } => Some(iptables::Key::Chain { table, chain }),
+                netfilter::Key::Rule { chain, .. } => Some(netfilter::Key::Chain { table, chain }),
                 _ => None,
             };
             place
@@ -100,11 +100,11 @@ fn references(key: &Key, object: &Object) -> Vec<Key> {
     }
 }
 
-fn of_rule(table: iptables::Table, rule: &Rule) -> Vec<Key> {
+fn of_rule(table: netfilter::Table, rule: &Rule) -> Vec<Key> {
     let target = match &rule.target {
         Target::Jump(name) | Target::Goto(name) => {
             let chain = Chain::parse(name).expect("a rule of ours leads to a chain of ours");
-            let key = iptables::Key::Chain { table, chain };
+            let key = netfilter::Key::Chain { table, chain };
             Some(Key::Netfilter(key))
         }
         _ => None,

@@ -1,9 +1,8 @@
 //! The static chains (contract 3.6).
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::DetectLocal;
 use viprule_dataplane::ipvs::{Section, Settings, sections};
-use viprule_dataplane::{Dataplane as _, NodeEffect, State};
+use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal, NodeEffect, State};
 use viprule_service::model::{Protocol, Service};
 
 use crate::world::{ip, plan, service, with_services};
@@ -35,17 +34,23 @@ fn which_cluster_ip_traffic_is_masqueraded_depends_on_the_settings() {
     assert_eq!(masquerading(Settings::default()), [rule("", "src,dst")]);
     let pods = DetectLocal::ClusterCidr(vec!["10.2.0.0/16".parse().unwrap()]);
     let mut settings = Settings {
-        detect_local: pods,
+        common: CommonSettings {
+            detect_local: pods,
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     };
     assert_eq!(
         masquerading(settings.clone()),
         [rule("! -s 10.2.0.0/16 ", "dst,dst")]
     );
-    settings.masquerade_all = true;
+    settings.common.masquerade_all = true;
     assert_eq!(masquerading(settings), [rule("", "dst,dst")]);
     let bridge = Settings {
-        detect_local: DetectLocal::BridgeInterface("cni0".to_owned()),
+        common: CommonSettings {
+            detect_local: DetectLocal::BridgeInterface("cni0".to_owned()),
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     };
     assert_eq!(masquerading(bridge), [rule("! -i cni0 ", "dst,dst")]);
@@ -54,7 +59,10 @@ fn which_cluster_ip_traffic_is_masqueraded_depends_on_the_settings() {
 #[test]
 fn the_mark_is_the_configured_bit() {
     let settings = Settings {
-        masquerade_bit: 15,
+        common: CommonSettings {
+            masquerade_bit: 15,
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     };
     assert_eq!(

@@ -17,6 +17,14 @@ impl Family {
     /// Both, IPv4 first.
     pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
+    /// As Kubernetes spells it (`core/v1` `IPFamily`).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+
     /// The family of an address.
     pub const fn of(address: &IpAddr) -> Self {
         match address {

@@ -59,11 +59,7 @@ impl fmt::Display for Frontend {
                 port,
                 protocol,
             } => {
-                let family = match family {
-                    Family::Ipv4 => "IPv4",
-                    Family::Ipv6 => "IPv6",
-                };
-                write!(f, "{port}/{protocol} ({family})")
+                write!(f, "{port}/{protocol} ({})", family.as_str())
             }
         }
     }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nfnetlink::Family;
 use viprule::config::Effective;
-use viprule_dataplane::iptables::{Iptables, Key};
+use viprule_dataplane::iptables::Iptables;
+use viprule_dataplane::netfilter::Key;
 use viprule_service::plan::NodeFacts;
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{MemoryKernel, Program, Ruleset};
 use viprule_writer::WriteError;
-use viprule_writer::iptables::IptablesWriter;
+use viprule_writer::netfilter::NftWriter;
 
 use super::{Edit, Mode, Surroundings, netfilter, steady};
 use crate::cluster::Cluster;
@@ -20,7 +21,7 @@ pub(crate) struct IptablesMode;
 
 impl Mode for IptablesMode {
     type Dataplane = Iptables;
-    type Writer = IptablesWriter;
+    type Writer = NftWriter;
 
     const NAME: &str = "iptables";
 
@@ -28,8 +29,8 @@ impl Mode for IptablesMode {
         Iptables::new(effective.resolve().iptables_on(SUPPORT), facts)
     }
 
-    fn open() -> Result<IptablesWriter, WriteError> {
-        IptablesWriter::open(&[Family::Ipv4, Family::Ipv6])
+    fn open() -> Result<NftWriter, WriteError> {
+        NftWriter::open(&[Family::Ipv4, Family::Ipv6])
     }
 
     fn surroundings(

@@ -171,10 +171,7 @@ fn address(
     if Family::of(&address) == family {
         return Ok(address);
     }
-    let wanted = match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
-    };
+    let wanted = family.as_str();
     Err(FieldError::new(
         path,
         format!("{address} is not an {wanted} address, which addressType says it is"),

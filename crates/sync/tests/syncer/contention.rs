@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{BaseChain, Part};
+use viprule_dataplane::netfilter::{BaseChain, Part};
 use viprule_dataplane::ownership::Chain;
 use viprule_sync::SyncError;
 use viprule_writer::Writer as _;

@@ -1,7 +1,7 @@
 //! What is noted about Services once they are written.
 
 use viprule_dataplane::iptables::{Iptables, Settings};
-use viprule_dataplane::{Dataplane as _, RuleCounts, Scope};
+use viprule_dataplane::{CommonSettings, Dataplane as _, RuleCounts, Scope};
 use viprule_service::model::{CreationTime, Event, ServiceType};
 use viprule_sync::NoLocal;
 use viprule_sync::ServiceCheck;
@@ -133,7 +133,10 @@ fn new_settings_write_what_they_change() {
     syncer.configure(plan.clone(), Settings::default());
     assert!(syncer.sync().unwrap().is_empty());
     let settings = Settings {
-        masquerade_all: true,
+        common: CommonSettings {
+            masquerade_all: true,
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     };
     syncer.configure(plan.clone(), settings);
@@ -141,7 +144,10 @@ fn new_settings_write_what_they_change() {
     assert_eq!((report.created, report.replaced, report.removed), (0, 5, 0));
     crate::world::assert_in_sync(&mut syncer);
     let settings = Settings {
-        masquerade_all: true,
+        common: CommonSettings {
+            masquerade_all: true,
+            ..CommonSettings::default()
+        },
         drop_invalid: false,
         ..Settings::default()
     };

@@ -1,7 +1,8 @@
 //! Whatever happens on the way, the end is what one sync of the end would have made.
 
 use proptest::prelude::*;
-use viprule_dataplane::iptables::{Desired, Settings};
+use viprule_dataplane::iptables::Settings;
+use viprule_dataplane::netfilter::Desired;
 use viprule_dataplane::{Scope, State, diff};
 use viprule_service::model::Event;
 use viprule_testkit::fake::{Blame, Kernel};
@@ -136,7 +137,7 @@ fn refused(path: &Path, blame: Blame, victim: usize) -> Result<(), TestCaseError
     syncer
         .writer()
         .refuse(blame, move |request| request.mentions(&guilty));
-    let is_guilty = |object: &viprule_dataplane::iptables::Object| {
+    let is_guilty = |object: &viprule_dataplane::netfilter::Object| {
         object
             .rules()
             .iter()

@@ -1,7 +1,7 @@
 //! What the kernel refuses harms nobody else.
 
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::Desired;
+use viprule_dataplane::netfilter::Desired;
 use viprule_service::model::Event;
 use viprule_testkit::fake::{Blame, Kernel};
 

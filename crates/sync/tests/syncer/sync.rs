@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::Key;
+use viprule_dataplane::netfilter::Key;
 use viprule_service::model::Event;
 use viprule_testkit::fake::Kernel;
 

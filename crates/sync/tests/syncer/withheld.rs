@@ -72,7 +72,7 @@ fn a_refused_slice_keeps_its_services_rules_over_a_restart() {
     syncer.apply(slice("a", &["10.244.0.9"]));
     syncer.sync().unwrap();
     syncer.reconcile(Scope::Everything).unwrap();
-    let chains = |state: &viprule_dataplane::iptables::Desired| {
+    let chains = |state: &viprule_dataplane::netfilter::Desired| {
         let keys = state.iter().map(|(key, _)| key.to_string());
         keys.filter(|key| key.contains("KUBE-SEP")).count()
     };

@@ -1,6 +1,7 @@
 //! Services a, b, c … in namespace `shop`, and a node that syncs them into a kernel in memory.
 
-use viprule_dataplane::iptables::{Desired, Iptables, Key, Kind, Settings, Table};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::{Desired, Key, Kind, Table};
 use viprule_dataplane::{Dataplane as _, Scope};
 use viprule_service::model::{Event, Family};
 use viprule_service::plan::{Budgets, PlanConfig};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{Key, Part};
+use viprule_dataplane::netfilter::{Key, Part};
 
 use super::Kernel;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{Part, Table};
+use viprule_dataplane::netfilter::{Part, Table};
 use viprule_dataplane::ownership::Chain;
 
 use super::{Kernel, tables};

@@ -14,7 +14,7 @@ mod writer;
 
 pub use faults::{Blame, Request};
 
-use viprule_dataplane::iptables::{Key, Object, Observation, Part, Table};
+use viprule_dataplane::netfilter::{Key, Object, Observation, Part, Table};
 use viprule_dataplane::ownership::{Chain, Layout};
 use viprule_dataplane::{Scope, State};
 use viprule_writer::{Tag, Written};

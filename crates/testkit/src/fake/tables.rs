@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nfnetlink::xtables::{Rule, Target};
-use viprule_dataplane::iptables::{BaseChain, Jump, Key, Table, jumps};
+use viprule_dataplane::netfilter::{BaseChain, Jump, Key, Table, jumps};
 use viprule_dataplane::ownership::Layout;
 use viprule_writer::Tag;
 

@@ -2,7 +2,7 @@
 
 use nfnetlink::Family;
 use nfnetlink::xtables::{Rule, Target};
-use viprule_dataplane::iptables::{Desired, Key, Kind, Object, Table};
+use viprule_dataplane::netfilter::{Desired, Key, Kind, Object, Table};
 use viprule_dataplane::ownership::{Chain, ChainHash};
 use viprule_dataplane::{Scope, diff};
 use viprule_writer::{ApplyError, Tag, Writer as _};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use viprule_dataplane::iptables::{Key, Object, Observation, Part, Place, place_of};
+use viprule_dataplane::netfilter::{Key, Object, Observation, Part, Place, place_of};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};

@@ -7,7 +7,7 @@ use nfnetlink::Family;
 use nfnetlink::ipset::SetIndex;
 use nfnetlink::xtables::{self, DecodeError};
 use viprule_dataplane::State;
-use viprule_dataplane::iptables::{BaseChain, Key, Kind, Object, Observation};
+use viprule_dataplane::netfilter::{BaseChain, Key, Kind, Object, Observation};
 use viprule_dataplane::ownership::{self, Layout};
 
 use super::nft::{Chain, Rule, Ruleset};
@@ -48,7 +48,7 @@ impl Ruleset {
             let Some(family) = Family::from_number(table.family()) else {
                 continue;
             };
-            let place = viprule_dataplane::iptables::Table { family, kind };
+            let place = viprule_dataplane::netfilter::Table { family, kind };
             for chain in table.chains() {
                 let mut rules = Vec::new();
                 for rule in chain.rules() {

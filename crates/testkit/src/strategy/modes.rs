@@ -4,8 +4,7 @@ use ipvs_netlink::Scheduler;
 use nfnetlink::Family;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use viprule_dataplane::iptables::{self, DetectLocal};
-use viprule_dataplane::ipvs;
+use viprule_dataplane::{CommonSettings, DetectLocal, iptables, ipvs};
 use viprule_service::model;
 use viprule_service::plan::NodePortAddresses;
 
@@ -13,18 +12,18 @@ use super::addresses;
 
 /// iptables mode's settings in every combination.
 pub fn iptables_settings() -> impl Strategy<Value = iptables::Settings> {
-    let flags = any::<(bool, bool, bool, bool)>();
-    let parts = (families(), 0_u8..=31, detect_local(), node_ports(), flags);
+    let parts = (
+        common_settings(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
     parts.prop_map(
-        |(families, masquerade_bit, detect_local, node_port_addresses, flags)| iptables::Settings {
-            families,
-            masquerade_bit,
-            masquerade_all: flags.0,
-            detect_local,
-            localhost_node_ports: flags.1,
-            node_port_addresses,
-            nfacct: flags.2,
-            drop_invalid: flags.3,
+        |(common, localhost_node_ports, nfacct, drop_invalid)| iptables::Settings {
+            common,
+            localhost_node_ports,
+            nfacct,
+            drop_invalid,
         },
     )
 }
@@ -37,24 +36,29 @@ pub fn ipvs_settings() -> impl Strategy<Value = ipvs::Settings> {
         Scheduler::LC,
         Scheduler::MH,
     ]);
+    (common_settings(), schedulers).prop_map(|(common, scheduler)| ipvs::Settings {
+        common,
+        scheduler,
+        exclude_cidrs: Vec::new(),
+    })
+}
+
+fn common_settings() -> impl Strategy<Value = CommonSettings> {
     let parts = (
         families(),
         0_u8..=31,
         any::<bool>(),
         detect_local(),
         node_ports(),
-        schedulers,
     );
     parts.prop_map(
-        |(families, masquerade_bit, masquerade_all, detect_local, node_ports, scheduler)| {
-            ipvs::Settings {
+        |(families, masquerade_bit, masquerade_all, detect_local, node_port_addresses)| {
+            CommonSettings {
                 families,
                 masquerade_bit,
                 masquerade_all,
                 detect_local,
-                node_port_addresses: node_ports,
-                scheduler,
-                exclude_cidrs: Vec::new(),
+                node_port_addresses,
             }
         },
     )

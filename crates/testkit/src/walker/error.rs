@@ -1,6 +1,6 @@
 //! Why a packet can't be walked.
 
-use viprule_dataplane::iptables::Table;
+use viprule_dataplane::netfilter::Table;
 
 /// A state that no kernel would take, or that the walker has no model of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ipvs_netlink::{Protocol, Scheduler, Server, ServerFlags, ServerId};
-use viprule_dataplane::iptables::{BaseChain, Kind};
 use viprule_dataplane::ipvs::{Desired, Key, Object};
-use viprule_service::model;
+use viprule_dataplane::netfilter::{BaseChain, Kind};
+use viprule_dataplane::protocol::in_ipvs;
 
 use super::iptables::ruleset::{Ruleset, Unordered};
 use super::iptables::sets::Sets;
@@ -175,11 +175,7 @@ impl Way<'_> {
     /// Sends what is for a virtual server to its destinations. One without any tells that its port
     /// is unreachable (`ip_vs_leave`).
     fn serve(&mut self, packets: Vec<InFlight>) -> Vec<InFlight> {
-        let protocol = match self.hooks.packet.protocol {
-            model::Protocol::Tcp => Protocol::Tcp,
-            model::Protocol::Udp => Protocol::Udp,
-            model::Protocol::Sctp => Protocol::Sctp,
-        };
+        let protocol = in_ipvs(self.hooks.packet.protocol);
         let mut sent = Vec::new();
         for packet in packets {
             let to = packet.destination;

@@ -8,11 +8,11 @@ use nfnetlink::Family;
 use nfnetlink::nftables::ChainId;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use viprule_dataplane::iptables::{Key, Object, parse_save};
+use viprule_dataplane::netfilter::{Key, Object, parse_save};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Scope, State, diff};
 use viprule_testkit::memory::{Fate, Hooks, MemoryKernel, Program, Sent};
-use viprule_writer::iptables::IptablesWriter;
+use viprule_writer::netfilter::NftWriter;
 use viprule_writer::{ApplyError, Tag, Writer};
 
 use crate::script::{Runner, Step};
@@ -41,7 +41,7 @@ fn states() -> Vec<State<Key, Object>> {
             let rest = rest.trim_start();
             text.push_str(&rest[rest.find(' ').unwrap()..]);
         }
-        parse_save(family, &text).unwrap()
+        parse_save(Layout::Iptables, family, &text).unwrap()
     };
     SAVES.map(state).into()
 }
@@ -56,7 +56,7 @@ fn without(state: State<Key, Object>, gone: &BTreeSet<usize>) -> State<Key, Obje
     })
 }
 
-fn write(writer: &mut IptablesWriter, state: &State<Key, Object>) -> String {
+fn write(writer: &mut NftWriter, state: &State<Key, Object>) -> String {
     let there = writer.observe::<Object>(&Scope::Everything).unwrap();
     let diff = diff(&there, state);
     writer.stage(Tag(1), &diff).unwrap();
@@ -74,7 +74,7 @@ fn load_modules() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         real(|| {
-            let mut writer = IptablesWriter::open(&Family::ALL).unwrap();
+            let mut writer = NftWriter::open(&Family::ALL).unwrap();
             for state in states() {
                 write(&mut writer, &state);
             }
@@ -95,7 +95,7 @@ proptest! {
             .map(|(choice, gone)| without(states().swap_remove(*choice), gone))
             .collect();
         let [real, memory] = both(|| {
-            let mut writer = IptablesWriter::open(&Family::ALL).unwrap();
+            let mut writer = NftWriter::open(&Family::ALL).unwrap();
             let mut runner = Runner::new();
             runner.run(Family::Ipv4, &Step::Listen(true));
             for state in &wanted {
@@ -120,7 +120,7 @@ proptest! {
 fn a_ruleset_reads_as_the_writer_reads_it() {
     let kernel = MemoryKernel::new();
     let _entered = kernel.enter();
-    let mut writer = IptablesWriter::open(&Family::ALL).unwrap();
+    let mut writer = NftWriter::open(&Family::ALL).unwrap();
     for state in states() {
         write(&mut writer, &state);
         let there = writer.observe::<Object>(&Scope::Everything).unwrap();
@@ -164,7 +164,7 @@ fn a_refusal_is_told_beside_a_program_that_never_pauses() {
     let _entered = kernel.enter();
     // Nobody listens for the time of a large transaction.
     for count in [3, 2_000] {
-        let mut writer = IptablesWriter::open(&[Family::Ipv4]).unwrap();
+        let mut writer = NftWriter::open(&[Family::Ipv4]).unwrap();
         let there = writer.observe::<Object>(&Scope::Everything).unwrap();
         kernel.set_hooks(Crowded(kernel.program("rival", 4242)));
         let rule = |number: usize| {
@@ -177,7 +177,7 @@ fn a_refusal_is_told_beside_a_program_that_never_pauses() {
         let rules: String = (0..count).map(rule).collect();
         let text =
             format!("*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-MARK-MASQ - [0:0]\n{rules}COMMIT\n");
-        let wanted = parse_save(Family::Ipv4, &text).unwrap();
+        let wanted = parse_save(Layout::Iptables, Family::Ipv4, &text).unwrap();
         writer.stage(Tag(1), &diff(&there, &wanted)).unwrap();
         let error = writer.commit().unwrap_err();
         assert!(

@@ -3,7 +3,8 @@
 use nfnetlink::xtables::Interface;
 use proptest::test_runner::TestCaseError;
 use viprule_dataplane::State;
-use viprule_dataplane::iptables::{self, Key, Object, Options};
+use viprule_dataplane::iptables::{self, Options};
+use viprule_dataplane::netfilter::{self, Key, Masquerade, Object};
 use viprule_service::model::{Event, Family};
 use viprule_service::plan::{Budgets, NodePortAddresses, PlanConfig};
 use viprule_service::tracker::Tracker;
@@ -149,25 +150,28 @@ fn options(settings: &Settings, tracker: &Tracker) -> Options {
     let node_ports = node_ports(settings);
     let facts = tracker.facts();
     Options {
-        masquerade_all: settings.masquerade_all,
-        detectors: settings
-            .detectors
-            .clone()
-            .map(|detector| detector.map(to_detector)),
+        masquerade: Masquerade {
+            all: settings.masquerade_all,
+            detectors: settings
+                .detectors
+                .clone()
+                .map(|detector| detector.map(to_detector)),
+            ..Masquerade::default()
+        },
         localhost_node_ports: settings.localhost_node_ports && node_ports.include_loopback(facts),
         node_port_targets: Family::ALL.map(|family| node_ports.targets(family, facts)),
         ..Options::new()
     }
 }
 
-fn to_detector(detector: Detector) -> iptables::Detector {
+fn to_detector(detector: Detector) -> netfilter::Detector {
     match detector {
-        Detector::Source(net) => iptables::Detector::Source(net),
-        Detector::Bridge(name) => iptables::Detector::Interface(Interface {
+        Detector::Source(net) => netfilter::Detector::Source(net),
+        Detector::Bridge(name) => netfilter::Detector::Interface(Interface {
             name,
             wildcard: false,
         }),
-        Detector::InterfacePrefix(name) => iptables::Detector::Interface(Interface {
+        Detector::InterfacePrefix(name) => netfilter::Detector::Interface(Interface {
             name,
             wildcard: true,
         }),

@@ -45,7 +45,7 @@ proptest! {
         drop_invalid: bool,
     ) {
         let node = Node::with_options(&cluster, &settings, |options| {
-            options.masquerade_mark = 1 << mark_bit;
+            options.masquerade.mark = 1 << mark_bit;
             options.nfacct = nfacct;
             options.drop_invalid = drop_invalid;
         });

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::{Desired, parse_save};
+use viprule_dataplane::netfilter::{Desired, parse_save};
+use viprule_dataplane::ownership::Layout;
 use viprule_service::model::Event;
 use viprule_source::manifest::Manifests;
 use viprule_testkit::semantics::{Cluster, Detector};
@@ -45,7 +46,7 @@ fn kube_proxys_own_chains_mean_the_same() {
 
     let save = |file, family| -> Desired {
         let text = std::fs::read_to_string(golden(file)).expect("a golden file");
-        parse_save(family, &text).expect("iptables-save output")
+        parse_save(Layout::Iptables, family, &text).expect("iptables-save output")
     };
     let theirs = save("cluster/iptables-save.txt", Family::Ipv4)
         .merged(save("cluster/ip6tables-save.txt", Family::Ipv6));

@@ -11,9 +11,9 @@ use viprule_dataplane::{Content, ObjectKey, Scope, State, diff};
 use viprule_testkit::memory::MemoryKernel;
 use viprule_testkit::strategy::{cluster, settings};
 use viprule_writer::backend::Backend;
-use viprule_writer::iptables::IptablesWriter;
 use viprule_writer::ipvs::IpvsWriter;
 use viprule_writer::ipvs::host::{self, IpvsSettings};
+use viprule_writer::netfilter::NftWriter;
 use viprule_writer::{Tag, Writer};
 
 use crate::{agreement, generated, ipvs};
@@ -55,7 +55,7 @@ proptest! {
     ) {
         let kernel = MemoryKernel::new();
         let _entered = kernel.enter();
-        let mut writer = IptablesWriter::open(&Family::ALL).expect("opened");
+        let mut writer = NftWriter::open(&Family::ALL).expect("opened");
         for cluster in &clusters {
             let node = agreement::Node::new(cluster, &settings);
             let there = reconcile(&mut writer, &node.state);

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use nfnetlink::xtables::{Match, Rule, Target};
 use viprule_dataplane::State;
-use viprule_dataplane::iptables::{Key, Object};
-use viprule_service::model::{Family, Service};
+use viprule_dataplane::family::in_netfilter;
+use viprule_dataplane::netfilter::{Key, Object};
+use viprule_service::model::Service;
 use viprule_testkit::semantics::{Cluster, Settings};
 use viprule_testkit::strategy::every_packet;
 use viprule_testkit::walker::iptables::{Unordered, Walker};
@@ -132,10 +133,7 @@ impl<'a> Fixture<'a> {
         let Ok(walker) = Walker::new(&state, &self.node.host, Unordered::Forward) else {
             return true;
         };
-        let of_family = |question: &&Question| match question.packet.family() {
-            Family::Ipv4 => family == nfnetlink::Family::Ipv4,
-            Family::Ipv6 => family == nfnetlink::Family::Ipv6,
-        };
+        let of_family = |question: &&Question| in_netfilter(question.packet.family()) == family;
         let mut questions = self.questions.iter().filter(of_family);
         questions.any(|question| question.tells_from_right(&walker))
     }

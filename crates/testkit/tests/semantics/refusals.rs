@@ -1,7 +1,8 @@
 //! States that no kernel would take, and rules that the walker doesn't know, are told as such.
 
 use nfnetlink::Family;
-use viprule_dataplane::iptables::{Desired, parse_save};
+use viprule_dataplane::netfilter::{Desired, parse_save};
+use viprule_dataplane::ownership::Layout;
 use viprule_testkit::walker::iptables::{RecentLists, Unordered, Walker};
 use viprule_testkit::walker::{Host, Outcome, WalkError};
 
@@ -12,7 +13,7 @@ fn state(nat: &str) -> Desired {
         "*nat\n-A PREROUTING -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n\
          {nat}COMMIT\n"
     );
-    parse_save(Family::Ipv4, &text).expect("iptables-save output")
+    parse_save(Layout::Iptables, Family::Ipv4, &text).expect("iptables-save output")
 }
 
 fn refused(nat: &str) -> WalkError {

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot};
 use viprule_service::tracker::Conflict;
 use viprule_source::kube::{Access, ApiServer, Events, Regarding, Severity};
-use viprule_writer::iptables::{Support, probe};
+use viprule_writer::netfilter::{Support, probe};
 
 use super::host_settings::{self, Strictness};
 use super::inputs::{self, Context};

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use viprule_service::model::Event;
 use viprule_source::kube::Trigger;
-use viprule_writer::iptables::Support;
+use viprule_writer::netfilter::Support;
 
 use crate::config::Resolved;
 

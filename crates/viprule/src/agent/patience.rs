@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use tokio::time::{self, Instant};
-use viprule_dataplane::iptables::DetectLocal;
+use viprule_dataplane::DetectLocal;
 use viprule_service::model::Family;
 use viprule_service::plan::NodePortAddresses;
 use viprule_service::tracker::Tracker;
 
 use crate::config::Resolved;
-use crate::health::family_name;
 
 /// The Node's fields that are waited for.
 const ADDRESSES: &str = "status.addresses";
@@ -45,7 +44,7 @@ impl Patience {
 
     /// Settings are these now.
     pub(super) fn adapt(&mut self, resolved: &Resolved) {
-        let settings = &resolved.iptables;
+        let settings = &resolved.common;
         let of = |needs: bool| self.from_cluster && needs;
         let addresses = of(settings.node_port_addresses == NodePortAddresses::Primary);
         let pod_cidrs = of(settings.detect_local == DetectLocal::NodeCidr);
@@ -132,7 +131,7 @@ impl Patience {
         anyhow::ensure!(
             families.contains(&primary),
             "the node's first address is {}, which this kernel does not serve",
-            family_name(primary)
+            primary.as_str()
         );
         let fit = resolved.fit(primary, families.len() > 1, &node.pod_cidrs);
         // The primary family is told above.

@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use viprule_dataplane::iptables::Iptables;
 use viprule_service::tracker::Tracker;
+use viprule_writer::netfilter::{Support, probe};
 use viprule_sync::Rooms;
-use viprule_writer::iptables::{Support, probe};
 
 use super::descriptors;
 use super::front::{Front, Input, Next, Signals};
@@ -50,7 +50,7 @@ pub fn prepare_host(effective: &Effective) -> anyhow::Result<()> {
     match resolved.mode {
         ProxyMode::Iptables => {
             let tracker = Tracker::new(resolved.plan.clone());
-            let dataplane = Iptables::new(resolved.iptables.clone(), tracker.facts());
+            let dataplane = Iptables::new(resolved.iptables(), tracker.facts());
             Ok(host_settings::ensure(dataplane.options())?)
         }
         ProxyMode::Ipvs => host_settings::make_ipvs(&resolved.ipvs, Strictness::Fatal),

@@ -45,7 +45,7 @@ impl Surroundings {
             }
             self.addresses = Some(addresses.clone());
         }
-        let chosen = &resolved.iptables.node_port_addresses;
+        let chosen = &resolved.common.node_port_addresses;
         let targets = Family::ALL.map(|family| chosen.targets(family, tracker.facts()));
         if self.targets.as_ref() != Some(&targets) {
             telemetry.checks.set_targets(targets.clone());

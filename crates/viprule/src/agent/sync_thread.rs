@@ -13,8 +13,8 @@ use viprule_service::tracker::{Conflict, Tracker};
 use viprule_sync::{Rooms, Syncer};
 use viprule_writer::backend::{Backend, Choice, HostWriter, choose};
 use viprule_writer::conntrack::Cleaner;
-use viprule_writer::iptables::Support;
 use viprule_writer::ipvs::IpvsWriter;
+use viprule_writer::netfilter::Support;
 
 use super::flows;
 use super::keeper::{Foreign, Keeper, Timing};

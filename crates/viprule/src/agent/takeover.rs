@@ -18,7 +18,6 @@ use viprule_writer::leavings::{self, Leaving, Removal};
 
 use super::telemetry::Telemetry;
 use crate::config::{Ipvs as Settings, ProxyMode};
-use crate::health::family_name;
 
 /// When a removal that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -118,7 +117,7 @@ impl Takeover {
         if let Some(backend) = self.other_backend {
             // Each on its own: the host may have the programs of one only.
             for family in &telemetry.families {
-                let name = family_name(*family);
+                let name = family.as_str();
                 match remove_of_family(backend, *family) {
                     Ok(0) => {}
                     Ok(objects) => gone.push(format!("{objects} {name} objects over {backend}")),

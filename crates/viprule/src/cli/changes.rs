@@ -7,7 +7,7 @@ use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
-use viprule_dataplane::iptables::{Key, Object, Place, place_of};
+use viprule_dataplane::netfilter::{Key, Object, Place, place_of};
 use viprule_dataplane::{Diff, Write, ipvs};
 use viprule_source::escape;
 

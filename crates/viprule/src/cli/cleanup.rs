@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nfnetlink::Family;
-use viprule_dataplane::{Scope, State, diff, iptables, ipvs};
+use viprule_dataplane::{Scope, State, diff, ipvs, netfilter};
 use viprule_sync::Report;
 use viprule_writer::backend::{Choice, HostWriter, choose};
-use viprule_writer::iptables::remove_counters;
 use viprule_writer::ipvs::IpvsWriter;
 use viprule_writer::leavings::{self, Leaving};
+use viprule_writer::netfilter::remove_counters;
 use viprule_writer::{WriteError, Writer};
 
 use super::changes::Changes;
@@ -152,7 +152,7 @@ impl Kernel {
     }
 
     fn show(&self, output: Output) -> anyhow::Result<u8> {
-        let mut chains = iptables::Desired::default();
+        let mut chains = netfilter::Desired::default();
         if let Some(other) = self.other() {
             chains = other?.observe(&Scope::Everything)?;
         }

@@ -54,7 +54,9 @@ impl Changes {
         };
         let (was, is) = (&old.resolved, &new.resolved);
         changes.plan = was.plan != is.plan;
-        changes.dataplane = was.iptables != is.iptables || was.ipvs != is.ipvs;
+        changes.dataplane = was.common != is.common
+            || was.localhost_node_ports != is.localhost_node_ports
+            || was.ipvs != is.ipvs;
         let host = |ipvs: &Ipvs| Ipvs {
             scheduler: Scheduler::RR,
             exclude_cidrs: Vec::new(),
@@ -87,7 +89,8 @@ fn keep(old: &Effective, new: &mut Effective) -> Vec<&'static str> {
         new.proxy.nftables.clone_from(&old.proxy.nftables);
         is.sync = was.sync;
         is.mode = was.mode;
-        is.iptables.clone_from(&was.iptables);
+        is.common.clone_from(&was.common);
+        is.localhost_node_ports = was.localhost_node_ports;
         is.ipvs.clone_from(&was.ipvs);
     }
     if was.plan.node_name != is.plan.node_name {
@@ -105,10 +108,10 @@ fn keep(old: &Effective, new: &mut Effective) -> Vec<&'static str> {
             .clone_from(&old.proxy.logging.format);
         is.log_format = was.log_format;
     }
-    if was.iptables.families != is.iptables.families || was.families_chosen != is.families_chosen {
+    if was.common.families != is.common.families || was.families_chosen != is.families_chosen {
         kept.push("ipFamilies");
         new.own.ip_families.clone_from(&old.own.ip_families);
-        is.iptables.families.clone_from(&was.iptables.families);
+        is.common.families.clone_from(&was.common.families);
         is.families_chosen = was.families_chosen;
     }
     if was.backend != is.backend {

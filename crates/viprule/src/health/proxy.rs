@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use viprule_service::model::Family;
 
+use super::Moment;
 use super::report::{FamilyHealth, Health, Warning};
-use super::{Moment, family_name};
 
 /// What is known about the dataplane's health. Shared between the sync loop, which reports, and
 /// servers, which ask.
@@ -151,7 +151,7 @@ impl ProxyHealth {
                     last_updated,
                     healthy,
                 };
-                status.insert(family_name(family), health);
+                status.insert(family.as_str(), health);
             }
         }
         let warning = |(subject, trouble): (&String, &Trouble)| Warning {

@@ -3,7 +3,7 @@
 use netlink_batch::Socket;
 use nfnetlink::nfacct;
 use prometheus::Registry;
-use viprule_dataplane::iptables::counter::{INVALID_DROPPED, LOCALHOST_NODEPORTS};
+use viprule_dataplane::netfilter::counter::{INVALID_DROPPED, LOCALHOST_NODEPORTS};
 
 use super::collect::{self, Kind, Metric};
 

@@ -10,7 +10,6 @@ use prometheus::{
 use viprule_service::model::Family;
 
 use super::{MetricsMode, SyncKind, Table, as_gauge, observe};
-use crate::health::family_name;
 
 const FAMILY: &str = "ip_family";
 
@@ -179,7 +178,7 @@ impl KubeProxy {
             (MetricsMode::Iptables { .. }, SyncKind::Partial) => &self.partial_restore_failures,
             _ => &self.restore_failures,
         };
-        counter.with_label_values(&[family_name(family)]).inc();
+        counter.with_label_values(&[family.as_str()]).inc();
     }
 
     pub(super) fn set_rules(gauge: &IntGaugeVec, family: Family, table: Table, rules: usize) {
@@ -187,7 +186,7 @@ impl KubeProxy {
             Table::Filter => "filter",
             Table::Nat => "nat",
         };
-        let gauge = gauge.with_label_values(&[table, family_name(family)]);
+        let gauge = gauge.with_label_values(&[table, family.as_str()]);
         gauge.set(as_gauge(rules));
     }
 }

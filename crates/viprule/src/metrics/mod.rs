@@ -155,7 +155,7 @@ impl Metrics {
 
     /// Removing stale objects failed (nftables mode).
     pub fn cleanup_failed(&self, family: Family) {
-        let name = &[crate::health::family_name(family)];
+        let name = &[family.as_str()];
         self.kube_proxy
             .nftables_cleanup_failures
             .with_label_values(name)
@@ -199,7 +199,7 @@ impl Metrics {
             LocalPolicy::Internal => "internal",
             LocalPolicy::External => "external",
         };
-        let labels = &[policy, crate::health::family_name(family)];
+        let labels = &[policy, family.as_str()];
         let gauge = &self.kube_proxy.no_local_endpoints;
         gauge.with_label_values(labels).set(as_gauge(ports));
     }
@@ -216,7 +216,7 @@ impl Metrics {
     /// Stale conntrack entries were looked for, and this many deleted.
     pub fn conntrack_reconciled(&self, family: Family, took: Duration, deleted: u64) {
         observe(&self.kube_proxy.conntrack_duration, family, took);
-        let name = &[crate::health::family_name(family)];
+        let name = &[family.as_str()];
         let counter = &self.kube_proxy.conntrack_deleted;
         counter.with_label_values(name).inc_by(deleted);
     }
@@ -327,7 +327,7 @@ fn as_gauge(count: usize) -> i64 {
 }
 
 fn observe(histogram: &prometheus::HistogramVec, family: Family, took: Duration) {
-    let name = &[crate::health::family_name(family)];
+    let name = &[family.as_str()];
     histogram
         .with_label_values(name)
         .observe(took.as_secs_f64());
@@ -337,6 +337,6 @@ fn set_time(gauge: &prometheus::GaugeVec, family: Family, at: SystemTime) {
     let since = at
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    let name = &[crate::health::family_name(family)];
+    let name = &[family.as_str()];
     gauge.with_label_values(name).set(since.as_secs_f64());
 }

@@ -123,7 +123,7 @@ fn what_takes_a_restart_is_named_and_stays() {
     );
     assert!(changes.dataplane, "the rest is taken over");
     assert_eq!(now.proxy.logging.format, "text");
-    assert_eq!(now.resolve().iptables.families.len(), 2);
+    assert_eq!(now.resolve().common.families.len(), 2);
     assert!(!now.resolve().families_chosen);
     assert_eq!(now.resolve().backend.to_string(), "auto");
     assert!(now.resolve().seccomp);

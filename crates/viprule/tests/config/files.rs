@@ -106,7 +106,7 @@ fn our_own_settings_stand_in_a_document_of_their_own() {
     let effective = of_file(&format!("mode: ''\n{OWN_HEAD}{own}")).unwrap();
     let resolved = effective.resolve();
     assert_eq!(resolved.backend.to_string(), "legacy");
-    assert_eq!(resolved.iptables.families.len(), 1);
+    assert_eq!(resolved.common.families.len(), 1);
     assert!(resolved.families_chosen);
     assert_eq!(resolved.log_level, "debug");
     assert!(!resolved.seccomp);

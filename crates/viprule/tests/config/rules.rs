@@ -398,9 +398,9 @@ fn ipvs_settings_count_in_their_mode() {
         (ProxyMode::Ipvs, &expected)
     );
     assert_eq!(resolved.sync.period, Duration::from_secs(10));
-    let settings = resolved.ipvs_for(resolved.iptables.families.clone());
-    assert_eq!(settings.families, [nfnetlink::Family::Ipv4]);
-    assert_eq!(settings.detect_local, resolved.iptables.detect_local);
+    let settings = resolved.ipvs_for(resolved.common.families.clone());
+    assert_eq!(settings.common.families, [nfnetlink::Family::Ipv4]);
+    assert_eq!(settings.common.detect_local, resolved.common.detect_local);
     assert_eq!(settings.exclude_cidrs, networks);
 
     // Another mode lets the connections end that this one had, keeps what is excluded, and has no use

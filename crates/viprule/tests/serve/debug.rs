@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use viprule::debug::{DebugEndpoint, Fallible, Pages};
 use viprule::http::{Server, ServerOptions};
 use viprule::metrics::MetricsMode;
-use viprule_dataplane::iptables::counter;
+use viprule_dataplane::netfilter::counter;
 
 use super::support::{address, get, in_namespace, metrics, request};
 

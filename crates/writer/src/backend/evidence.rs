@@ -9,9 +9,8 @@ use viprule_dataplane::ownership::Chain;
 
 use super::compat::{self, Compat};
 use crate::WriteError;
-use crate::iptables::probe;
-use crate::iptables_legacy::tables;
-use crate::iptables_legacy::tool::Tools;
+use crate::netfilter::legacy::{tables, tool::Tools};
+use crate::netfilter::probe;
 
 /// Chains that kubelet makes where it finds the node's iptables to be.
 const HINTS: [&str; 2] = ["KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"];

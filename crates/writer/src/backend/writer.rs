@@ -1,22 +1,22 @@
 //! A writer for either.
 
-use netlink_batch::Socket;
+use std::os::fd::BorrowedFd;
+
 use nfnetlink::Family;
-use viprule_dataplane::iptables::{Key, Object, Part};
+use viprule_dataplane::netfilter::{Key, Object, Part};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 
 use super::Backend;
-use crate::iptables::IptablesWriter;
-use crate::iptables_legacy::LegacyWriter;
+use crate::netfilter::{LegacyWriter, NftWriter};
 use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 
-/// Writes iptables mode's chains, wherever this node has them.
+/// Writes chains and rules, wherever this node has them.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one in a program")]
 pub enum HostWriter {
     /// Over netlink.
-    Nft(IptablesWriter),
+    Nft(NftWriter),
     /// By the host's program.
     Legacy(LegacyWriter),
 }
@@ -25,7 +25,7 @@ impl HostWriter {
     /// Opens the writer of this backend for these families. The error says what is missing.
     pub fn open(backend: Backend, families: &[Family]) -> Result<Self, WriteError> {
         match backend {
-            Backend::Nft => IptablesWriter::open(families).map(Self::Nft),
+            Backend::Nft => NftWriter::open(families).map(Self::Nft),
             Backend::Legacy => LegacyWriter::open(families).map(Self::Legacy),
         }
     }
@@ -78,11 +78,11 @@ impl Writer for HostWriter {
             Self::Legacy(writer) => writer.foreign_changes(),
         }
     }
-    fn notifications(&self) -> Vec<&Socket> {
+
+    fn notifications(&self) -> Vec<BorrowedFd<'_>> {
         match self {
-            Self::Nft(writer) => vec![writer.notifications()],
-            // The host's program writes these, and nobody tells.
-            Self::Legacy(_) => Vec::new(),
+            Self::Nft(writer) => writer.notifications(),
+            Self::Legacy(writer) => writer.notifications(),
         }
     }
 }

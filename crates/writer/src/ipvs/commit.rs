@@ -3,7 +3,7 @@
 use std::mem::take;
 
 use viprule_dataplane::ipvs::{Key, Part};
-use viprule_dataplane::{Scope, iptables};
+use viprule_dataplane::{Scope, netfilter};
 
 use super::IpvsWriter;
 use super::outcome::Outcome;
@@ -49,7 +49,7 @@ impl IpvsWriter {
     ) -> Result<(), ApplyError<Part>> {
         self.retired.wanted(staged);
         if let Some(tag) = staged.link.take()
-            && let Err(reason) = self.carrier.ensure()
+            && let Err(reason) = self.addresses.ensure_link()
         {
             outcome.refuse(tag, || reason);
         }
@@ -80,7 +80,7 @@ impl IpvsWriter {
             self.write_netfilter(&staged.netfilter, outcome)?;
         }
         if outcome.is_clean() {
-            self.carrier.add(&staged.addresses, outcome)?;
+            self.addresses.add(&staged.addresses, outcome)?;
         }
         if !is_new && outcome.is_clean() {
             self.write_netfilter(&staged.netfilter, outcome)?;
@@ -119,7 +119,7 @@ impl IpvsWriter {
 
     fn remove(&mut self, mut gone: Gone, outcome: &mut Outcome) -> Result<(), ApplyError<Part>> {
         if let Some(tag) = gone.link
-            && let Err(reason) = self.carrier.remove()
+            && let Err(reason) = self.addresses.remove_link()
         {
             outcome.refuse(tag, || reason);
         }
@@ -131,7 +131,7 @@ impl IpvsWriter {
                 .hold_back(&mut gone, |server| drain.has_server(server));
         }
         outcome.spare(&mut gone.addresses);
-        self.carrier.delete(&gone.addresses, outcome)?;
+        self.addresses.delete(&gone.addresses, outcome)?;
         outcome.spare(&mut gone.servers);
         self.servers.delete(&gone.servers, outcome)?;
         outcome.spare(&mut gone.entries);
@@ -170,7 +170,7 @@ impl IpvsWriter {
                 _ => {}
             }
         }
-        let are_gone = settled(self.carrier.delete(&addresses, &mut outcome))?
+        let are_gone = settled(self.addresses.delete(&addresses, &mut outcome))?
             && settled(self.sets.delete(&entries, &mut outcome))?;
         if are_gone && outcome.is_clean() {
             self.retired.let_go(&free);
@@ -193,7 +193,7 @@ fn settled(result: Result<(), ApplyError<Part>>) -> Result<bool, WriteError> {
 
 /// An error of the netfilter writer. What was written before it is in nobody's books, and does no
 /// harm when it is written again.
-fn in_netfilter(error: ApplyError<iptables::Part>) -> ApplyError<Part> {
+fn in_netfilter(error: ApplyError<netfilter::Part>) -> ApplyError<Part> {
     match error {
         ApplyError::Foreign(scope) => ApplyError::Foreign(netfilter(scope)),
         ApplyError::Refused { refusals, .. } => ApplyError::Refused {
@@ -206,7 +206,7 @@ fn in_netfilter(error: ApplyError<iptables::Part>) -> ApplyError<Part> {
 }
 
 /// The same pieces as parts of the whole.
-pub(super) fn netfilter(scope: Scope<iptables::Part>) -> Scope<Part> {
+pub(super) fn netfilter(scope: Scope<netfilter::Part>) -> Scope<Part> {
     match scope {
         Scope::Everything => Scope::Everything,
         Scope::Parts(parts) => Scope::Parts(parts.into_iter().map(Part::Netfilter).collect()),

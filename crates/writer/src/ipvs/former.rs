@@ -17,8 +17,8 @@ use viprule_dataplane::Fingerprint;
 use viprule_dataplane::ipvs::{Key, Observation, Observed};
 use viprule_dataplane::ownership::Set;
 
-use super::carrier;
 use super::drain::Drain;
+use super::dummy;
 use super::observe::{self, tell};
 use super::outcome::Outcome;
 use super::servers::{self, Servers};
@@ -75,7 +75,7 @@ impl Former {
             None
         };
         let mut former = Self {
-            route: carrier::open()?,
+            route: dummy::open()?,
             sets: Sets::open(&Family::ALL)?,
             servers,
             found: Found::default(),
@@ -89,7 +89,7 @@ impl Former {
 
     fn look(&mut self) -> Result<(), WriteError> {
         let mut observation = Observation::<Fingerprint>::new();
-        if let Some((_, addresses)) = carrier::read(&mut self.route)? {
+        if let Some((_, addresses)) = dummy::read(&mut self.route)? {
             self.found.has_link = true;
             tell(&mut observation, &addresses);
             self.found.addresses = addresses;
@@ -205,7 +205,7 @@ impl Former {
         let used = self.found.servers.iter().filter_map(ServerId::address);
         let used: BTreeSet<IpAddr> = used.collect();
         let free: Vec<IpAddr> = self.found.addresses.difference(&used).copied().collect();
-        for (address, reason) in carrier::free(&mut self.route, &free)? {
+        for (address, reason) in dummy::free(&mut self.route, &free)? {
             tracing::warn!(%address, reason, "can't be taken from the link");
         }
         self.found.addresses.retain(|it| used.contains(it));
@@ -234,7 +234,7 @@ impl Former {
     /// Removes the link and the sets.
     fn remove_rest(&mut self, removal: &mut Removal) -> Result<(), WriteError> {
         if std::mem::take(&mut self.found.has_link) {
-            match carrier::remove(&mut self.route) {
+            match dummy::remove(&mut self.route) {
                 Ok(()) => removal.removed.push(Leaving::Link),
                 Err(reason) => removal.left.push((Leaving::Link, reason)),
             }

@@ -30,10 +30,11 @@
 //! steps from being done, so that what was there before stays; whoever staged it comes again without
 //! it. An object that can't be removed keeps nothing else.
 
-mod carrier;
+mod addresses;
 mod commit;
 mod counters;
 mod drain;
+mod dummy;
 mod former;
 pub mod host;
 mod observe;
@@ -54,9 +55,9 @@ pub use way::clear_way;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
 
-use netlink_batch::Socket;
 use nfnetlink::Family;
 use viprule_dataplane::ipvs::{Key, Object, Part};
 use viprule_dataplane::ownership::Layout;
@@ -65,7 +66,7 @@ use viprule_dataplane::{Diff, Feature, Scope, State};
 use crate::backend::{Backend, HostWriter};
 use crate::clock;
 use crate::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
-use carrier::Carrier;
+use addresses::Addresses;
 use drain::Drain;
 use outcome::Outcome;
 use retired::Retired;
@@ -81,7 +82,7 @@ const PART: usize = 8192;
 /// Writes IPVS mode's objects in the network namespace of the thread that made it.
 #[derive(Debug)]
 pub struct IpvsWriter {
-    carrier: Carrier,
+    addresses: Addresses,
     sets: Sets,
     servers: Servers,
     retired: Retired,
@@ -100,7 +101,7 @@ impl IpvsWriter {
         let servers = Servers::new(probe::open()?, Drain::new(None));
         let netfilter = HostWriter::open(backend, families)?.with_layout(Layout::Ipvs);
         Ok(Self {
-            carrier: Carrier::open()?,
+            addresses: Addresses::open()?,
             sets: Sets::open(families)?,
             servers,
             retired: Retired::default(),
@@ -169,18 +170,16 @@ impl Writer for IpvsWriter {
     fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
         let ForeignChanges { scope, by } = self.netfilter.foreign_changes()?;
         let mut scope = commit::netfilter(scope);
-        if self.carrier.watch().is_touched()? {
+        if self.addresses.watch().is_touched()? {
             scope.extend(Scope::Parts(BTreeSet::from([Part::Link])));
         }
         Ok(ForeignChanges { scope, by })
     }
 
-    fn notifications(&self) -> Vec<&Socket> {
-        let netfilter = self.netfilter.notifications();
-        netfilter
-            .into_iter()
-            .chain([self.carrier.events()])
-            .collect()
+    fn notifications(&self) -> Vec<BorrowedFd<'_>> {
+        let mut all = self.netfilter.notifications();
+        all.push(self.addresses.events().as_fd());
+        all
     }
 
     fn unwatched(&self) -> Scope<Part> {

@@ -7,7 +7,7 @@ use ipvs_netlink::proc::{self, Line};
 use ipvs_netlink::{Destination, Ipvs, ServerId};
 use netlink_batch::retry_stale;
 use viprule_dataplane::ipvs::{Key, Netfilter, Object, Observation, Observed, Part};
-use viprule_dataplane::{ObjectKey as _, Scope, State, iptables};
+use viprule_dataplane::{ObjectKey as _, Scope, State, netfilter};
 
 use super::IpvsWriter;
 use super::servers::{PART, unreadable};
@@ -32,10 +32,10 @@ impl IpvsWriter {
         };
         // Whose a virtual server is shows on the link and in the sets.
         if scope.contains(&Part::Link) {
-            if let Some(addresses) = self.carrier.observe()? {
+            if let Some(addresses) = self.addresses.observe()? {
                 tell(&mut observation, addresses);
             }
-        } else if servers && let Some((_, addresses)) = self.carrier.read()? {
+        } else if servers && let Some((_, addresses)) = self.addresses.read()? {
             tell(&mut observation, &addresses);
         }
         if servers || scope.contains(&Part::Sets) {
@@ -127,7 +127,7 @@ pub(super) fn tell<V: From<Object>>(
 }
 
 /// What the netfilter writer is to read, if anything.
-fn in_netfilter(scope: &Scope<Part>) -> Option<Scope<iptables::Part>> {
+fn in_netfilter(scope: &Scope<Part>) -> Option<Scope<netfilter::Part>> {
     match scope {
         Scope::Everything => Some(Scope::Everything),
         Scope::Parts(parts) => {

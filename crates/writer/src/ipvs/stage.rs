@@ -7,7 +7,7 @@ use nfnetlink::ipset::{Entry, Spec};
 use std::net::IpAddr;
 use viprule_dataplane::ipvs::{Key, Object};
 use viprule_dataplane::ownership::Set;
-use viprule_dataplane::{Diff, Write, iptables};
+use viprule_dataplane::{Diff, Write, netfilter};
 
 use crate::Tag;
 
@@ -47,8 +47,8 @@ pub(super) struct Tagged<T> {
 /// A diff of chains and rules.
 #[derive(Debug, Default)]
 pub(super) struct Chains {
-    writes: Vec<(iptables::Key, bool, iptables::Object)>,
-    deletes: Vec<iptables::Key>,
+    writes: Vec<(netfilter::Key, bool, netfilter::Object)>,
+    deletes: Vec<netfilter::Key>,
 }
 
 impl Chains {
@@ -60,7 +60,7 @@ impl Chains {
     /// Hands the diff to `stage`.
     pub(super) fn with<R>(
         &self,
-        stage: impl FnOnce(&Diff<'_, iptables::Key, (), iptables::Object>) -> R,
+        stage: impl FnOnce(&Diff<'_, netfilter::Key, (), netfilter::Object>) -> R,
     ) -> R {
         let writes = self.writes.iter().map(|(key, is_old, new)| Write {
             key,

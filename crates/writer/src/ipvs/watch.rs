@@ -10,7 +10,7 @@ use std::time::Duration;
 use netlink_batch::{Error, Message, Socket};
 use viprule_dataplane::ownership::leavings::IPVS_LINK;
 
-use super::carrier;
+use super::dummy;
 use crate::WriteError;
 use crate::link::{self, Index, address};
 
@@ -36,7 +36,7 @@ struct Known {
 
 impl Watch {
     pub(super) fn start() -> Result<Self, WriteError> {
-        let events = carrier::open()?;
+        let events = dummy::open()?;
         events.join(LINKS).map_err(|error| listening(&error))?;
         let watch = Self {
             events,
@@ -154,7 +154,7 @@ impl Known {
             }
             address::NEW | address::DELETE => {
                 if let (Ok(Some(it)), Some(link)) = (address::Assigned::read(message), self.link)
-                    && carrier::is_ours(link, &it)
+                    && dummy::is_ours(link, &it)
                 {
                     self.touched |= match message.kind {
                         address::NEW => self.addresses.insert(it.address),

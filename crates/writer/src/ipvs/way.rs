@@ -15,7 +15,7 @@ use nfnetlink::ipset::{self, Entry, IpPort};
 use viprule_dataplane::ownership::{Set, SetName};
 
 use super::sets;
-use super::{carrier, pipeline};
+use super::{dummy, pipeline};
 use crate::WriteError;
 use crate::link::address;
 
@@ -25,8 +25,8 @@ use crate::link::address;
 ///
 /// What is at the other ports of such an address ends with it.
 pub fn clear_way(api_server: &[SocketAddr]) -> Result<Vec<IpAddr>, WriteError> {
-    let mut socket = carrier::open()?;
-    let Some((link, bound)) = carrier::read(&mut socket)? else {
+    let mut socket = dummy::open()?;
+    let Some((link, bound)) = dummy::read(&mut socket)? else {
         return Ok(Vec::new());
     };
     let mut freed = BTreeSet::new();

@@ -6,7 +6,7 @@ use viprule_testkit::k8s_openapi::api::core::v1::Service;
 use viprule_testkit::k8s_openapi::api::events::v1::Event;
 use viprule_testkit::manifests::{service, slice};
 use viprule_testkit::server::Server;
-use viprule_writer::iptables::remove_counters;
+use viprule_writer::netfilter::remove_counters;
 
 use super::support::{LIMIT, Running, endpoints, rules, run, viprule, web};
 

@@ -10,11 +10,12 @@ use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::{Family, nfacct};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use viprule_dataplane::iptables::{Settings, counter};
+use viprule_dataplane::iptables::Settings;
+use viprule_dataplane::netfilter::counter;
 use viprule_sync::SyncError;
 use viprule_testkit::manifests::service;
 use viprule_writer::WriteError;
-use viprule_writer::iptables_legacy::LegacyWriter;
+use viprule_writer::netfilter::LegacyWriter;
 
 use super::support::{Node, uncounted};
 use crate::support::{LIMIT, Place, chain_of, endpoints_of};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use viprule_dataplane::iptables::Settings;
-use viprule_writer::iptables::probe;
+use viprule_writer::netfilter::probe;
 
 use super::support::{Node, uncounted};
 use crate::support::Place;

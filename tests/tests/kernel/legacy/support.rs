@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use nfnetlink::Family;
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::{Desired, Iptables, Key, Object, Part, Settings, print_save};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::{Desired, Key, Object, Part, print_save};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
@@ -13,7 +14,7 @@ use viprule_source::manifest::Manifests;
 use viprule_sync::{Report, SyncError, Syncer, desired};
 use viprule_testkit::dump::Dump;
 use viprule_writer::Writer;
-use viprule_writer::iptables_legacy::LegacyWriter;
+use viprule_writer::netfilter::LegacyWriter;
 
 use crate::support::Place;
 

@@ -3,8 +3,9 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use viprule_dataplane::iptables::{DetectLocal, Settings};
-use viprule_writer::iptables::probe;
+use viprule_dataplane::iptables::Settings;
+use viprule_dataplane::{CommonSettings, DetectLocal};
+use viprule_writer::netfilter::probe;
 
 use super::support::Node;
 use crate::support::{LIMIT, Place, golden};
@@ -22,9 +23,12 @@ fn kube_proxys_rules_stay_but_for_its_apiservers_service() {
     }
     let networks = ["10.244.0.0/16", "fd00:10:244::/48"];
     let settings = Settings {
-        detect_local: DetectLocal::ClusterCidr(
-            networks.map(|network| network.parse().unwrap()).to_vec(),
-        ),
+        common: CommonSettings {
+            detect_local: DetectLocal::ClusterCidr(
+                networks.map(|network| network.parse().unwrap()).to_vec(),
+            ),
+            ..CommonSettings::default()
+        },
         ..Settings::default()
     };
     let mut node = Node::new(place, settings);

@@ -7,11 +7,9 @@ use nfnetlink::xtables::{DnatTo, Match, Recent, RecentMode, Rule, Target};
 use viprule_service::model;
 use viprule_service::plan::{EndpointPlan, PortPlan, ServicePlan, Unreachable};
 
-use super::builder::{Draft, loopback};
-use super::foundation::keyed;
 use crate::family::in_netfilter;
-use crate::iptables::key::{Key, Kind, Object, Table};
-use crate::iptables::{Options, counter};
+use crate::iptables::Options;
+use crate::netfilter::{Draft, Key, Kind, Object, Table, counter, keyed, loopback};
 use crate::ownership::{Chain, ChainHash};
 use crate::state::State;
 
@@ -217,7 +215,7 @@ impl<'a> PortRenderer<'a> {
         let everywhere = Chain::Service(self.hash);
         let mut rules = Vec::new();
         if port.external_local {
-            if let Some(detector) = self.options.detector(self.family) {
+            if let Some(detector) = self.options.masquerade.detector(self.family) {
                 let comment = format!("pod traffic for {name} external destinations");
                 rules.push(detector.local(self.draft().comment(comment).jump(everywhere)));
             }
@@ -353,10 +351,11 @@ impl<'a> PortRenderer<'a> {
     fn masquerade_cluster_ip(&self) -> Option<Rule> {
         let comment = format!("{} cluster IP", self.name);
         let rule = self.to(self.port.cluster_ip, comment).jump(Chain::MarkMasq);
-        if self.options.masquerade_all {
+        if self.options.masquerade.all {
             Some(rule)
         } else {
             self.options
+                .masquerade
                 .detector(self.family)
                 .map(|detector| detector.not_local(rule))
         }

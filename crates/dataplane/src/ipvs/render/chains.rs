@@ -5,15 +5,14 @@ use nfnetlink::xtables::{
     AddrTypes, CtStates, Directions, Match, NotOr, Physdev, Reject, Rule, Target, protocol,
 };
 
-use super::netfilter;
-use crate::iptables::jumps;
-use crate::iptables::render::{
-    Draft, forward_ours, loopback, mark_masquerade, postrouting as masquerade_marked,
-};
-use crate::iptables::{self, Kind, Table};
+use super::from_netfilter;
 use crate::ipvs::occupancy::Occupancy;
 use crate::ipvs::settings::Options;
 use crate::ipvs::{Key, Object};
+use crate::netfilter::{
+    self, Draft, Kind, Table, forward_ours, jumps_state, loopback, mark_masquerade,
+    masquerade_marked,
+};
 use crate::ownership::{Chain, Layout, Set, SetName};
 use crate::state::State;
 
@@ -27,8 +26,8 @@ pub(in crate::ipvs) fn links(options: &Options, occupancy: &Occupancy) -> State<
         };
         chains.render()
     });
-    let jumps = jumps::state(Layout::Ipvs, &options.families).into_iter();
-    chains.chain(jumps).map(netfilter).collect()
+    let jumps = jumps_state(Layout::Ipvs, &options.families).into_iter();
+    chains.chain(jumps).map(from_netfilter).collect()
 }
 
 struct Chains<'a> {
@@ -38,13 +37,13 @@ struct Chains<'a> {
 }
 
 impl Chains<'_> {
-    fn render(&self) -> Vec<(iptables::Key, iptables::Object)> {
+    fn render(&self) -> Vec<(netfilter::Key, netfilter::Object)> {
         let family = self.family;
-        let mark = self.options.mark;
+        let mark = self.options.masquerade.mark;
         let chain = |kind, chain, rules| {
             let table = Table { family, kind };
-            let key = iptables::Key::Chain { table, chain };
-            (key, iptables::Object::Rules(rules))
+            let key = netfilter::Key::Chain { table, chain };
+            (key, netfilter::Object::Rules(rules))
         };
         vec![
             chain(Kind::Nat, Chain::Services, self.services()),
@@ -136,9 +135,9 @@ impl Chains<'_> {
             self.explained(SetName::ClusterIp, dirs)
                 .jump(Chain::MarkMasq)
         };
-        if self.options.masquerade_all {
+        if self.options.masquerade.all {
             with(Directions::DST_DST)
-        } else if let Some(detector) = self.options.detector(self.family) {
+        } else if let Some(detector) = self.options.masquerade.detector(self.family) {
             detector.not_local(with(Directions::DST_DST))
         } else {
             // What the node itself sends has a virtual address as its source, as the link has it.
@@ -172,7 +171,7 @@ impl Chains<'_> {
                 random_fully: false,
             }));
         }
-        rules.extend(masquerade_marked(self.family, self.options.mark));
+        rules.extend(masquerade_marked(self.family, self.options.masquerade.mark));
         rules
     }
 

@@ -1,9 +1,9 @@
 //! What is there whatever the Services are (contract 3.3, 3.5).
 
-use super::netfilter;
-use crate::iptables::{self, Kind, Table};
+use super::from_netfilter;
 use crate::ipvs::settings::Options;
 use crate::ipvs::{Key, Object};
+use crate::netfilter::{self, Kind, Table};
 use crate::ownership::{Chain, Set};
 use crate::state::State;
 
@@ -17,11 +17,11 @@ pub(in crate::ipvs) fn foundation(options: &Options) -> State<Key, Object> {
         .map(|set| (Key::Set(set), Object::Set(set.spec())));
     let chains = families.map(|family| {
         let kind = Kind::Filter;
-        let key = iptables::Key::Chain {
+        let key = netfilter::Key::Chain {
             table: Table { family, kind },
             chain: Chain::IpvsOutFilter,
         };
-        netfilter((key, iptables::Object::Shared))
+        from_netfilter((key, netfilter::Object::Shared))
     });
     link.chain(sets).chain(chains).collect()
 }

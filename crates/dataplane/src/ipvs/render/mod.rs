@@ -8,10 +8,10 @@ pub(super) use chains::links;
 pub(super) use foundation::foundation;
 pub(super) use service::service;
 
-use crate::iptables;
 use crate::ipvs::{Key, Object};
+use crate::netfilter;
 
 /// An object of netfilter as one of IPVS mode.
-fn netfilter((key, object): (iptables::Key, iptables::Object)) -> (Key, Object) {
+fn from_netfilter((key, object): (netfilter::Key, netfilter::Object)) -> (Key, Object) {
     (Key::Netfilter(key), Object::Netfilter(object))
 }

@@ -3,23 +3,21 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ipvs_netlink::{
-    Destination, DestinationId, Protocol, Scheduler, Server, ServerFlags, ServerId,
-};
+use ipvs_netlink::{Destination, DestinationId, Scheduler, Server, ServerFlags, ServerId};
 use nfnetlink::Family;
 use nfnetlink::ipset::{Entry, IpPort};
 use nfnetlink::xtables::{Ipvs, Match, NotOr, Target};
 use viprule_service::model;
 use viprule_service::plan::{EndpointPlan, PortPlan, ServicePlan};
 
-use super::netfilter;
+use super::from_netfilter;
 use crate::family::in_netfilter;
-use crate::iptables::render::{Draft, keyed};
-use crate::iptables::{Kind, Table};
 use crate::ipvs::balancing::{Balancing, balancing};
 use crate::ipvs::settings::Options;
 use crate::ipvs::{Key, Object};
+use crate::netfilter::{Draft, Kind, Table, keyed};
 use crate::ownership::{Chain, Set, SetName};
+use crate::protocol::in_ipvs;
 use crate::state::State;
 
 /// Everything that a Service needs besides the foundation and the links.
@@ -169,7 +167,7 @@ impl PortRenderer<'_> {
             kind: Kind::Filter,
         };
         self.objects
-            .push(netfilter(keyed(table, Chain::IpvsOutFilter, rule)));
+            .push(from_netfilter(keyed(table, Chain::IpvsOutFilter, rule)));
     }
 
     /// An address that the node has anyway is not bound.
@@ -237,7 +235,7 @@ impl PortRenderer<'_> {
         let server = ServerId::Address {
             address: at.address,
             port: at.port,
-            protocol: protocol(port.protocol),
+            protocol: in_ipvs(port.protocol),
         };
         let (scheduler, flags) = self.balancing;
         let mut content = Server::new(scheduler, server.family());
@@ -272,13 +270,5 @@ impl PortRenderer<'_> {
             let content = Destination::masqueraded(endpoint.weight.into());
             (key, Object::Destination(content))
         }));
-    }
-}
-
-const fn protocol(protocol: model::Protocol) -> Protocol {
-    match protocol {
-        model::Protocol::Tcp => Protocol::Tcp,
-        model::Protocol::Udp => Protocol::Udp,
-        model::Protocol::Sctp => Protocol::Sctp,
     }
 }

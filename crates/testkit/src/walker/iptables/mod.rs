@@ -8,11 +8,10 @@ pub(super) mod traverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use nfnetlink::Family;
 use viprule_dataplane::State;
-use viprule_dataplane::iptables::{BaseChain, Key, Kind, Object, Table};
+use viprule_dataplane::family::in_netfilter;
+use viprule_dataplane::netfilter::{BaseChain, Key, Kind, Object, Table};
 use viprule_dataplane::ownership::{Chain, ChainHash};
-use viprule_service::model;
 
 use super::{Affinity, Distribution, Host, Origin, Outcome, Packet, Walk, WalkError};
 use ruleset::Ruleset;
@@ -188,10 +187,7 @@ impl Hooks<'_> {
         mut packets: Vec<InFlight>,
         endings: &mut Distribution,
     ) -> Result<Vec<InFlight>, WalkError> {
-        let family = match self.packet.family() {
-            model::Family::Ipv4 => Family::Ipv4,
-            model::Family::Ipv6 => Family::Ipv6,
-        };
+        let family = in_netfilter(self.packet.family());
         for kind in tables {
             let traversal = Traversal {
                 rules: self.rules,

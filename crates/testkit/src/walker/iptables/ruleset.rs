@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nfnetlink::xtables::{Rule, Target};
-use viprule_dataplane::iptables::{Key, Object, Place, Table, place_of};
+use viprule_dataplane::netfilter::{Key, Object, Place, Table, place_of};
 
 use crate::walker::WalkError;
 

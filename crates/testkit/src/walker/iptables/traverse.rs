@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use nfnetlink::xtables::{DnatTo, Rule, Target};
-use viprule_dataplane::iptables::{BaseChain, Kind, Table};
+use viprule_dataplane::netfilter::{BaseChain, Kind, Table};
 
 use super::RecentLists;
 use super::ruleset::Ruleset;

@@ -1,9 +1,8 @@
 //! One node's dataplane in IPVS mode, worked out both ways.
 
 use proptest::test_runner::TestCaseError;
-use viprule_dataplane::iptables::DetectLocal;
 use viprule_dataplane::ipvs::{self, Desired, Ipvs};
-use viprule_dataplane::{Dataplane as _, State};
+use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal, State};
 use viprule_service::model::{Family, Service};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::semantics::{Cluster, Detector, Settings, ipvs as semantics};
@@ -42,10 +41,13 @@ impl<'a> Node<'a> {
         // A setting of its own for each family.
         for (family, of_plans) in nfnetlink::Family::ALL.into_iter().zip(Family::ALL) {
             let mut of_family = ipvs::Settings {
-                families: vec![family],
-                masquerade_all: settings.masquerade_all,
-                detect_local: detect_local(settings.detector(of_plans)),
-                node_port_addresses: node_ports(settings),
+                common: CommonSettings {
+                    families: vec![family],
+                    masquerade_all: settings.masquerade_all,
+                    detect_local: detect_local(settings.detector(of_plans)),
+                    node_port_addresses: node_ports(settings),
+                    ..CommonSettings::default()
+                },
                 ..ipvs::Settings::default()
             };
             change(&mut of_family);

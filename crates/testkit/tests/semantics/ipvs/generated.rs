@@ -21,7 +21,7 @@ proptest! {
         masquerade_bit in 0_u8..32,
     ) {
         let node = Node::with_settings(&cluster, &settings, |settings| {
-            settings.masquerade_bit = masquerade_bit;
+            settings.common.masquerade_bit = masquerade_bit;
         });
         let walkers = node.walkers_of(&node.state);
         for probe in &probes {

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipvs_netlink::{Scheduler, ServerFlags, ServerId};
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::family::in_plans;
-use viprule_dataplane::iptables;
 use viprule_dataplane::ipvs::{Desired, Key, Object, line};
+use viprule_dataplane::netfilter;
 use viprule_service::model::{Balancing, Family, WeightKey};
 use viprule_testkit::semantics::{Cluster, Settings};
 use viprule_testkit::strategy::every_packet;
@@ -147,11 +147,11 @@ impl<'a> Fixture<'a> {
                     continue;
                 };
                 let mut entries = self.entries();
-                if let iptables::Object::Rules(_) = object {
-                    entries[position].1 = Object::Netfilter(iptables::Object::Rules(rules));
+                if let netfilter::Object::Rules(_) = object {
+                    entries[position].1 = Object::Netfilter(netfilter::Object::Rules(rules));
                 } else {
                     entries.remove(position);
-                    let left = rules.into_iter().map(iptables::Object::Rule);
+                    let left = rules.into_iter().map(netfilter::Object::Rule);
                     entries.extend(left.map(|rule| (*key, Object::Netfilter(rule))));
                 }
                 if !self.finds_out(entries, family(key)) {

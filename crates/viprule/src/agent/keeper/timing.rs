@@ -1,11 +1,10 @@
 //! When to do what next.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::Poll;
 use std::time::Duration;
 
-use netlink_batch::Socket;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{self, Instant, MissedTickBehavior};
@@ -84,9 +83,9 @@ pub(super) fn timer(period: Duration) -> time::Interval {
 pub(super) struct Notifications(Vec<AsyncFd<OwnedFd>>);
 
 impl Notifications {
-    pub(super) fn of(sockets: Vec<&Socket>) -> io::Result<Self> {
-        let descriptors = sockets.into_iter();
-        let descriptors = descriptors.map(|socket| readable(socket.as_fd().try_clone_to_owned()?));
+    pub(super) fn of(descriptors: Vec<BorrowedFd<'_>>) -> io::Result<Self> {
+        let descriptors = descriptors.into_iter();
+        let descriptors = descriptors.map(|it| readable(it.try_clone_to_owned()?));
         descriptors.collect::<io::Result<_>>().map(Self)
     }
 

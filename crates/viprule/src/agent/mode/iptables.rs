@@ -5,7 +5,7 @@ use std::time::Duration;
 use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_writer::backend::HostWriter;
 use viprule_writer::conntrack::Cleaner;
-use viprule_writer::iptables::probe;
+use viprule_writer::netfilter::probe;
 
 use super::Mode;
 use crate::agent::host_settings;

@@ -9,12 +9,12 @@ use nfnetlink::Family;
 use serde::Serialize;
 use serde_json::Value;
 use viprule_dataplane::Diff;
-use viprule_dataplane::iptables::{
-    Desired, Iptables, Key, Object, Settings, parse_save, print_save,
-};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::{Desired, Key, Object, parse_save, print_save};
+use viprule_dataplane::ownership::Layout;
 use viprule_service::plan::NodeFacts;
 use viprule_writer::backend::{HostWriter, choose};
-use viprule_writer::iptables::probe;
+use viprule_writer::netfilter::probe;
 
 use super::{Facility, Saved};
 use crate::agent::host_settings;
@@ -29,7 +29,7 @@ impl Facility for OfIptables {
     type Writer = HostWriter;
 
     fn settings(resolved: &Resolved) -> Settings {
-        resolved.iptables.clone()
+        resolved.iptables()
     }
 
     fn settings_here(resolved: &Resolved, write: bool) -> anyhow::Result<Settings> {
@@ -42,7 +42,7 @@ impl Facility for OfIptables {
 
     fn open(resolved: &Resolved, settings: &Settings) -> anyhow::Result<HostWriter> {
         let backend = choose(resolved.backend.chosen())?.backend;
-        Ok(HostWriter::open(backend, &settings.families)?)
+        Ok(HostWriter::open(backend, &settings.common.families)?)
     }
 
     fn prepare(_: &Resolved, dataplane: &Iptables) -> anyhow::Result<()> {
@@ -59,30 +59,28 @@ impl Facility for OfIptables {
         for path in paths {
             let text =
                 fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-            let family = family_of(path, &text, &resolved.iptables.families)?;
+            let family = family_of(path, &text, &resolved.common.families)?;
             anyhow::ensure!(
                 !families.contains(&family),
                 "--against: two dumps of the same family; give one for each"
             );
-            let more =
-                parse_save::<Object>(family, &text).with_context(|| path.display().to_string())?;
+            let more = parse_save::<Object>(Layout::Iptables, family, &text)
+                .with_context(|| path.display().to_string())?;
             state = state.merged(more);
             families.push(family);
             nfacct |= text.contains("--nfacct-name");
         }
+        let mut settings = resolved.iptables();
+        (settings.common.families, settings.nfacct) = (families, nfacct);
         Ok(Saved {
             state,
-            settings: Settings {
-                families,
-                nfacct,
-                ..resolved.iptables.clone()
-            },
+            settings,
             shows: Box::new(|_| true),
         })
     }
 
     fn text(settings: &Settings, state: &Desired) -> String {
-        let families = settings.families.iter();
+        let families = settings.common.families.iter();
         families.map(|family| print_save(*family, state)).collect()
     }
 

@@ -8,13 +8,15 @@ use anyhow::Context as _;
 use nfnetlink::Family;
 use serde_json::{Value, json};
 use viprule_dataplane::Diff;
+use viprule_dataplane::family::{in_netfilter, of_ipvs};
 use viprule_dataplane::ipvs::{
     self, Desired, Ipvs, Key, Object, Saves, Section, Settings, print_save, section,
 };
+use viprule_service::model;
 use viprule_service::plan::NodeFacts;
 use viprule_writer::backend::choose;
-use viprule_writer::iptables::probe;
 use viprule_writer::ipvs::IpvsWriter;
+use viprule_writer::netfilter::probe;
 
 use super::iptables::chains;
 use super::{Facility, Saved};
@@ -30,7 +32,7 @@ impl Facility for OfIpvs {
     type Writer = IpvsWriter;
 
     fn settings(resolved: &Resolved) -> Settings {
-        resolved.ipvs_for(resolved.iptables.families.clone())
+        resolved.ipvs_for(resolved.common.families.clone())
     }
 
     fn settings_here(resolved: &Resolved, _: bool) -> anyhow::Result<Settings> {
@@ -44,7 +46,7 @@ impl Facility for OfIpvs {
 
     fn open(resolved: &Resolved, settings: &Settings) -> anyhow::Result<IpvsWriter> {
         let backend = choose(resolved.backend.chosen())?.backend;
-        let mut writer = IpvsWriter::open(backend, &settings.families)?;
+        let mut writer = IpvsWriter::open(backend, &settings.common.families)?;
         writer.set_drain_timeout(resolved.ipvs.drain_timeout);
         Ok(writer)
     }
@@ -64,7 +66,7 @@ impl Facility for OfIpvs {
     }
 
     fn saved(paths: &[PathBuf], resolved: &Resolved) -> anyhow::Result<Saved<Self>> {
-        let families = resolved.iptables.families.clone();
+        let families = resolved.common.families.clone();
         let only = match families[..] {
             [only] => Some(only),
             _ => None,
@@ -135,7 +137,7 @@ pub(in crate::cli) const fn section_name(section: Section) -> Option<&'static st
 }
 
 /// The chains and rules of a state.
-fn netfilter(state: &Desired) -> viprule_dataplane::iptables::Desired {
+fn netfilter(state: &Desired) -> viprule_dataplane::netfilter::Desired {
     let objects = state.iter().filter_map(|object| match object {
         (Key::Netfilter(key), Object::Netfilter(object)) => Some((*key, object.clone())),
         _ => None,
@@ -148,12 +150,8 @@ fn family_of(key: &Key) -> Option<Family> {
     match key {
         Key::Link => None,
         Key::Set(set) | Key::Entry { set, .. } => Some(set.family),
-        Key::Server(server) | Key::Destination { server, .. } => Some(match server.family() {
-            ipvs_netlink::Family::Ipv4 => Family::Ipv4,
-            ipvs_netlink::Family::Ipv6 => Family::Ipv6,
-        }),
-        Key::Address(address) if address.is_ipv4() => Some(Family::Ipv4),
-        Key::Address(_) => Some(Family::Ipv6),
+        Key::Server(server) | Key::Destination { server, .. } => Some(of_ipvs(server.family())),
+        Key::Address(address) => Some(in_netfilter(model::Family::of(address))),
         Key::Netfilter(key) => Some(key.table().family),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use viprule_dataplane::iptables::DetectLocal;
+use viprule_dataplane::DetectLocal;
 use viprule_service::model::Family;
 use viprule_service::plan::NodePortAddresses;
 
@@ -23,12 +23,12 @@ impl Resolved {
     /// and its `podCIDRs`, which count in mode `NodeCIDR` only (contract 8, startup warnings).
     pub fn fit(&self, primary: Family, dual_stack: bool, pod_cidrs: &[IpNet]) -> NodeFit {
         let mut fit = NodeFit::default();
-        let (cluster_cidrs, pod_cidrs) = match &self.iptables.detect_local {
+        let (cluster_cidrs, pod_cidrs) = match &self.common.detect_local {
             DetectLocal::ClusterCidr(networks) => (networks.as_slice(), [].as_slice()),
             DetectLocal::NodeCidr => ([].as_slice(), pod_cidrs),
             _ => ([].as_slice(), [].as_slice()),
         };
-        let name = name(primary);
+        let name = primary.as_str();
         let node = format!(
             "the node is {name}{}",
             if dual_stack { " first" } else { "" }
@@ -53,24 +53,21 @@ impl Resolved {
             }
         }
         let dual = [cluster_cidrs, pod_cidrs].into_iter().any(has_both);
-        fit.warnings.extend(node_ports(
-            &self.iptables.node_port_addresses,
-            primary,
-            dual,
-        ));
+        fit.warnings
+            .extend(node_ports(&self.common.node_port_addresses, primary, dual));
         fit
     }
 
     /// Tells for which of the node's families there is no network to tell pods' traffic by: there it
     /// counts as traffic from outside, as with kube-proxy.
     pub fn without_local(&self, families: &[Family], pod_cidrs: &[IpNet]) -> Vec<String> {
-        let (networks, field) = match &self.iptables.detect_local {
+        let (networks, field) = match &self.common.detect_local {
             DetectLocal::ClusterCidr(networks) => (networks.as_slice(), "ClusterCIDR: clusterCIDR"),
             DetectLocal::NodeCidr => (pod_cidrs, "NodeCIDR: the Node's spec.podCIDRs"),
             _ => return Vec::new(),
         };
         let families = families.iter().filter(|it| misses(networks, **it));
-        let families = families.map(|it| name(*it));
+        let families = families.map(|it| it.as_str());
         let tell = |name| {
             format!(
                 "detectLocalMode {field} has no {name} network, but the node has {name} addresses: \
@@ -84,7 +81,7 @@ impl Resolved {
 /// Which families node ports are open in without a limit.
 fn node_ports(addresses: &NodePortAddresses, primary: Family, dual: bool) -> Option<String> {
     let open = |family: Family| {
-        let name = name(family);
+        let name = family.as_str();
         format!(
             "nodePortAddresses has no {name} network: node ports answer on every {name} address"
         )
@@ -102,13 +99,6 @@ fn node_ports(addresses: &NodePortAddresses, primary: Family, dual: bool) -> Opt
             let dual = dual || has_both(networks);
             (dual && misses(networks, other)).then(|| open(other))
         }
-    }
-}
-
-const fn name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
     }
 }
 

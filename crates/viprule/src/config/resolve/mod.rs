@@ -10,11 +10,10 @@ mod network;
 use std::net::SocketAddr;
 
 use nfnetlink::Family;
-use viprule_dataplane as dataplane;
-use viprule_dataplane::iptables::Settings;
+use viprule_dataplane::{self as dataplane, CommonSettings, iptables};
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_source::convert::parse_ip;
-use viprule_writer::iptables::Support;
+use viprule_writer::netfilter::Support;
 
 use super::flags::{IptablesBackend, LoggingFormat};
 use super::gates;
@@ -59,8 +58,11 @@ pub struct Resolved {
     pub mode: ProxyMode,
     /// What plans depend on.
     pub plan: PlanConfig,
-    /// What iptables mode depends on; much of it counts in every mode.
-    pub iptables: Settings,
+    /// What every mode depends on.
+    pub common: CommonSettings,
+    /// Node ports answer on IPv4 loopback addresses in iptables mode, where `nodePortAddresses`
+    /// allows it.
+    pub localhost_node_ports: bool,
     /// What IPVS mode alone depends on.
     pub ipvs: Ipvs,
     /// The families were chosen by a setting rather than by what the kernel has.
@@ -88,18 +90,27 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// iptables mode's settings as this kernel can have them.
-    pub fn iptables_on(&self, support: Support) -> Settings {
-        let mut settings = self.iptables.clone();
+    /// iptables mode's settings.
+    pub fn iptables(&self) -> iptables::Settings {
+        iptables::Settings {
+            common: self.common.clone(),
+            localhost_node_ports: self.localhost_node_ports,
+            ..iptables::Settings::default()
+        }
+    }
+
+    /// The same as this kernel can have them.
+    pub fn iptables_on(&self, support: Support) -> iptables::Settings {
+        let mut settings = self.iptables();
         settings.nfacct = support.nfacct;
         settings.drop_invalid = !support.be_liberal;
-        settings.families = self.families_on(support);
+        settings.common.families = self.families_on(support);
         settings
     }
 
     /// The families that this kernel serves.
     pub fn families_on(&self, support: Support) -> Vec<Family> {
-        let mut families = self.iptables.families.clone();
+        let mut families = self.common.families.clone();
         if !self.families_chosen && !support.ipv6 {
             families.retain(|family| *family != Family::Ipv6);
         }
@@ -108,13 +119,11 @@ impl Resolved {
 
     /// IPVS mode's settings for these families.
     pub fn ipvs_for(&self, families: Vec<Family>) -> dataplane::ipvs::Settings {
-        let shared = &self.iptables;
         dataplane::ipvs::Settings {
-            families,
-            masquerade_bit: shared.masquerade_bit,
-            masquerade_all: shared.masquerade_all,
-            detect_local: shared.detect_local.clone(),
-            node_port_addresses: shared.node_port_addresses.clone(),
+            common: CommonSettings {
+                families,
+                ..self.common.clone()
+            },
             scheduler: self.ipvs.scheduler,
             exclude_cidrs: self.ipvs.exclude_cidrs.clone(),
         }
@@ -182,15 +191,14 @@ pub(super) fn resolve(
             allow_external_ips: gates::is_on(&proxy.feature_gates, gates::ALLOW_EXTERNAL_IPS),
             budgets,
         },
-        iptables: Settings {
+        common: CommonSettings {
             families,
             masquerade_bit,
             masquerade_all: proxy.iptables.masquerade_all,
             detect_local,
-            localhost_node_ports: proxy.iptables.localhost_node_ports.unwrap_or(true),
             node_port_addresses,
-            ..Settings::default()
         },
+        localhost_node_ports: proxy.iptables.localhost_node_ports.unwrap_or(true),
         ipvs,
         families_chosen: !own.ip_families.is_empty(),
         backend,

@@ -1,7 +1,7 @@
 //! Networks, interfaces and marks.
 
 use ipnet::IpNet;
-use viprule_dataplane::iptables::DetectLocal;
+use viprule_dataplane::DetectLocal;
 use viprule_service::plan::NodePortAddresses;
 use viprule_source::convert::{parse_ip, parse_range};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use viprule_dataplane::Scope;
-use viprule_dataplane::iptables::Part;
+use viprule_dataplane::netfilter::Part;
 use viprule_dataplane::ownership::Chain;
 use viprule_testkit::fake::Blame;
 use viprule_writer::WriteError;

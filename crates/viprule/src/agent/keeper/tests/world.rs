@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use clap::{Args as _, Command, FromArgMatches as _};
 use netlink_batch::{Socket, socket::ROUTE};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet};
-use viprule_dataplane::iptables::{Iptables, Key, Kind, Object, Part, Settings, Table};
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::{Key, Kind, Object, Part, Table};
 use viprule_dataplane::{Diff, Scope, State};
 use viprule_service::model::{Event, Family};
 use viprule_service::plan::{Budgets, PlanConfig};
@@ -19,7 +21,7 @@ use viprule_sync::Syncer;
 use viprule_testkit::fake::Kernel;
 use viprule_testkit::objects::{self, READY};
 use viprule_writer::conntrack::Cleaner;
-use viprule_writer::iptables::Support;
+use viprule_writer::netfilter::Support;
 use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 
 use super::super::{Foreign, Keeper, Timing};
@@ -110,8 +112,8 @@ impl Writer for Memory {
         result
     }
 
-    fn notifications(&self) -> Vec<&Socket> {
-        self.told.iter().collect()
+    fn notifications(&self) -> Vec<BorrowedFd<'_>> {
+        self.told.iter().map(Socket::as_fd).collect()
     }
 
     fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
@@ -142,7 +144,7 @@ impl Mode for Fake {
     type Writer = Memory;
 
     fn adopt(&mut self, news: &NewSettings, _: &mut Memory) -> Settings {
-        news.resolved.iptables.clone()
+        news.resolved.iptables()
     }
 
     fn prepare(&mut self, _: &Iptables, cause: &Cause) {
