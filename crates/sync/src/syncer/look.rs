@@ -1,12 +1,57 @@
 //! Looks at the kernel, and what follows from what is there.
 
-use viprule_dataplane::{Dataplane, Fingerprint, NodeEffect, ObjectKey as _, Scope, State};
+use viprule_dataplane::{
+    Content, Dataplane, Fingerprint, NodeEffect, ObjectKey as _, Scope, State,
+};
 use viprule_service::model::ServiceId;
+use viprule_service::plan::FlowDestination;
 use viprule_writer::{PartOf, WriteError};
 
 use super::Syncer;
-use super::observed::{Named, Observed, Print};
 use crate::{FragmentId, SyncError, WriterFor};
+
+/// An object's fingerprint.
+#[derive(Debug, Clone, Copy)]
+struct Print(Fingerprint);
+
+impl<O: Content> From<O> for Print {
+    fn from(object: O) -> Self {
+        Self(object.fingerprint())
+    }
+}
+
+/// An object's fingerprint, and the UDP frontend that it serves if it does. Rules of Services
+/// that went while nobody was running are the only evidence of the flows that led there.
+#[derive(Debug, Clone, Copy)]
+struct Observed {
+    print: Fingerprint,
+    udp: Option<FlowDestination>,
+}
+
+impl<O: Content> From<O> for Observed {
+    fn from(object: O) -> Self {
+        Self {
+            print: object.fingerprint(),
+            udp: object.udp_frontend(),
+        }
+    }
+}
+
+/// The same, and the Service that the object says it is of.
+#[derive(Debug, Clone)]
+struct Named {
+    observed: Observed,
+    service: Option<ServiceId>,
+}
+
+impl<O: Content> From<O> for Named {
+    fn from(object: O) -> Self {
+        Self {
+            service: object.service(),
+            observed: object.into(),
+        }
+    }
+}
 
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// Corrects the applied state by what the kernel has, and owes what may differ from the plans.
@@ -33,7 +78,10 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         });
         self.owed.extend(changed);
         self.owe_for(effect);
-        self.keep_refused();
+        let refused: Vec<ServiceId> = self.quarantined.keys().cloned().collect();
+        for id in refused {
+            self.keep(&FragmentId::Service(id));
+        }
         if *scope == Scope::Everything {
             self.owed
                 .extend([FragmentId::Foundation, FragmentId::Links]);
@@ -47,14 +95,6 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         self.owed
             .retain(|id| !matches!(id, FragmentId::Service(id) if quarantined.contains_key(id)));
         Ok(())
-    }
-
-    /// [Keeps](Self::keep) what the kernel has of every refused Service.
-    fn keep_refused(&mut self) {
-        let refused: Vec<ServiceId> = self.quarantined.keys().cloned().collect();
-        for id in refused {
-            self.keep(&FragmentId::Service(id));
-        }
     }
 
     /// What the kernel has of a refused Service stays that Service's, also what was written of it
@@ -79,8 +119,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 service.is_none_or(|id| tracker.may_have_more(id))
             });
             self.leftovers = may_be_wanted.map(|(key, _)| key.clone()).collect();
-            let observed = seen.into_iter().map(|(key, named)| (key, named.observed));
-            observed.collect()
+            let seen = seen.into_iter();
+            seen.map(|(key, named)| (key, named.observed)).collect()
         } else {
             self.writer.observe(scope)?
         };
@@ -89,10 +129,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         self.found = Some(proxys.count());
         let served = |(key, observed): &(D::Key, Observed)| observed.udp.or(D::udp_frontend(key));
         self.found_udp = seen.iter().filter_map(served).collect();
-        let prints = seen
-            .into_iter()
-            .map(|(key, observed)| (key, observed.print));
-        Ok(prints.collect())
+        let seen = seen.into_iter();
+        Ok(seen.map(|(key, observed)| (key, observed.print)).collect())
     }
 
     /// Nobody's objects became a fragment's.

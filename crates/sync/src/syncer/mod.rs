@@ -7,7 +7,6 @@
 
 mod commit;
 mod look;
-mod observed;
 mod refusal;
 mod stage;
 mod work;

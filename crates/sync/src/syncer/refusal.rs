@@ -118,14 +118,10 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     }
 
     pub(super) fn refusal_lines(&self) -> Vec<String> {
-        let services = self
-            .quarantined
-            .iter()
-            .map(|(id, reason)| format!("service {id}: {reason}"));
-        let stuck = self
-            .stuck
-            .iter()
-            .map(|(key, reason)| format!("{key}: {reason}"));
+        let services = self.quarantined.iter();
+        let services = services.map(|(id, reason)| format!("service {id}: {reason}"));
+        let stuck = self.stuck.iter();
+        let stuck = stuck.map(|(key, reason)| format!("{key}: {reason}"));
         services.chain(stuck).collect()
     }
 

@@ -199,11 +199,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             self.dataplane.is_excluded(key)
                 && whole.is_none_or(|whole| released.contains_key(&whole))
         };
-        let kept: Vec<D::Key> = released
-            .keys()
-            .filter(|key| is_excluded(key))
-            .cloned()
-            .collect();
+        let kept = released.keys().filter(|key| is_excluded(key));
+        let kept: Vec<D::Key> = kept.cloned().collect();
         for key in &kept {
             released.remove(key);
         }

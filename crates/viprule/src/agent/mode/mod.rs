@@ -16,12 +16,10 @@ use viprule_writer::conntrack::Cleaner;
 use super::news::NewSettings;
 use super::telemetry::{Cause, Telemetry};
 
-/// A mode's dataplane.
-pub(super) type DataplaneOf<M> = <M as Mode>::Dataplane;
 /// What an operator sets.
-pub(super) type SettingsOf<M> = <DataplaneOf<M> as Dataplane>::Settings;
+pub(super) type SettingsOf<M> = <<M as Mode>::Dataplane as Dataplane>::Settings;
 /// The syncer that writes them.
-pub(super) type SyncerOf<M> = Syncer<DataplaneOf<M>, <M as Mode>::Writer>;
+pub(super) type SyncerOf<M> = Syncer<<M as Mode>::Dataplane, <M as Mode>::Writer>;
 
 /// What the sync loop does otherwise in each mode.
 pub(super) trait Mode {
