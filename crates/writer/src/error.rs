@@ -1,5 +1,7 @@
 //! Errors of writers.
 
+use std::fmt;
+
 use viprule_dataplane::Scope;
 
 use crate::Tag;
@@ -37,6 +39,14 @@ impl WriteError {
     /// True for what time does not heal.
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::Permission { .. } | Self::Missing { .. })
+    }
+
+    /// What was tried failed, for this reason.
+    pub(crate) fn failed(operation: impl Into<String>, reason: &dyn fmt::Display) -> Self {
+        Self::Failed {
+            operation: operation.into(),
+            reason: reason.to_string(),
+        }
     }
 
     /// An error of the netlink socket while doing `operation` on `nf_tables`.

@@ -14,6 +14,7 @@ pub mod ipvs;
 pub mod leavings;
 mod link;
 pub mod netfilter;
+mod socket;
 pub mod sysctl;
 
 pub use error::{ApplyError, Refusal, WriteError};

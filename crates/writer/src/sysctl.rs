@@ -22,8 +22,10 @@ pub fn ensure(name: &str, value: &str) -> Result<bool, WriteError> {
     }
     files::write(&path(name), value)
         .map(|()| true)
-        .map_err(|error| WriteError::Failed {
-            operation: format!("setting {} to {value}", name.replace('/', ".")),
-            reason: error.to_string(),
+        .map_err(|error| {
+            WriteError::failed(
+                format!("setting {} to {value}", name.replace('/', ".")),
+                &error,
+            )
         })
 }

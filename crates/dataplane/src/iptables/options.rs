@@ -25,9 +25,9 @@ pub struct Options {
     pub drop_invalid: bool,
 }
 
-impl Options {
-    /// kube-proxy's defaults: bit 14, no detector, node ports everywhere, counters present.
-    pub fn new() -> Self {
+impl Default for Options {
+    /// kube-proxy's: bit 14, no detector, node ports everywhere, counters present.
+    fn default() -> Self {
         Self {
             families: Family::ALL.to_vec(),
             masquerade: Masquerade::default(),
@@ -37,7 +37,9 @@ impl Options {
             drop_invalid: true,
         }
     }
+}
 
+impl Options {
     /// The node port targets of a family.
     pub fn node_ports(&self, family: Family) -> &NodePortTargets {
         &self.node_port_targets[index(family)]
@@ -46,11 +48,5 @@ impl Options {
     /// True where node ports answer on the family's loopback addresses.
     pub fn localhost(&self, family: Family) -> bool {
         family == Family::Ipv4 && self.localhost_node_ports
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -71,7 +71,7 @@ fn resolve(settings: &Settings, facts: &NodeFacts) -> Options {
 /// node ports answer, nor on whether invalid packets are dropped.
 fn effect(old: &Options, new: &Options) -> NodeEffect {
     let services_see = |options: &Options| Options {
-        node_port_targets: Options::new().node_port_targets,
+        node_port_targets: Options::default().node_port_targets,
         drop_invalid: true,
         ..options.clone()
     };

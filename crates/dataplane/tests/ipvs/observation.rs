@@ -176,7 +176,7 @@ fn the_other_modes_chains_and_jumps_are_left_over() {
     );
 
     let observed = parse_save::<netfilter::Object>(Layout::Iptables, family, ipvs).unwrap();
-    let wanted = iptables::links(&iptables::Options::new());
+    let wanted = iptables::links(&iptables::Options::default());
     let gone: Vec<_> = diff(&observed, &wanted)
         .deletes
         .iter()

@@ -160,7 +160,7 @@ fn options(settings: &Settings, tracker: &Tracker) -> Options {
         },
         localhost_node_ports: settings.localhost_node_ports && node_ports.include_loopback(facts),
         node_port_targets: Family::ALL.map(|family| node_ports.targets(family, facts)),
-        ..Options::new()
+        ..Options::default()
     }
 }
 

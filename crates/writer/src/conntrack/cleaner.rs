@@ -178,9 +178,8 @@ impl Cleaner {
         let thread = thread::Builder::new()
             .name("viprule-flows".to_owned())
             .spawn(move || work(&for_thread, sweep, report))
-            .map_err(|error| WriteError::Failed {
-                operation: "starting the thread that ends stale flows".to_owned(),
-                reason: error.to_string(),
+            .map_err(|error| {
+                WriteError::failed("starting the thread that ends stale flows", &error)
             })?;
         Ok(Self {
             shared,

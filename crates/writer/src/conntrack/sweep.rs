@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use netlink_batch::{Error, Socket, socket::NETFILTER};
+use netlink_batch::{Error, Socket};
 use nfnetlink::conntrack::{Deletions, Filter, Flow, dump, lookup};
 use viprule_dataplane::family::in_netfilter;
 use viprule_service::model::{Family as ServiceFamily, Protocol};
@@ -11,7 +11,7 @@ use viprule_service::plan::FlowDestination;
 
 use super::book::Book;
 use super::looks::{self, Table};
-use crate::WriteError;
+use crate::{WriteError, socket};
 
 /// Flows that are held at most, before they are deleted.
 const HELD: usize = 256;
@@ -42,13 +42,9 @@ pub(super) struct Sweeper {
 impl Sweeper {
     /// Opens the sockets in the network namespace of the calling thread.
     pub(super) fn open() -> Result<Self, WriteError> {
-        let open = || {
-            Socket::open(NETFILTER)
-                .map_err(|error| WriteError::netlink("opening a netlink socket", &error))
-        };
         Ok(Self {
-            reading: open()?,
-            deleting: open()?,
+            reading: socket::netfilter()?,
+            deleting: socket::netfilter()?,
             held: Vec::with_capacity(HELD),
             deletions: Deletions::new(),
             kernel_filters: true,

@@ -4,8 +4,8 @@ use netlink_batch::{Errno, Socket};
 use nfnetlink::nftables::{self, CommitError, Transaction};
 
 use super::Piece;
-use super::watch::{self, Watch};
-use crate::{ApplyError, Refusal, Tag, WriteError, Written};
+use super::watch::Watch;
+use crate::{ApplyError, Refusal, Tag, WriteError, Written, socket};
 
 /// Largest transaction that we listen during, bytes: the kernel puts each of its messages into words
 /// then, and keeps them until all are done.
@@ -35,10 +35,10 @@ pub(crate) struct Committer<P: Piece> {
 impl<P: Piece> Committer<P> {
     /// Opens the sockets and begins to listen.
     pub(crate) fn open() -> Result<Self, WriteError> {
-        let socket = watch::open()?;
+        let socket = socket::netfilter()?;
         let watch = Watch::start(socket.port())?;
         let mut messages = Transaction::new();
-        messages.begin(Some(watch.generation()));
+        messages.begin(Some(watch.heard.generation()));
         Ok(Self {
             socket,
             watch,
@@ -67,7 +67,7 @@ impl<P: Piece> Committer<P> {
     /// Forgets the open transaction and begins another one.
     pub(crate) fn discard(&mut self) {
         self.messages.shrink_to(IDLE_BUFFER);
-        self.messages.begin(Some(self.watch.generation()));
+        self.messages.begin(Some(self.watch.heard.generation()));
         self.last_tag = None;
         self.written = Written::default();
         self.unheard = false;
@@ -116,7 +116,7 @@ impl<P: Piece> Committer<P> {
     ) -> Result<Vec<u64>, ApplyError<P>> {
         for tried in 0.. {
             self.watch.absorb()?;
-            if !(self.unheard || self.watch.touched().is_empty()) {
+            if !(self.unheard || self.watch.heard.touched().is_empty()) {
                 return Err(self.foreign());
             }
             let may_unpin = tried >= PINNED_TRIES || self.unheard;
@@ -126,7 +126,7 @@ impl<P: Piece> Committer<P> {
                 Ok(handles) => {
                     self.written.transactions += 1;
                     self.written.bytes += bytes;
-                    self.messages.begin(Some(self.watch.generation()));
+                    self.messages.begin(Some(self.watch.heard.generation()));
                     return Ok(handles);
                 }
                 Err(CommitError::GenerationMoved) if pinned => {
@@ -140,7 +140,7 @@ impl<P: Piece> Committer<P> {
                     let error = of_itself(error);
                     if is_of_others(&error) {
                         self.watch.absorb()?;
-                        if !self.watch.touched().is_empty() {
+                        if !self.watch.heard.touched().is_empty() {
                             return Err(self.foreign());
                         }
                     }
@@ -156,7 +156,7 @@ impl<P: Piece> Committer<P> {
         &mut self,
         pinned: bool,
     ) -> Result<Result<Vec<u64>, CommitError<Tag>>, WriteError> {
-        let before = self.watch.generation();
+        let before = self.watch.heard.generation();
         if pinned {
             self.messages.pin(before);
         } else {
@@ -203,7 +203,7 @@ impl<P: Piece> Committer<P> {
         if self.is_partly_sent() {
             ApplyError::Unknown("others changed the rule set between two parts".to_owned())
         } else {
-            ApplyError::Foreign(self.watch.touched().clone())
+            ApplyError::Foreign(self.watch.heard.touched().clone())
         }
     }
 

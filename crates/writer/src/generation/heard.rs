@@ -11,8 +11,9 @@ use crate::ForeignChanges;
 /// How many programs a report names.
 const NAMED: usize = 4;
 
+/// What notifications told, and what was done about it.
 #[derive(Debug)]
-pub(super) struct Heard<P: Piece> {
+pub(crate) struct Heard<P: Piece> {
     /// The port of the socket that our commits go through.
     own: u32,
     /// The generation up to which we know what others did.
@@ -56,10 +57,12 @@ impl<P: Piece> Heard<P> {
         }
     }
 
+    /// The generation to pin a transaction to.
     pub(super) const fn generation(&self) -> u32 {
         self.generation
     }
 
+    /// What others touched of ours and we did not read since.
     pub(super) const fn touched(&self) -> &Scope<P> {
         &self.touched
     }
@@ -91,27 +94,30 @@ impl<P: Piece> Heard<P> {
         self.touched = Scope::nothing();
     }
 
-    /// These pieces are about to be read.
-    pub(super) fn accept(&mut self, parts: &BTreeSet<P>) {
+    /// Says that these pieces are about to be read.
+    pub(crate) fn accept(&mut self, parts: &BTreeSet<P>) {
         if let Scope::Parts(touched) = &mut self.touched {
             touched.retain(|part| !parts.contains(part));
         }
     }
 
-    pub(super) fn begin_reading(&mut self) {
+    /// Says that something is about to be read in several steps.
+    pub(crate) fn begin_reading(&mut self) {
         self.meanwhile = Meanwhile::nothing();
     }
 
-    pub(super) fn touched_meanwhile(&self, part: &P) -> bool {
+    /// True where this was touched since then, as far as has been taken in.
+    pub(crate) fn touched_meanwhile(&self, part: &P) -> bool {
         self.meanwhile.parts.contains(part)
     }
 
-    pub(super) fn chains_changed_meanwhile(&self, table: P::Table) -> bool {
+    /// True where chains of this table came or went since then, whosever they are.
+    pub(crate) fn chains_changed_meanwhile(&self, table: P::Table) -> bool {
         self.meanwhile.parts == Scope::Everything || self.meanwhile.tables.contains(&table)
     }
 
-    /// What others touched since the last question.
-    pub(super) fn report(&mut self) -> ForeignChanges<P> {
+    /// What others touched since the last question. It stays to be read.
+    pub(crate) fn report(&mut self) -> ForeignChanges<P> {
         ForeignChanges {
             scope: self.touched.clone(),
             by: std::mem::take(&mut self.by),

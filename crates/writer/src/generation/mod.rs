@@ -10,7 +10,7 @@ mod heard;
 mod watch;
 
 pub(crate) use commit::Committer;
-pub(crate) use watch::Watch;
+pub(crate) use heard::Heard;
 
 use std::fmt::Debug;
 

@@ -5,16 +5,14 @@
 //! For those that are large it is dear to put that into words at all, and takes memory: for their
 //! time nobody listens, and the generation tells whether somebody slipped in between.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use netlink_batch::{Error, Socket, socket::NETFILTER};
+use netlink_batch::{Error, Socket};
 use nfnetlink::nftables::{self, Event, GROUP};
-use viprule_dataplane::Scope;
 
 use super::Piece;
 use super::heard::Heard;
-use crate::{ForeignChanges, WriteError};
+use crate::{WriteError, socket};
 
 /// What others do to the rule set, and to ours.
 #[derive(Debug)]
@@ -22,7 +20,8 @@ pub(crate) struct Watch<P: Piece> {
     events: Socket,
     /// Asks for the generation, also while answers wait in the socket that commits.
     asks: Socket,
-    heard: Heard<P>,
+    /// What they told.
+    pub(crate) heard: Heard<P>,
     /// Nobody listens now.
     paused: bool,
 }
@@ -30,7 +29,7 @@ pub(crate) struct Watch<P: Piece> {
 impl<P: Piece> Watch<P> {
     /// Listens to what others do. Our own commits go through the socket of this port.
     pub(super) fn start(own: u32) -> Result<Self, WriteError> {
-        let (events, mut asks) = (open()?, open()?);
+        let (events, mut asks) = (socket::netfilter()?, socket::netfilter()?);
         events
             .ignore(own)
             .and_then(|()| events.join(GROUP))
@@ -46,16 +45,6 @@ impl<P: Piece> Watch<P> {
 
     pub(crate) fn socket(&self) -> &Socket {
         &self.events
-    }
-
-    /// The generation to pin a transaction to.
-    pub(super) fn generation(&self) -> u32 {
-        self.heard.generation()
-    }
-
-    /// What others touched of ours and we did not read since.
-    pub(super) fn touched(&self) -> &Scope<P> {
-        self.heard.touched()
     }
 
     /// Takes in all notifications that have arrived, and makes sure that they tell everything.
@@ -89,31 +78,6 @@ impl<P: Piece> Watch<P> {
         let now = current(&mut self.asks)?;
         self.heard.accept_everything(now);
         Ok(())
-    }
-
-    /// Says that these pieces are about to be read.
-    pub(crate) fn accept(&mut self, parts: &BTreeSet<P>) {
-        self.heard.accept(parts);
-    }
-
-    /// Says that something is about to be read in several steps.
-    pub(crate) fn begin_reading(&mut self) {
-        self.heard.begin_reading();
-    }
-
-    /// True where this was touched since then, as far as has been taken in.
-    pub(crate) fn touched_meanwhile(&self, part: &P) -> bool {
-        self.heard.touched_meanwhile(part)
-    }
-
-    /// True where chains of this table came or went since then, whosever they are.
-    pub(crate) fn chains_changed_meanwhile(&self, table: P::Table) -> bool {
-        self.heard.chains_changed_meanwhile(table)
-    }
-
-    /// What others touched since the last question. It stays to be read.
-    pub(crate) fn report(&mut self) -> ForeignChanges<P> {
-        self.heard.report()
     }
 
     /// Stops listening for the time of a commit of ours.
@@ -162,10 +126,6 @@ impl<P: Piece> Watch<P> {
             }
         }
     }
-}
-
-pub(super) fn open() -> Result<Socket, WriteError> {
-    Socket::open(NETFILTER).map_err(|error| WriteError::netlink("opening a netlink socket", &error))
 }
 
 fn current(socket: &mut Socket) -> Result<u32, WriteError> {

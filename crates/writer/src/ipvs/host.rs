@@ -135,10 +135,10 @@ fn send(ipvs: &mut Ipvs, timeouts: &Timeouts) -> Result<(), WriteError> {
     requests.set_config(timeouts);
     let answers = ipvs.send(&mut requests).map_err(|error| asking(&error))?;
     match answers.refusals.first() {
-        Some(refusal) => Err(WriteError::Failed {
-            operation: "setting IPVS timeouts".to_owned(),
-            reason: requests.reason(refusal).to_string(),
-        }),
+        Some(refusal) => Err(WriteError::failed(
+            "setting IPVS timeouts",
+            &requests.reason(refusal),
+        )),
         None => Ok(()),
     }
 }

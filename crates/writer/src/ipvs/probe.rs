@@ -4,14 +4,14 @@ use std::io;
 use std::process::{Command, Stdio};
 
 use ipvs_netlink::{Error, Ipvs, Scheduler};
-use netlink_batch::{Socket, socket::NETFILTER};
+use netlink_batch::Socket;
 use nfnetlink::Family;
 
 use super::servers::{PART, unusable};
 use super::sets;
-use crate::WriteError;
 use crate::backend::Backend;
 use crate::backend::compat::{self, Compat};
+use crate::{WriteError, socket};
 
 const OPERATION: &str = "looking for what IPVS mode needs";
 /// Matches that rules of IPVS mode are made of, with their revisions.
@@ -29,8 +29,7 @@ pub fn probe(backend: Backend, scheduler: &Scheduler) -> Result<(), WriteError> 
             part: format!("the IPVS scheduler {scheduler} (modprobe ip_vs_{scheduler})"),
         });
     }
-    let mut socket = Socket::open(NETFILTER)
-        .map_err(|error| WriteError::netlink("opening a netlink socket", &error))?;
+    let mut socket = socket::netfilter()?;
     sets::probe(&mut socket)?;
     // iptables itself says what it lacks.
     if backend == Backend::Nft {

@@ -354,9 +354,6 @@ pub(super) fn failed(operation: &str, error: Error) -> WriteError {
             part: PART.to_owned(),
         },
         Error::Netlink(error) => WriteError::of(operation, &error, PART),
-        error => WriteError::Failed {
-            operation: operation.to_owned(),
-            reason: chain(&error),
-        },
+        error => WriteError::failed(operation, &chain(&error)),
     }
 }

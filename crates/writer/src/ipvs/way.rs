@@ -8,16 +8,16 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ipvs_netlink::Protocol;
+use netlink_batch::Batch;
 use netlink_batch::message::flags;
-use netlink_batch::{Batch, Socket, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::ipset::{self, Entry, IpPort};
 use viprule_dataplane::ownership::{Set, SetName};
 
 use super::sets;
 use super::{dummy, pipeline};
-use crate::WriteError;
 use crate::link::address;
+use crate::{WriteError, socket};
 
 /// Takes the API server's addresses from IPVS mode's link in the network namespace of the calling
 /// thread, whatever mode serves, and returns them. Cluster IPs stay: packets to them get to the API
@@ -49,17 +49,16 @@ pub fn clear_way(api_server: &[SocketAddr]) -> Result<Vec<IpAddr>, WriteError> {
     let mut refusals = answers.refusals.iter();
     match refusals.find(|it| !address::is_gone(it.errno)) {
         None => Ok(freed.into_iter().collect()),
-        Some(refusal) => Err(WriteError::Failed {
-            operation: "removing the API server's addresses".to_owned(),
-            reason: pipeline::reason(refusal),
-        }),
+        Some(refusal) => Err(WriteError::failed(
+            "removing the API server's addresses",
+            &pipeline::reason(refusal),
+        )),
     }
 }
 
 /// Which of these are ports of cluster IPs, by the kernel's sets.
 fn cluster_ips(api_server: &[SocketAddr]) -> Result<Vec<SocketAddr>, WriteError> {
-    let mut socket = Socket::open(NETFILTER)
-        .map_err(|error| WriteError::netlink("opening a netlink socket", &error))?;
+    let mut socket = socket::netfilter()?;
     let mut found = Vec::new();
     for family in Family::ALL {
         let name = SetName::ClusterIp;

@@ -3,13 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use netlink_batch::{Socket, socket::NETFILTER};
+use netlink_batch::Socket;
 use nfnetlink::nfacct;
 use viprule_dataplane::netfilter::counter;
 
-use crate::WriteError;
-use crate::sysctl;
-use crate::{clock, files};
+use crate::{WriteError, clock, files, socket, sysctl};
 
 /// How long the kernel may take to free removed rules; usually 8 to 16 ms.
 const FREED_WITHIN: Duration = Duration::from_millis(500);
@@ -29,8 +27,7 @@ pub struct Support {
 /// Looks at the kernel. With `make_counters` the counters that rules refer to are made; without
 /// it nothing is changed.
 pub fn probe(make_counters: bool) -> Result<Support, WriteError> {
-    let mut socket = Socket::open(NETFILTER)
-        .map_err(|error| WriteError::netlink("opening a netlink socket", &error))?;
+    let mut socket = socket::netfilter()?;
     Ok(Support {
         ipv6: ipv6(),
         nfacct: counters(&mut socket, make_counters)?,
@@ -74,10 +71,7 @@ fn counters(socket: &mut Socket, make: bool) -> Result<bool, WriteError> {
                 return Err(WriteError::netlink("asking for an nfacct counter", &source));
             }
             Err(error) => {
-                return Err(WriteError::Failed {
-                    operation: "asking for an nfacct counter".to_owned(),
-                    reason: error.to_string(),
-                });
+                return Err(WriteError::failed("asking for an nfacct counter", &error));
             }
         }
     }
@@ -89,7 +83,7 @@ fn counters(socket: &mut Socket, make: bool) -> Result<bool, WriteError> {
 /// Takes up to half a second: the kernel frees removed rules, and what they use, a moment after
 /// it has told that they are gone.
 pub fn remove_counters() {
-    let Ok(mut socket) = Socket::open(NETFILTER) else {
+    let Ok(mut socket) = socket::netfilter() else {
         return;
     };
     let deadline = clock::now() + FREED_WITHIN;

@@ -53,6 +53,10 @@ impl ProxyMode {
 
 /// Valid settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own"
+)]
 pub struct Resolved {
     /// The kernel facility that is written.
     pub mode: ProxyMode,

@@ -232,10 +232,7 @@ impl Servers {
 
 /// The kernel's table can't be read.
 pub(in crate::ipvs) fn unreadable(error: &proc::Error) -> WriteError {
-    WriteError::Failed {
-        operation: "reading the table of virtual servers".to_owned(),
-        reason: chain(error),
-    }
+    WriteError::failed("reading the table of virtual servers", &chain(error))
 }
 
 /// IPVS can't be opened.

@@ -27,7 +27,7 @@ impl LegacyWriter {
         let partly = before.transactions + index > 0;
         let table = blocks[index].table;
         match line {
-            Line::Table => self.no_table(table, said).into(),
+            Line::Table => self.no_table(table, &said).into(),
             Line::Of(_, line) if depends_on_others(line) => foreign(partly),
             Line::Of(tag, line) if line.starts_with("-X ") => {
                 let reason =
@@ -45,11 +45,10 @@ impl LegacyWriter {
     }
 
     /// The restore program does not say why a table can't be had; the save program does.
-    fn no_table(&self, table: Table, said: String) -> WriteError {
+    fn no_table(&self, table: Table, said: &str) -> WriteError {
         let asked = self.tools.save(table.family, Some(table));
-        asked.err().unwrap_or_else(|| WriteError::Failed {
-            operation: format!("writing the legacy table {table}"),
-            reason: said,
+        asked.err().unwrap_or_else(|| {
+            WriteError::failed(format!("writing the legacy table {table}"), &said)
         })
     }
 

@@ -27,10 +27,7 @@ pub(crate) fn present(family: Family) -> Result<BTreeSet<String>, WriteError> {
             // The file is root's own.
             capability: "CAP_DAC_READ_SEARCH",
         }),
-        Err(error) => Err(WriteError::Failed {
-            operation: operation(),
-            reason: error.to_string(),
-        }),
+        Err(error) => Err(WriteError::failed(operation(), &error)),
     }
 }
 

@@ -90,10 +90,7 @@ impl Tools {
                 part: needs(table),
             }
         } else {
-            WriteError::Failed {
-                operation,
-                reason: said,
-            }
+            WriteError::failed(operation, &said)
         })
     }
 
@@ -111,10 +108,11 @@ impl Tools {
             Failure::Start(error) => Stopped::Failed(starting(program, &error)),
             Failure::Wait(error) => Stopped::Unknown(format!("{}: {error}", program.display())),
         })?;
+        let running = || format!("running {}", program.display());
+        let failed = |reason: String| Stopped::Failed(WriteError::failed(running(), &reason));
         // It would go no better at once. The caller looks at what was written before the next try.
         if let Some(reason) = no_exit(&ended) {
-            let operation = format!("running {}", program.display());
-            return Err(Stopped::Failed(WriteError::Failed { operation, reason }));
+            return Err(failed(reason));
         }
         let said = said(&ended);
         match ended.status.code() {
@@ -123,24 +121,17 @@ impl Tools {
                 Err(error) => Err(Stopped::Unknown(format!("feeding the rules: {error}"))),
             },
             _ if said.contains("Permission denied") => {
-                let operation = format!("running {}: {said}", program.display());
-                Err(Stopped::Failed(denied(operation)))
+                Err(Stopped::Failed(denied(format!("{}: {said}", running()))))
             }
-            _ if said.contains("lock file") => Err(Stopped::Failed(WriteError::Failed {
-                operation: format!("running {}", program.display()),
-                reason: format!("{said}; make /run/xtables.lock of the host writable here"),
-            })),
+            _ if said.contains("lock file") => Err(failed(format!(
+                "{said}; make /run/xtables.lock of the host writable here"
+            ))),
             // Nothing of the table that waited for it was written. Looking would not help: it is for
             // the caller to come back later.
-            Some(BUSY) if said.contains("xtables lock") => {
-                Err(Stopped::Failed(WriteError::Failed {
-                    operation: format!("running {}", program.display()),
-                    reason: format!(
-                        "another program holds the xtables lock for more than {LOCK_WAIT} s; \
-                         find it by /run/xtables.lock of the host: {said}"
-                    ),
-                }))
-            }
+            Some(BUSY) if said.contains("xtables lock") => Err(failed(format!(
+                "another program holds the xtables lock for more than {LOCK_WAIT} s; \
+                 find it by /run/xtables.lock of the host: {said}"
+            ))),
             None | Some(BUSY) => Err(Stopped::Unknown(format!(
                 "{}: {}: {said}",
                 program.display(),
@@ -148,10 +139,7 @@ impl Tools {
             ))),
             Some(_) => Err(match line_number(&said) {
                 Some(line) => Stopped::Line(line, said),
-                None => Stopped::Failed(WriteError::Failed {
-                    operation: format!("running {}", program.display()),
-                    reason: said,
-                }),
+                None => failed(said),
             }),
         }
     }
@@ -260,10 +248,7 @@ fn denied(operation: String) -> WriteError {
 }
 
 fn starting(program: impl AsRef<OsStr>, error: &io::Error) -> WriteError {
-    WriteError::Failed {
-        operation: format!("starting {}", program.as_ref().display()),
-        reason: error.to_string(),
-    }
+    WriteError::failed(format!("starting {}", program.as_ref().display()), error)
 }
 
 #[cfg(test)]

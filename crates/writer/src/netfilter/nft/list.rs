@@ -11,7 +11,7 @@ use viprule_dataplane::ownership::Chain;
 use super::NftWriter;
 use super::observe::{ATTEMPTS, reading};
 use crate::WriteError;
-use crate::generation::Watch;
+use crate::generation::Heard;
 
 /// So many interrupted lists in a row that add nothing are believed where the tables hold sets
 /// too, which the kernel counts among their chains.
@@ -35,11 +35,11 @@ impl NftWriter {
     /// until it has as many chains as the tables say.
     pub(super) fn list(&mut self, family: Family) -> Result<Listed, WriteError> {
         let (mut listed, mut same) = (Listed::default(), 0);
-        self.committer.watch.begin_reading();
+        self.committer.watch.heard.begin_reading();
         for _ in 0..ATTEMPTS {
-            if listed.is_outdated(&self.committer.watch) {
+            if listed.is_outdated(&self.committer.watch.heard) {
                 (listed, same) = (Listed::default(), 0);
-                self.committer.watch.begin_reading();
+                self.committer.watch.heard.begin_reading();
             }
             let mut now = Listed::default();
             let result = nftables::chains(&mut self.committer.socket, family, |chain| {
@@ -58,7 +58,7 @@ impl NftWriter {
             let counts = self.count(family)?;
             self.committer.watch.settle()?;
             let complete = listed.counts() == counts || same >= SAME;
-            if complete && !listed.is_outdated(&self.committer.watch) {
+            if complete && !listed.is_outdated(&self.committer.watch.heard) {
                 return Ok(listed);
             }
         }
@@ -136,8 +136,8 @@ impl Listed {
     }
 
     /// True where one of these chains may have gone, or others may have come.
-    fn is_outdated(&self, watch: &Watch<Part>) -> bool {
+    fn is_outdated(&self, heard: &Heard<Part>) -> bool {
         let mut tables = self.counts().into_keys();
-        tables.any(|table| watch.chains_changed_meanwhile(table))
+        tables.any(|table| heard.chains_changed_meanwhile(table))
     }
 }

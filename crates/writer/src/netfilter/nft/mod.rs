@@ -88,7 +88,7 @@ impl Writer for NftWriter {
                 self.observe_everything()
             }
             Scope::Parts(parts) => {
-                self.committer.watch.accept(parts);
+                self.committer.watch.heard.accept(parts);
                 self.observe_parts(parts)
             }
         }
@@ -114,7 +114,7 @@ impl Writer for NftWriter {
 
     fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
         self.committer.watch.absorb()?;
-        Ok(self.committer.watch.report())
+        Ok(self.committer.watch.heard.report())
     }
 
     fn notifications(&self) -> Vec<BorrowedFd<'_>> {

@@ -103,7 +103,7 @@ impl NftWriter {
             handles.clear();
             rules.clear();
             let mut unreadable = None;
-            self.committer.watch.begin_reading();
+            self.committer.watch.heard.begin_reading();
             let (socket, sets) = (&mut self.committer.socket, &mut self.sets);
             let result = nftables::rules(socket, chains::id(table, &name), |raw| {
                 let set_name = |index| sets.name(index);
@@ -120,17 +120,17 @@ impl NftWriter {
                 Ok(()) => {}
                 Err(Error::Interrupted) => {
                     self.committer.watch.absorb()?;
-                    if self.committer.watch.touched_meanwhile(part) {
+                    if self.committer.watch.heard.touched_meanwhile(part) {
                         continue;
                     }
                 }
                 Err(error) => return Err(reading(&error)),
             }
             return match unreadable {
-                Some(error) => Err(WriteError::Failed {
-                    operation: format!("reading a rule of {table} {name}"),
-                    reason: error.to_string(),
-                }),
+                Some(error) => Err(WriteError::failed(
+                    format!("reading a rule of {table} {name}"),
+                    &error,
+                )),
                 None => Ok(()),
             };
         }

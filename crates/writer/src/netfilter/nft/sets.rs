@@ -3,7 +3,7 @@
 //! A number stands for a set as long as a rule uses it and not longer, so nothing is remembered
 //! from one look or transaction to the next. Rules that match on no set cost nothing here.
 
-use netlink_batch::{Socket, socket::NETFILTER};
+use netlink_batch::Socket;
 use nfnetlink::ipset::{self, SetIndex, SetNames, UnknownSet};
 use nfnetlink::xtables::{EncodeOptions, Rule};
 use viprule_dataplane::netfilter::Part;
@@ -11,7 +11,7 @@ use viprule_dataplane::netfilter::Part;
 use super::NftWriter;
 use super::stage::Staged;
 use crate::error::chain;
-use crate::{ApplyError, Refusal, Tag, WriteError};
+use crate::{ApplyError, Refusal, Tag, WriteError, socket};
 
 /// Names of the sets in rules that are being read.
 #[derive(Debug)]
@@ -26,8 +26,7 @@ impl SetReader {
     pub(super) fn open() -> Result<Self, WriteError> {
         Ok(Self {
             names: SetNames::new(),
-            socket: Socket::open(NETFILTER)
-                .map_err(|e| WriteError::netlink("opening a netlink socket", &e))?,
+            socket: socket::netfilter()?,
             failed: None,
         })
     }
@@ -107,9 +106,6 @@ fn failed(error: &ipset::Error) -> WriteError {
             operation,
             part: "IP sets (CONFIG_IP_SET)".to_owned(),
         },
-        error => WriteError::Failed {
-            operation,
-            reason: chain(error),
-        },
+        error => WriteError::failed(operation, &chain(error)),
     }
 }
