@@ -144,10 +144,10 @@ impl Heard {
             })
         };
         match event.object {
-            Object::Table { table: name } => {
-                if table(name).is_some() && event.change == Change::Deleted {
-                    self.touch(Scope::Everything);
-                }
+            Object::Table { table: name }
+                if table(name).is_some() && event.change == Change::Deleted =>
+            {
+                self.touch(Scope::Everything);
             }
             Object::Chain { table: name, chain } => {
                 if let Some(table) = table(name) {
