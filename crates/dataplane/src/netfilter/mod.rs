@@ -24,7 +24,6 @@ pub use observe::Observation;
 pub(crate) use place::NODE_PORTS_LAST;
 pub use place::{Place, place_of};
 pub use save::{SaveError, parse_save, print_save};
-pub use udp::udp_destination;
 
 /// Chains and rules, their contents in full.
 pub type Desired = crate::State<Key, Object>;
