@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use viprule_dataplane::iptables::Iptables;
 use viprule_service::tracker::Tracker;
-use viprule_writer::netfilter::{Support, probe};
 use viprule_sync::Rooms;
+use viprule_writer::netfilter::{Support, probe};
 
 use super::descriptors;
 use super::front::{Front, Input, Next, Signals};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_util::stream;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use viprule_source::kube::{ApiServer, Events};
-use viprule_writer::netfilter::Support;
 use viprule_sync::Rooms;
+use viprule_writer::netfilter::Support;
 
 use super::inputs::{self, Context};
 use super::news::{NewSettings, News};

@@ -38,9 +38,8 @@ impl NftWriter {
         for part in parts {
             let (table, name) = place(part);
             let id = chains::id(table, &name);
-            let found = nftables::find_chain(&mut self.committer.socket, id, |chain| {
-                chain.base.is_some()
-            });
+            let found =
+                nftables::find_chain(&mut self.committer.socket, id, |chain| chain.base.is_some());
             let is_base = found.map_err(|error| reading(&error))?;
             if is_base.is_some() {
                 self.known.tables.insert(table);
