@@ -21,7 +21,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             }
             let before = self.committed;
             report.join(self.write(&items, &mut attempts)?);
-            // What was only looked at, or set aside, was no turn.
+            // What was set aside was no turn; what was only looked at was one, as news may wait.
             if leaves_out && self.committed > before {
                 report.unfinished = true;
                 break;
