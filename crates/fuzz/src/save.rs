@@ -50,5 +50,5 @@ pub(crate) fn ipvs(bytes: &[u8]) {
 }
 
 const fn is_misplaced(key: &Key) -> bool {
-    matches!(key, Key::Rule { copy, .. } if *copy == Key::MISPLACED)
+    matches!(key, Key::Rule { copy, .. } if *copy >= Key::MISPLACED)
 }

@@ -88,6 +88,33 @@ fn a_rule_behind_the_node_ports_rule_gets_before_it() {
 }
 
 #[test]
+fn many_copies_of_a_rule_go_at_once() {
+    const COPIES: usize = 300;
+    let place = Place::small();
+    let mut agent = place.run(&[]);
+    let services = place.rules("nat", "KUBE-SERVICES");
+    // One that may stand anywhere before the node ports rule, and that one, which then stands before
+    // others.
+    for rule in [&services[0], &services[services.len() - 1]] {
+        let spec = rule.strip_prefix("-A ").unwrap();
+        let copies = format!("-I {spec}\n").repeat(COPIES);
+        place
+            .namespace
+            .command("iptables-nft-restore")
+            .args(["--noflush"])
+            .input(format!("*nat\n{copies}COMMIT\n"))
+            .text()
+            .unwrap();
+        agent
+            .wait_until("one of each rule", LIMIT, || {
+                place.rules("nat", "KUBE-SERVICES") == services
+            })
+            .unwrap();
+        place.wait_for_sync();
+    }
+}
+
+#[test]
 fn our_jumps_keep_their_order_between_foreign_rules() {
     let place = Place::small();
     let mut agent = place.run(&[]);

@@ -125,9 +125,9 @@ pub enum Key {
         chain: Chain,
         /// The rule's own fingerprint.
         rule: Fingerprint,
-        /// 0 for the rule itself; others are surplus copies that somebody made, or
-        /// [`Key::MISPLACED`].
-        copy: u8,
+        /// 0 for the rule itself; others are surplus copies that somebody made. From
+        /// [`Key::MISPLACED`] on they stand where they must not.
+        copy: u16,
     },
     /// One rule of ours in a built-in chain.
     Jump {
@@ -138,13 +138,13 @@ pub enum Key {
         /// Its rank among our rules there (see [`super::jumps()`]).
         rank: u8,
         /// 0 for the rule itself; others are surplus copies.
-        copy: u8,
+        copy: u16,
     },
 }
 
 impl Key {
-    /// `copy` of a rule that stands where it must not.
-    pub const MISPLACED: u8 = u8::MAX;
+    /// The least `copy` of a rule that stands where it must not.
+    pub const MISPLACED: u16 = 1 << 15;
 
     /// True for rules in built-in chains that only the other mode makes. They may stand
     /// anywhere, so ours are not placed by them.

@@ -18,7 +18,7 @@ use crate::state::{Fingerprint, State};
 pub struct Observation<V> {
     layout: Layout,
     objects: Vec<(Key, V)>,
-    copies: HashMap<Key, u8>,
+    copies: HashMap<Key, u16>,
     jumps: Vec<Jump>,
 }
 
@@ -62,11 +62,9 @@ impl<V: From<Object>> Observation<V> {
                 rule: fingerprint,
                 copy,
             };
-            let key = if misplaced {
-                rule_key(Key::MISPLACED)
-            } else {
-                rule_key(self.count(rule_key(0)))
-            };
+            // Each has a key of its own: whoever removes what has a key removes one rule.
+            let first = if misplaced { Key::MISPLACED } else { 0 };
+            let key = rule_key(first + self.count(rule_key(first)));
             self.objects.push((key, Object::Rule(rule).into()));
             keys.push(key);
         }
@@ -98,8 +96,9 @@ impl<V: From<Object>> Observation<V> {
         self.objects.into_iter().collect()
     }
 
-    /// How often a key has been seen before.
-    fn count(&mut self, key: Key) -> u8 {
+    /// How often a key has been seen before. The last number stands for all copies from there on, of
+    /// which one goes with each look.
+    fn count(&mut self, key: Key) -> u16 {
         let seen = self.copies.entry(key).or_insert(0);
         let copy = *seen;
         *seen = seen.saturating_add(1).min(Key::MISPLACED - 1);

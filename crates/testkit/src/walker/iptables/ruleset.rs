@@ -116,7 +116,7 @@ impl<'a> Ruleset<'a> {
 fn place(key: &Key, rule: &Rule) -> u8 {
     match key {
         // These stand before rules that they must stay behind.
-        Key::Rule { copy, .. } if *copy == Key::MISPLACED => 0,
+        Key::Rule { copy, .. } if *copy >= Key::MISPLACED => 0,
         Key::Rule { table, chain, .. } => match place_of(*table, *chain, rule) {
             Place::Head => 1,
             Place::End => 2,
