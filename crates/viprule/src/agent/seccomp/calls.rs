@@ -8,7 +8,8 @@ use nix::libc::{self, c_long};
 pub(super) const OF_AGENT: &[c_long] = &[
     // Files and pipes: what is open, and what is opened for reading (`arguments`).
     libc::SYS_close, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_fcntl, libc::SYS_fstat,
-    libc::SYS_getdents64, libc::SYS_ioctl, libc::SYS_lseek, libc::SYS_newfstatat, libc::SYS_openat,
+    // Relative folders of manifests are made absolute to be watched.
+    libc::SYS_getcwd, libc::SYS_getdents64, libc::SYS_ioctl, libc::SYS_lseek, libc::SYS_newfstatat, libc::SYS_openat,
     libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_read, libc::SYS_readlinkat, libc::SYS_readv,
     libc::SYS_statx, libc::SYS_write, libc::SYS_writev,
     // Waiting for them.
