@@ -43,6 +43,26 @@ fn every_thread_has_the_filter_and_so_have_those_that_start_later() {
 }
 
 #[test]
+fn a_folder_with_a_relative_name_is_watched() {
+    let place = Place::small();
+    let line = format!(
+        "cd {} && exec {} run --log-level=debug --hostname-override=node-0 --manifests .",
+        place.folder.path().display(),
+        viprule_binary().unwrap().display()
+    );
+    let shell = Path::new("/bin/sh");
+    let mut agent = Agent::start_program(&place.namespace, shell, ["-c", &line]).unwrap();
+    agent.wait_for_line("seccomp filter set", LIMIT).unwrap();
+    agent.wait_for_line("first sync", LIMIT).unwrap();
+    place.write("a", 1, &["10.244.0.6"]);
+    agent
+        .wait_for_line("changed: service shop/a", LIMIT)
+        .unwrap();
+    let lines = agent.lines().join("\n");
+    assert!(!lines.contains("not watched"), "{lines}");
+}
+
+#[test]
 fn programs_for_legacy_tables_work_under_a_wide_one() {
     let place = Place::small();
     let mut agent = place.run(&["--iptables-backend=legacy"]);

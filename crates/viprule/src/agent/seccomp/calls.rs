@@ -8,10 +8,11 @@ use nix::libc::{self, c_long};
 pub(super) const OF_AGENT: &[c_long] = &[
     // Files and pipes: what is open, and what is opened for reading (`arguments`).
     libc::SYS_close, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_fcntl, libc::SYS_fstat,
-    // Relative folders of manifests are made absolute to be watched.
-    libc::SYS_getcwd, libc::SYS_getdents64, libc::SYS_ioctl, libc::SYS_lseek, libc::SYS_newfstatat, libc::SYS_openat,
+    libc::SYS_getdents64, libc::SYS_ioctl, libc::SYS_lseek, libc::SYS_newfstatat, libc::SYS_openat,
     libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_read, libc::SYS_readlinkat, libc::SYS_readv,
     libc::SYS_statx, libc::SYS_write, libc::SYS_writev,
+    // Relative folders of manifests are watched by their whole names.
+    libc::SYS_getcwd,
     // Waiting for them.
     libc::SYS_epoll_create1, libc::SYS_epoll_ctl, libc::SYS_epoll_pwait, libc::SYS_eventfd2,
     libc::SYS_inotify_add_watch, libc::SYS_inotify_init1, libc::SYS_inotify_rm_watch,
