@@ -221,7 +221,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             if let (FragmentId::Service(id), Note::Service(Some(facts))) = (id, note)
                 && !facts.flows.is_empty()
             {
-                cleaner.announce(id, facts.flows.clone());
+                cleaner.announce(id, &facts.flows);
             }
         }
     }

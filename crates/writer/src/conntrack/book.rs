@@ -99,13 +99,13 @@ impl Register {
 
 impl Book {
     /// The Service's rules are about to become these: flows to new endpoints may come at any time.
-    pub(super) fn announce(&mut self, service: &ServiceId, frontends: Box<[FlowFrontend]>) {
+    pub(super) fn announce(&mut self, service: &ServiceId, frontends: &[FlowFrontend]) {
         // Of TCP what nobody has yet is not looked at, see `may_end`.
-        let matters = |it: &FlowFrontend| {
+        let matters = |it: &&FlowFrontend| {
             let FlowFrontend { destination, .. } = it;
             destination.protocol != Protocol::Tcp || self.current.owners.contains_key(destination)
         };
-        let frontends = frontends.into_iter().filter(matters).collect();
+        let frontends = frontends.iter().filter(matters).cloned().collect();
         self.announced.replace(service, frontends);
     }
 

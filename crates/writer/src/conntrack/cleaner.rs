@@ -191,7 +191,7 @@ impl Cleaner {
     /// alone, so that those that the new rules make aren't taken for stale ones before
     /// [`Cleaner::update`], which must follow once the rules are written. Until then it may be
     /// announced anew; [`Cleaner::withdraw`] follows where they are not to be written after all.
-    pub fn announce(&self, service: &ServiceId, frontends: Box<[FlowFrontend]>) {
+    pub fn announce(&self, service: &ServiceId, frontends: &[FlowFrontend]) {
         self.shared.lock().book.announce(service, frontends);
     }
 

@@ -168,13 +168,13 @@ fn services_that_share_an_address_keep_each_others_flows() {
 fn announced_endpoints_keep_their_flows_until_the_update() {
     let (old, new) = ("10.244.0.1:53", "10.244.0.2:53");
     let mut book = settled([frontend(vip(), true, &[old])]);
-    book.announce(&id("a"), Box::new([frontend(vip(), true, &[new])]));
+    book.announce(&id("a"), &[frontend(vip(), true, &[new])]);
     assert!(!book.has_work());
     assert!(!stale(&book, &flow(VIP, old)) && !stale(&book, &flow(VIP, new)));
     book.update(&id("a"), Box::new([frontend(vip(), true, &[new])]));
     assert!(book.has_work());
     assert!(stale(&book, &flow(VIP, old)) && !stale(&book, &flow(VIP, new)));
-    book.announce(&id("a"), Box::new([frontend(vip(), true, &[old])]));
+    book.announce(&id("a"), &[frontend(vip(), true, &[old])]);
     book.update(&id("a"), Box::new([frontend(vip(), true, &[new])]));
     assert!(stale(&book, &flow(VIP, old)), "it was not written");
 }
@@ -185,7 +185,7 @@ fn what_was_announced_in_vain_is_looked_at_again() {
     let current = || -> Box<[_]> { [frontend(vip(), true, &[old])].into() };
     for withdrawn in [true, false] {
         let mut book = settled(current());
-        book.announce(&id("a"), Box::new([frontend(vip(), true, &[new])]));
+        book.announce(&id("a"), &[frontend(vip(), true, &[new])]);
         assert!(!stale(&book, &flow(VIP, new)));
         if withdrawn {
             book.withdraw(&id("a"));
@@ -196,7 +196,7 @@ fn what_was_announced_in_vain_is_looked_at_again() {
         assert_eq!(book.take_pending(), [vip()].into(), "it was spared");
     }
     let mut book = settled(current());
-    book.announce(&id("a"), current());
+    book.announce(&id("a"), &current());
     book.withdraw(&id("a"));
     book.withdraw(&id("b"));
     assert!(!book.has_work(), "nothing was spared");
