@@ -197,8 +197,7 @@ impl<P: Piece> Committer<P> {
         Ok(result)
     }
 
-    /// Others touched what is ours: where parts were sent before, those are not in anybody's
-    /// books yet.
+    /// Others touched what is ours: where parts were sent before, nobody has noted those yet.
     fn foreign(&self) -> ApplyError<P> {
         if self.is_partly_sent() {
             ApplyError::Unknown("others changed the rule set between two parts".to_owned())

@@ -191,7 +191,7 @@ fn settled(result: Result<(), ApplyError<Part>>) -> Result<bool, WriteError> {
     }
 }
 
-/// An error of the netfilter writer. What was written before it is in nobody's books, and does no
+/// An error of the netfilter writer. Nobody has noted what was written before it, which does no
 /// harm when it is written again.
 fn in_netfilter(error: ApplyError<netfilter::Part>) -> ApplyError<Part> {
     match error {

@@ -63,7 +63,7 @@ impl LegacyWriter {
     }
 }
 
-/// Nobody tells what else was changed. What was written before is in nobody's books yet.
+/// Nobody tells what else was changed. Nobody has noted yet what was written before.
 fn foreign(partly: bool) -> ApplyError<Part> {
     if partly {
         ApplyError::Unknown("others changed a table between two of ours".to_owned())
