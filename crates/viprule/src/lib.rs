@@ -8,3 +8,4 @@ pub mod health;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod mode;

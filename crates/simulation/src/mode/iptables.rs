@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nfnetlink::Family;
 use viprule::config::Effective;
+use viprule::mode::iptables;
 use viprule_dataplane::iptables::Iptables;
 use viprule_dataplane::netfilter::Key;
 use viprule_service::plan::NodeFacts;
@@ -26,7 +27,10 @@ impl Mode for IptablesMode {
     const NAME: &str = "iptables";
 
     fn dataplane(effective: &Effective, facts: &NodeFacts) -> Iptables {
-        Iptables::new(effective.resolve().iptables_on(SUPPORT), facts)
+        Iptables::new(
+            iptables::settings(effective.resolve(), Some(SUPPORT)),
+            facts,
+        )
     }
 
     fn open() -> Result<NftWriter, WriteError> {

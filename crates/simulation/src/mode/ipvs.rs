@@ -9,6 +9,7 @@ use ipvs_netlink::{DestinationId, ServerId};
 use nfnetlink::Family;
 use nfnetlink::ipset::{Entry, IpPort};
 use viprule::config::Effective;
+use viprule::mode::ipvs;
 use viprule_dataplane::ipvs::{Ipvs, Key};
 use viprule_dataplane::ownership::leavings::IPVS_LINK;
 use viprule_dataplane::ownership::{Set, SetName};
@@ -37,8 +38,7 @@ impl Mode for IpvsMode {
     const NAME: &str = "ipvs";
 
     fn dataplane(effective: &Effective, facts: &NodeFacts) -> Ipvs {
-        let resolved = effective.resolve();
-        Ipvs::new(resolved.ipvs_for(resolved.families_on(SUPPORT)), facts)
+        Ipvs::new(ipvs::settings(effective.resolve(), Some(SUPPORT)), facts)
     }
 
     fn open() -> Result<IpvsWriter, WriteError> {

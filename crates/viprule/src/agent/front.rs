@@ -14,9 +14,10 @@ use super::news::{NewSettings, News};
 use super::served::Served;
 use super::servers::Servers;
 use super::telemetry::Telemetry;
-use crate::config::{Changes, Effective, InputSource, ProxyMode, Reloader};
+use crate::config::{Changes, Effective, InputSource, Reloader};
 use crate::health::ListenFailure;
 use crate::log::LogHandle;
+use crate::mode::{Mode, with_mode};
 
 /// The signals that mean something.
 #[derive(Debug)]
@@ -118,7 +119,7 @@ impl Front<'_> {
             let effective = self.configuration.current();
             adopt(effective, &changes, servers, telemetry, self.log);
             if changes.plan || changes.dataplane || changes.sync || changes.conntrack {
-                match probe(effective.resolve().mode == ProxyMode::Iptables) {
+                match probe(with_mode!(effective.resolve().mode, M => M::HAS_COUNTERS)) {
                     Ok(support) => self.support = support,
                     Err(error) => tracing::error!("the kernel is taken as it was: {error}"),
                 }
@@ -225,8 +226,8 @@ fn adopt(
         // A setting that can't be made now is told; what works goes on.
         let _ = host_settings::make(resolved, Strictness::Told);
     }
-    if changes.ipvs_host
-        && let Err(error) = host_settings::make_ipvs(&resolved.ipvs, Strictness::Told)
+    if changes.node
+        && let Err(error) = with_mode!(resolved.mode, M => M::start(resolved))
     {
         tracing::error!("{error:#}");
     }

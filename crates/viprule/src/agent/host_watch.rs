@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use viprule_writer::host::Outcome;
 
-use super::host_settings::is_vital;
 use crate::health::{Moment, ProxyHealth};
 use crate::metrics::Metrics;
 
@@ -21,8 +20,14 @@ pub(super) struct HostWatch {
 
 impl HostWatch {
     /// Tells what came of a look that put right what it could. Where nothing works without what it
-    /// could not, the node is not healthy until that is right.
-    pub(super) fn looked(&mut self, outcome: &Outcome, health: &ProxyHealth, metrics: &Metrics) {
+    /// could not, as `vital` says, the node is not healthy until that is right.
+    pub(super) fn looked(
+        &mut self,
+        outcome: &Outcome,
+        vital: &[&str],
+        health: &ProxyHealth,
+        metrics: &Metrics,
+    ) {
         for change in &outcome.changed {
             tracing::warn!(
                 from = change.from,
@@ -49,7 +54,10 @@ impl HostWatch {
         let message = messages.join("; ");
         if wrong.is_empty() {
             health.clear(SUBJECT);
-        } else if wrong.keys().any(|setting| is_vital(setting)) {
+        } else if wrong
+            .keys()
+            .any(|setting| vital.contains(&setting.as_str()))
+        {
             health.fail(SUBJECT, &message, Moment::now());
         } else {
             health.warn(SUBJECT, &message, Moment::now());
@@ -66,7 +74,8 @@ mod tests {
     use viprule_writer::host::{Change, Problem, Why};
 
     use super::*;
-    use crate::metrics::{BuildInfo, MetricsMode};
+    use crate::metrics::BuildInfo;
+    use crate::mode::iptables::METRICS;
 
     fn wrong(setting: &str) -> Outcome {
         Outcome {
@@ -85,10 +94,11 @@ mod tests {
     fn what_nothing_works_without_makes_the_node_unhealthy_until_it_is_right() {
         let health = ProxyHealth::new(Duration::from_secs(60));
         health.updated(Family::Ipv4, Moment::now());
-        let metrics = Metrics::new(MetricsMode::Ipvs, &BuildInfo::of_this_program()).unwrap();
+        let metrics = Metrics::new(METRICS, &BuildInfo::of_this_program()).unwrap();
         let mut watch = HostWatch::default();
+        let vital = ["net.ipv4.vs.conntrack", "net.ipv4.ip_forward"];
         let mut look = |outcome: &Outcome| {
-            watch.looked(outcome, &health, &metrics);
+            watch.looked(outcome, &vital, &health, &metrics);
             let now = health.health(Moment::now());
             assert_eq!(now.healthy, health.is_healthy(Moment::now()));
             let messages = now.warnings.into_iter().map(|it| it.message);
@@ -96,7 +106,7 @@ mod tests {
         };
         let (healthy, message) = look(&wrong("net.ipv4.vs.expire_nodest_conn"));
         assert!(healthy && message.contains("read-only"), "{message}");
-        for setting in ["net.ipv4.vs.conntrack", "net.ipv4.ip_forward"] {
+        for setting in vital {
             let (healthy, message) = look(&wrong(setting));
             assert!(!healthy && message.starts_with(setting), "{message}");
             // A sync that works changes nothing about it.

@@ -17,12 +17,14 @@ use viprule_service::tracker::Conflict;
 use viprule_sync::{Report, SyncError};
 use viprule_writer::Writer as _;
 
-use super::mode::{Mode, SyncerOf};
+use super::host_watch::HostWatch;
 use super::news::{Happened, News};
 use super::patience::Patience;
 use super::surroundings::Surroundings;
+use super::takeover::Takeover;
 use super::telemetry::{Cause, Pending, Telemetry, shares};
 use crate::config::Resolved;
+use crate::mode::{self, Mode, SyncerOf};
 pub(super) use foreign::Foreign;
 pub(super) use timing::Timing;
 use timing::{Notifications, after, timer, wait_for};
@@ -31,6 +33,8 @@ use timing::{Notifications, after, timer, wait_for};
 pub(super) struct Keeper<M: Mode> {
     pub(super) syncer: SyncerOf<M>,
     pub(super) mode: M,
+    pub(super) takeover: Takeover,
+    pub(super) host: HostWatch,
     pub(super) inbox: mpsc::Receiver<News>,
     /// Conflicts between Services, to be told by whoever knows where the Services come from.
     pub(super) conflicts: mpsc::UnboundedSender<Conflict>,
@@ -169,12 +173,12 @@ impl<M: Mode> Keeper<M> {
             return;
         }
         self.way.clone_from(api_server);
-        match viprule_writer::ipvs::clear_way(api_server) {
+        match mode::clear_way(api_server) {
             Ok(freed) => {
                 for address in freed {
                     tracing::warn!(
-                        "took {address} from kube-ipvs0: it is an address of the API server, and \
-                         was this node's own there"
+                        "took {address} from what a proxy had made this node's own: it is an address \
+                         of the API server"
                     );
                 }
             }
@@ -222,8 +226,10 @@ impl<M: Mode> Keeper<M> {
                     // They may be the cure.
                     *retry_at = Instant::now();
                 }
-                let dataplane = self.mode.adopt(&settings, self.syncer.writer());
+                let dataplane = M::settings(&settings.resolved, Some(settings.support));
                 self.resolved = settings.resolved;
+                M::configure(self.syncer.writer(), &self.resolved);
+                self.takeover.configure(&self.resolved.modes);
                 self.patience.adapt(&self.resolved);
                 self.syncer.configure(self.resolved.plan.clone(), dataplane);
                 if self.ready
@@ -266,12 +272,13 @@ impl<M: Mode> Keeper<M> {
                 self.timing.tend_later();
             }
         }
-        self.mode.tended(self.syncer.writer(), &self.telemetry);
+        let draining = M::draining(self.syncer.writer());
+        self.telemetry.metrics.draining(draining);
         Ok(())
     }
 
     fn take_over(&mut self) {
-        let next = self.mode.take_over(self.syncer.cleaner(), &self.telemetry);
+        let next = self.takeover.go_on(self.syncer.cleaner(), &self.telemetry);
         self.timing.take_over_at = after(next);
     }
 
@@ -286,7 +293,7 @@ impl<M: Mode> Keeper<M> {
         self.foreign.attempted();
         self.mode.prepare(self.syncer.dataplane(), cause);
         let (facts, writer) = self.syncer.facts_and_writer();
-        self.mode.follow(facts, writer);
+        M::follow(writer, facts);
         let outcome = sync(&mut self.syncer);
         let took = start.elapsed();
         // Before health checks are opened: it says where.

@@ -3,11 +3,10 @@
 mod descriptors;
 mod flows;
 mod front;
-pub mod host_settings;
+pub(crate) mod host_settings;
 mod host_watch;
 mod inputs;
 mod keeper;
-mod mode;
 mod news;
 mod patience;
 mod rival;
@@ -25,4 +24,4 @@ mod watches;
 
 pub use run::{prepare_host, run};
 pub use served::count_served;
-pub use takeover::{remove_all, remove_chains};
+pub(crate) use telemetry::Cause;

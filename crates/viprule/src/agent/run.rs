@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use viprule_dataplane::iptables::Iptables;
 use viprule_service::tracker::Tracker;
 use viprule_sync::Rooms;
 use viprule_writer::netfilter::{Support, probe};
@@ -17,10 +16,11 @@ use super::seccomp::{self, Extent};
 use super::servers::{self, Servers};
 use super::sync_thread::{KernelFacts, SyncThread};
 use super::telemetry::{EventSink, Telemetry};
-use crate::config::{Effective, ProxyMode, Reloader};
+use crate::config::{Effective, Reloader};
 use crate::health::{ProxyHealth, Room, ServiceCheckOptions};
 use crate::log::LogHandle;
-use crate::metrics::{BuildInfo, Metrics, MetricsMode, ServerOwners};
+use crate::metrics::{BuildInfo, Metrics};
+use crate::mode::{Mode, with_mode};
 
 /// What waits for the sync loop at most: messages, each with what came in together.
 pub(super) const NEWS: usize = 64;
@@ -35,7 +35,10 @@ pub fn run(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {
         .build()?;
     let room = descriptors::for_health_checks(descriptors::raise());
     let servers = servers::runtime()?;
-    let outcome = runtime.block_on(agent(configuration, log, servers.handle(), room));
+    let mode = configuration.current().resolve().mode;
+    let outcome = with_mode!(mode, M => {
+        runtime.block_on(agent::<M>(configuration, log, servers.handle(), room))
+    });
     servers.shutdown_background();
     // Whoever still looks up a name, or waits for a credential program, is not waited for.
     runtime.shutdown_background();
@@ -47,17 +50,14 @@ pub fn run(configuration: Reloader, log: &LogHandle) -> anyhow::Result<()> {
 pub fn prepare_host(effective: &Effective) -> anyhow::Result<()> {
     let resolved = effective.resolve();
     host_settings::make(resolved, Strictness::Fatal)?;
-    match resolved.mode {
-        ProxyMode::Iptables => {
-            let tracker = Tracker::new(resolved.plan.clone());
-            let dataplane = Iptables::new(resolved.iptables(), tracker.facts());
-            Ok(host_settings::ensure(dataplane.options())?)
-        }
-        ProxyMode::Ipvs => host_settings::make_ipvs(&resolved.ipvs, Strictness::Fatal),
-    }
+    let tracker = Tracker::new(resolved.plan.clone());
+    with_mode!(resolved.mode, M => {
+        let dataplane = M::dataplane(M::settings(resolved, None), tracker.facts());
+        M::prepare_node(resolved, &dataplane, Strictness::Fatal)
+    })
 }
 
-async fn agent(
+async fn agent<M: Mode + Default>(
     configuration: Reloader,
     log: &LogHandle,
     serving: &Handle,
@@ -68,7 +68,7 @@ async fn agent(
     let resolved = effective.resolve();
     let mut input = Input::open(&effective.input).await?;
     // Who may not write rules hears of that first, and alone.
-    let support = probe(resolved.mode == ProxyMode::Iptables)?;
+    let support = probe(M::HAS_COUNTERS)?;
     // Some of them decide which rules are written.
     host_settings::make(resolved, Strictness::Told)?;
     let kernel = {
@@ -80,22 +80,17 @@ async fn agent(
             kernel = look => kernel??,
         }
     };
-    if resolved.mode == ProxyMode::Ipvs {
-        host_settings::make_ipvs(&resolved.ipvs, Strictness::Told)?;
-    }
+    M::start(resolved)?;
     // Nothing that others ask for has been read yet, and nobody is served.
     if resolved.seccomp {
-        give_up(
-            resolved.mode,
-            kernel.runs_programs() || input.runs_program(),
-        );
+        give_up::<M>(kernel.runs_programs() || input.runs_program());
     }
     let (failures, listen_failures) = mpsc::unbounded_channel();
     let health = Arc::new(ProxyHealth::new(2 * resolved.sync.period));
     let support = kernel.support;
     let served = kernel.served(resolved.mode);
-    let owners = (resolved.mode == ProxyMode::Ipvs).then(ServerOwners::default);
-    let metrics = Arc::new(metrics(effective, support)?);
+    let (listener, services) = M::counters().map(|it| (it.listener, it.text)).unzip();
+    let metrics = Arc::new(metrics::<M>(effective, support)?);
     let servers = {
         // Their tasks are that runtime's.
         let _there = serving.enter();
@@ -103,7 +98,7 @@ async fn agent(
             room,
             ..ServiceCheckOptions::new(metrics.clone(), failures)
         };
-        Servers::start(effective, &health, &metrics, owners.clone(), checks)?
+        Servers::start(effective, &health, &metrics, services, checks)?
     };
     let telemetry = Telemetry {
         families: kernel.families(),
@@ -117,12 +112,12 @@ async fn agent(
     let (conflicts, disputes) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel();
     let (ended, end) = oneshot::channel::<()>();
-    let sync = SyncThread {
+    let sync = SyncThread::<M> {
         kernel,
         effective: effective.clone(),
         telemetry: telemetry.clone(),
         rooms: Rooms::default(),
-        owners,
+        listener,
         inbox,
         conflicts,
         stopped,
@@ -168,8 +163,8 @@ async fn agent(
 }
 
 /// Gives up what only the start takes.
-fn give_up(mode: ProxyMode, programs: bool) {
-    host_settings::hold(mode);
+fn give_up<M: Mode>(programs: bool) {
+    M::hold();
     seccomp::set(if programs {
         Extent::Programs
     } else {
@@ -177,14 +172,8 @@ fn give_up(mode: ProxyMode, programs: bool) {
     });
 }
 
-fn metrics(effective: &Effective, support: Support) -> anyhow::Result<Metrics> {
-    let mode = match effective.resolve().mode {
-        ProxyMode::Iptables => MetricsMode::Iptables {
-            nfacct: support.nfacct,
-        },
-        ProxyMode::Ipvs => MetricsMode::Ipvs,
-    };
-    let metrics = Metrics::new(mode, &BuildInfo::of_this_program())?;
+fn metrics<M: Mode>(effective: &Effective, support: Support) -> anyhow::Result<Metrics> {
+    let metrics = Metrics::new(M::metrics(support), &BuildInfo::of_this_program())?;
     for (gate, stage, enabled) in effective.feature_gates() {
         metrics.feature(gate, stage, enabled);
     }

@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use nfnetlink::Family;
 use tokio::time;
-use viprule_dataplane::iptables::Iptables;
-use viprule_dataplane::ipvs::Ipvs;
 use viprule_dataplane::{Dataplane, Scope};
 use viprule_sync::WriterFor;
 use viprule_writer::WriteError;
-use viprule_writer::backend::{Backend, HostWriter};
-use viprule_writer::ipvs::IpvsWriter;
+use viprule_writer::backend::Backend;
 
-use crate::config::ProxyMode;
+use crate::mode::{Mode, ProxyMode, with_mode};
 
 /// How long it takes until a kernel that can't be read is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -58,16 +55,10 @@ impl Served {
     }
 
     fn try_to_count(&self) -> Result<usize, WriteError> {
-        match self.mode {
-            ProxyMode::Iptables => {
-                let mut writer = HostWriter::open(self.backend, &self.families)?;
-                count_served::<Iptables, _>(&mut writer)
-            }
-            ProxyMode::Ipvs => {
-                let mut writer = IpvsWriter::open(self.backend, &self.families)?;
-                count_served::<Ipvs, _>(&mut writer)
-            }
-        }
+        with_mode!(self.mode, M => {
+            let mut writer = M::open(self.backend, &self.families)?;
+            count_served::<<M as Mode>::Dataplane, _>(&mut writer)
+        })
     }
 }
 

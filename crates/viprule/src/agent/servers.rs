@@ -4,13 +4,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::runtime::{Builder, Runtime};
 use viprule_source::escape;
-use viprule_writer::ipvs::Counters;
 
 use crate::config::Effective;
 use crate::debug::{DebugEndpoint, Fallible, Pages};
 use crate::health::{HealthEndpoint, Moment, ProxyHealth, ServiceCheckOptions, ServiceChecks};
 use crate::http::{BindError, Server, ServerOptions};
-use crate::metrics::{Metrics, ServerOwners};
+use crate::metrics::Metrics;
 
 /// A runtime with one thread, for [`Servers`] alone: no work that objects of the cluster cause is
 /// between a probe and its answer.
@@ -39,7 +38,7 @@ impl Servers {
         effective: &Effective,
         health: &Arc<ProxyHealth>,
         metrics: &Arc<Metrics>,
-        owners: Option<ServerOwners>,
+        services: Option<Fallible>,
         checks: ServiceCheckOptions,
     ) -> anyhow::Result<Self> {
         let resolved = effective.resolve();
@@ -59,7 +58,7 @@ impl Servers {
             }),
             flags: flags(),
             version: env!("CARGO_PKG_VERSION"),
-            services: owners.map(services),
+            services,
         };
         let endpoint = HealthEndpoint::new(health.clone(), metrics.clone(), Moment::now);
         let debug = DebugEndpoint::new(metrics.clone(), pages)?;
@@ -95,14 +94,6 @@ impl Servers {
             error = self.debug.failed() => ("FailedToStartMetricServer", error),
         }
     }
-}
-
-/// The counters of the Services that have these virtual servers.
-fn services(owners: ServerOwners) -> Fallible {
-    Arc::new(move || {
-        let counted = Counters::open()?.read()?;
-        Ok(owners.render(counted)?)
-    })
 }
 
 /// The document of `/configz` (contract 7).

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream;
+use futures_util::{FutureExt as _, stream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use viprule_source::kube::{ApiServer, Events};
 use viprule_sync::Rooms;
@@ -18,9 +18,10 @@ use super::run::NEWS;
 use super::served::Served;
 use super::sync_thread::{KernelFacts, SyncThread};
 use super::telemetry::{EventSink, Telemetry};
-use crate::config::{Effective, ProxyMode};
+use crate::config::Effective;
 use crate::health::{ProxyHealth, ServiceCheckOptions, ServiceChecks};
-use crate::metrics::{BuildInfo, Metrics, MetricsMode, ServerOwners};
+use crate::metrics::{BuildInfo, Metrics};
+use crate::mode::{Mode, with_mode};
 
 /// What an agent works with.
 #[derive(Debug, Clone)]
@@ -64,17 +65,11 @@ impl Agent {
             addresses,
             rooms,
         } = setup;
-        let resolved = effective.resolve();
+        let resolved = effective.resolve().clone();
         let kernel = KernelFacts::given(&effective, support);
         let served = kernel.served(resolved.mode);
         let health = Arc::new(ProxyHealth::new(2 * resolved.sync.period));
-        let (mode, owners) = match resolved.mode {
-            ProxyMode::Iptables => {
-                let nfacct = support.nfacct;
-                (MetricsMode::Iptables { nfacct }, None)
-            }
-            ProxyMode::Ipvs => (MetricsMode::Ipvs, Some(ServerOwners::default())),
-        };
+        let mode = with_mode!(resolved.mode, M => M::metrics(support));
         let metrics = Arc::new(Metrics::new(mode, &BuildInfo::of_this_program())?);
         let (failures, _) = mpsc::unbounded_channel();
         let checks = ServiceChecks::start(ServiceCheckOptions::new(metrics.clone(), failures));
@@ -89,16 +84,20 @@ impl Agent {
         let (conflicts, disputes) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let node = effective.node_name().to_owned();
-        let sync = SyncThread {
-            kernel,
-            effective,
-            telemetry: telemetry.clone(),
-            rooms,
-            owners,
-            inbox,
-            conflicts,
-            stopped,
-        };
+        let told = telemetry.clone();
+        let sync = with_mode!(resolved.mode, M => {
+            let sync = SyncThread::<M> {
+                kernel,
+                effective,
+                telemetry: told,
+                rooms,
+                listener: M::counters().map(|counters| counters.listener),
+                inbox,
+                conflicts,
+                stopped,
+            };
+            sync.keep(None).boxed_local()
+        });
         let followed = Followed {
             server,
             node,
@@ -109,7 +108,7 @@ impl Agent {
         let agent = async move {
             tokio::select! {
                 biased;
-                kept = sync.keep(None) => kept,
+                kept = sync => kept,
                 followed = inputs => followed,
             }
         };

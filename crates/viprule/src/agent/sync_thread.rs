@@ -6,27 +6,25 @@ use std::thread::{self, JoinHandle};
 use nfnetlink::Family;
 use tokio::sync::{mpsc, oneshot};
 use viprule_dataplane::family::in_plans;
-use viprule_dataplane::iptables::Iptables;
-use viprule_dataplane::ipvs::Ipvs;
 use viprule_service::model;
 use viprule_service::tracker::{Conflict, Tracker};
-use viprule_sync::{Rooms, Syncer};
-use viprule_writer::backend::{Backend, Choice, HostWriter, choose};
+use viprule_sync::{Listener, Rooms, Syncer};
+use viprule_writer::backend::{Backend, Choice, choose};
 use viprule_writer::conntrack::Cleaner;
-use viprule_writer::ipvs::IpvsWriter;
 use viprule_writer::netfilter::Support;
 
 use super::flows;
+use super::host_watch::HostWatch;
 use super::keeper::{Foreign, Keeper, Timing};
-use super::mode::{IptablesMode, IpvsMode, Mode, SyncerOf};
 use super::news::News;
 use super::patience::Patience;
 use super::served::Served;
 use super::surroundings::Surroundings;
 use super::takeover::Takeover;
 use super::telemetry::{Pending, Telemetry};
-use crate::config::{Effective, InputSource, ProxyMode};
-use crate::metrics::ServerOwners;
+use crate::config::{Effective, InputSource};
+use crate::mode::leftovers::{self, Search};
+use crate::mode::{KeyOf, Mode, ProxyMode, with_mode};
 
 /// What was found in this kernel.
 #[derive(Debug)]
@@ -39,19 +37,12 @@ pub(super) struct KernelFacts {
 impl KernelFacts {
     pub(super) fn look(effective: &Effective, support: Support) -> anyhow::Result<Self> {
         let resolved = effective.resolve();
-        if !support.nfacct && resolved.mode == ProxyMode::Iptables {
-            tracing::info!(
-                "this kernel has no nfacct counters: the rules that count go without them"
-            );
-        }
         let choice = choose(resolved.backend.chosen())?;
         tracing::info!(backend = %choice.backend, "iptables: {}", choice.reason);
         for warning in &choice.warnings {
             tracing::warn!("{warning}");
         }
-        if resolved.mode == ProxyMode::Ipvs {
-            viprule_writer::ipvs::probe(choice.backend, &resolved.ipvs.scheduler)?;
-        }
+        with_mode!(resolved.mode, M => M::check(choice.backend, support, resolved))?;
         Ok(Self {
             support,
             choice,
@@ -95,19 +86,19 @@ impl KernelFacts {
 }
 
 /// All that the sync thread owns.
-pub(super) struct SyncThread {
+pub(super) struct SyncThread<M: Mode> {
     pub(super) kernel: KernelFacts,
     pub(super) effective: Effective,
     pub(super) telemetry: Telemetry,
     pub(super) rooms: Rooms,
-    /// Where there are virtual servers: which Service they are of.
-    pub(super) owners: Option<ServerOwners>,
+    /// Who hears whose the objects are that count traffic.
+    pub(super) listener: Option<Box<dyn Listener<KeyOf<M>>>>,
     pub(super) inbox: mpsc::Receiver<News>,
     pub(super) conflicts: mpsc::UnboundedSender<Conflict>,
     pub(super) stopped: oneshot::Receiver<()>,
 }
 
-impl SyncThread {
+impl<M: Mode + Default> SyncThread<M> {
     pub(super) fn spawn(
         self,
         ended: oneshot::Sender<()>,
@@ -132,59 +123,44 @@ impl SyncThread {
             support,
             choice,
             families,
-        } = &self.kernel;
-        let takeover = Takeover::new(
-            resolved.mode,
-            choice.leftovers.then(|| choice.backend.other()),
-            &resolved.ipvs,
-        );
+        } = self.kernel;
         let tracker = Tracker::new(resolved.plan.clone());
-        match resolved.mode {
-            ProxyMode::Iptables => {
-                let writer = HostWriter::open(choice.backend, families)?;
-                let settings = resolved.iptables_on(*support);
-                let dataplane = Iptables::new(settings, tracker.facts());
-                let syncer = Syncer::new(tracker, dataplane, writer);
-                Box::pin(self.keep_in(IptablesMode::new(takeover), syncer, cleaner)).await
-            }
-            ProxyMode::Ipvs => {
-                let mut writer = IpvsWriter::open(choice.backend, families)?;
-                writer.set_drain_timeout(resolved.ipvs.drain_timeout);
-                let settings = resolved.ipvs_for(families.clone());
-                let dataplane = Ipvs::new(settings, tracker.facts());
-                let mut syncer = Syncer::new(tracker, dataplane, writer);
-                syncer.ledger().count_services();
-                if let Some(owners) = self.owners.clone() {
-                    syncer = syncer.with_listener(Box::new(owners));
-                }
-                let ipvs = resolved.ipvs.clone();
-                Box::pin(self.keep_in(IpvsMode::new(takeover, ipvs), syncer, cleaner)).await
-            }
+        let mut writer = M::open(choice.backend, &families)?;
+        M::configure(&mut writer, resolved);
+        let settings = M::settings(resolved, Some(support));
+        let dataplane = M::dataplane(settings, tracker.facts());
+        let mut syncer = Syncer::new(tracker, dataplane, writer).in_turns(self.rooms);
+        if let Some(listener) = self.listener {
+            syncer.ledger().count_services();
+            syncer = syncer.with_listener(listener);
         }
-    }
-
-    /// Runs the sync loop in a mode.
-    async fn keep_in<M: Mode>(
-        self,
-        mode: M,
-        mut syncer: SyncerOf<M>,
-        cleaner: Option<Cleaner>,
-    ) -> anyhow::Result<()> {
-        let resolved = self.effective.resolve();
+        if let Some(cleaner) = cleaner {
+            syncer = syncer.with_cleaner(cleaner);
+        }
+        syncer.ledger().serve_only(self.telemetry.families.clone());
+        let mode = resolved.mode;
+        let takeover = Takeover::new(
+            resolved.modes.clone(),
+            Box::new(move |settings| {
+                leftovers::find(&Search {
+                    mode: Some(mode),
+                    choice: &choice,
+                    families: &families,
+                    settings,
+                })
+            }),
+        );
         let from_cluster = matches!(self.effective.input, InputSource::Cluster { .. });
         let patience = if from_cluster {
             Patience::of(resolved)
         } else {
             Patience::default()
         };
-        if let Some(cleaner) = cleaner {
-            syncer = syncer.with_cleaner(cleaner);
-        }
-        syncer.ledger().serve_only(self.telemetry.families.clone());
-        syncer = syncer.in_turns(self.rooms);
         let keeper = Keeper {
             syncer,
-            mode,
+            mode: M::default(),
+            takeover,
+            host: HostWatch::default(),
             inbox: self.inbox,
             conflicts: self.conflicts,
             telemetry: self.telemetry,

@@ -1,191 +1,127 @@
-//! What another proxy left in places that this one does not write.
+//! Removes what other modes and an earlier proxy left, once what takes its place is there.
 
 use std::time::Duration;
 
-use ipnet::IpNet;
-use viprule_dataplane::Dataplane;
-use viprule_dataplane::family::in_netfilter;
-use viprule_dataplane::iptables::{self, Iptables};
-use viprule_dataplane::ipvs::{self, Ipvs};
-use viprule_service::model::{Family, Protocol};
-use viprule_service::plan::{Budgets, FlowPlace, NodeFacts, PlanConfig};
-use viprule_service::tracker::Tracker;
-use viprule_sync::{Report, SyncError, Syncer, WriterFor};
-use viprule_writer::backend::{Backend, HostWriter};
+use tokio::time::Instant;
+use viprule_service::model::Protocol;
+use viprule_service::plan::FlowPlace;
 use viprule_writer::conntrack::Cleaner;
-use viprule_writer::ipvs::{Former, IpvsWriter};
-use viprule_writer::leavings::{self, Leaving, Removal};
 
 use super::telemetry::Telemetry;
-use crate::config::{Ipvs as Settings, ProxyMode};
+use crate::mode::ModeSettings;
+use crate::mode::leftovers::{Failed, Leftovers};
 
-/// When a removal that failed is tried again.
+/// When a removal that failed is tried again at first; then after twice as long each time.
 const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(3600);
 
-/// Removes all chains and rules of ours that a backend holds.
-///
-/// A chain that somebody else's rule leads to can't go; it is left empty.
-pub fn remove_chains(writer: HostWriter) -> Result<Report, SyncError> {
-    let dataplane = Iptables::new(iptables::Settings::default(), &NodeFacts::default());
-    remove(dataplane, writer)
-}
+/// Looks for leftovers with settings of now.
+pub(super) type Find = Box<dyn FnOnce(&ModeSettings) -> Vec<Result<Box<dyn Leftovers>, Failed>>>;
 
-/// The same, and everything else that IPVS mode writes, connections or not, but for virtual servers
-/// on `excluded` addresses.
-pub fn remove_all(mut writer: IpvsWriter, excluded: &[IpNet]) -> Result<Report, SyncError> {
-    writer.remove_at_once();
-    let settings = ipvs::Settings {
-        exclude_cidrs: excluded.to_vec(),
-        ..ipvs::Settings::default()
-    };
-    let dataplane = Ipvs::new(settings, &NodeFacts::default());
-    remove(dataplane, writer)
-}
-
-fn remove<D: Dataplane>(dataplane: D, writer: impl WriterFor<D>) -> Result<Report, SyncError> {
-    let nobody = PlanConfig {
-        node_name: String::new(),
-        bind_address: None,
-        allow_external_ips: true,
-        budgets: Budgets::default(),
-    };
-    Syncer::new(Tracker::new(nobody), dataplane, writer).remove_everything()
-}
-
-/// Removes an earlier proxy's leavings, once what takes their place is there.
-#[derive(Debug)]
+/// Removes what other modes and an earlier proxy left.
 pub(super) struct Takeover {
-    mode: ProxyMode,
-    /// The other backend, where it holds chains of a service proxy.
-    other_backend: Option<Backend>,
-    drain_timeout: Option<Duration>,
-    /// Virtual servers on these addresses stay.
-    excluded: Vec<IpNet>,
-    begun: bool,
-    /// What IPVS mode left, while connections go through it.
-    former: Option<Former>,
+    settings: ModeSettings,
+    /// Nobody has looked yet.
+    find: Option<Find>,
+    removals: Vec<Removal>,
+}
+
+/// One mode's leftovers.
+struct Removal {
+    leftovers: Box<dyn Leftovers>,
+    /// The failure that was told, when to try again, and how long that is after the last time.
+    failed: Option<(String, Instant, Duration)>,
 }
 
 impl Takeover {
-    /// This mode takes over; `other_backend` holds chains of a service proxy. Connections through
-    /// IPVS mode's leavings may last as long as its settings say, which also exclude addresses.
-    pub(super) fn new(mode: ProxyMode, other_backend: Option<Backend>, ipvs: &Settings) -> Self {
+    pub(super) fn new(settings: ModeSettings, find: Find) -> Self {
         Self {
-            mode,
-            other_backend,
-            drain_timeout: ipvs.drain_timeout,
-            excluded: ipvs.exclude_cidrs.clone(),
-            begun: false,
-            former: None,
+            settings,
+            find: Some(find),
+            removals: Vec::new(),
         }
     }
 
-    /// Connections through IPVS mode's leavings may last so long from now on.
-    pub(super) fn set_drain_timeout(&mut self, limit: Option<Duration>) {
-        if self.drain_timeout != limit {
-            self.drain_timeout = limit;
-            if let Some(former) = &mut self.former {
-                former.set_drain_timeout(limit);
+    /// Takes settings that have changed.
+    pub(super) fn configure(&mut self, settings: &ModeSettings) {
+        if self.settings != *settings {
+            self.settings.clone_from(settings);
+            for removal in &mut self.removals {
+                removal.leftovers.configure(settings);
             }
         }
     }
 
-    /// To be called after each successful sync, and when the answer says: it goes on until there is
-    /// no answer. What can't be removed is told and left: it does no harm beside our rules. So is
-    /// what belongs to an IP family that is not served.
+    /// To be called after each sync that put everything right, and when the answer says: it goes on
+    /// until there is no answer. What can't be removed is told and left: it does no harm beside our
+    /// rules. So is what belongs to an IP family that is not served.
     pub(super) fn go_on(
         &mut self,
         cleaner: Option<&Cleaner>,
         telemetry: &Telemetry,
     ) -> Option<Duration> {
-        let mut gone = Vec::new();
-        if !std::mem::replace(&mut self.begun, true) {
-            gone = self.begin(telemetry);
+        if let Some(find) = self.find.take() {
+            for found in find(&self.settings) {
+                match found {
+                    Ok(leftovers) => self.removals.push(Removal {
+                        leftovers,
+                        failed: None,
+                    }),
+                    Err(error) => {
+                        let error = anyhow::Error::from(error);
+                        tracing::warn!("leftovers of another mode stay: {error:#}");
+                    }
+                }
+            }
         }
-        let next = self.drain(cleaner, &mut gone);
+        let (mut gone, mut next) = (Vec::new(), None);
+        self.removals.retain_mut(|removal| {
+            let again = removal.go_on(&mut gone, cleaner);
+            next = next.into_iter().chain(again).min();
+            again.is_some()
+        });
         if !gone.is_empty() {
             let gone = gone.join(", ");
-            tracing::info!("removed what an earlier proxy left: {gone}");
-            telemetry.leavings_removed(&gone);
+            tracing::info!("removed what another mode left: {gone}");
+            telemetry.leftovers_removed(&gone);
         }
         next
     }
+}
 
-    /// Removes what no connection needs.
-    fn begin(&mut self, telemetry: &Telemetry) -> Vec<String> {
-        let mut gone = Vec::new();
-        if let Some(backend) = self.other_backend {
-            // Each on its own: the host may have the programs of one only.
-            for family in &telemetry.families {
-                let name = family.as_str();
-                match remove_of_family(backend, *family) {
-                    Ok(0) => {}
-                    Ok(objects) => gone.push(format!("{objects} {name} objects over {backend}")),
-                    Err(error) => tracing::warn!(
-                        "{name} chains of a service proxy over {backend} iptables stay: {error:#}"
-                    ),
-                }
-            }
+impl Removal {
+    /// Tells when to go on.
+    fn go_on(&mut self, gone: &mut Vec<String>, cleaner: Option<&Cleaner>) -> Option<Duration> {
+        let now = Instant::now();
+        if let Some((_, at, _)) = self.failed
+            && now < at
+        {
+            return Some(at - now);
         }
-        match leavings::remove_tables() {
-            Ok(removal) => gone.extend(told(removal)),
-            Err(error) => tracing::warn!("leavings of an earlier proxy stay: {error}"),
-        }
-        // In IPVS mode they are what it works with.
-        if self.mode == ProxyMode::Iptables {
-            match Former::find() {
-                Ok(Some(mut former)) => {
-                    former.spare(|ip| self.excluded.iter().any(|it| it.contains(ip)));
-                    former.set_drain_timeout(self.drain_timeout);
-                    self.former = Some(former);
-                }
-                Ok(None) => {}
-                Err(error) => tracing::warn!("what IPVS mode left stays: {error}"),
-            }
-        }
-        gone
-    }
-
-    /// Removes what connections went through until now.
-    fn drain(&mut self, cleaner: Option<&Cleaner>, gone: &mut Vec<String>) -> Option<Duration> {
-        let former = self.former.as_mut()?;
-        let progress = match former.drain() {
+        let progress = match self.leftovers.drain() {
             Ok(progress) => progress,
             Err(error) => {
-                tracing::warn!("what IPVS mode left stays for now: {error}");
-                return Some(AGAIN);
+                let error = format!("{}: {error:#}", self.leftovers.name());
+                let wait = match self.failed.take() {
+                    Some((told, _, wait)) if told == error => (2 * wait).min(AGAIN_AT_MOST),
+                    _ => {
+                        tracing::warn!("left by another mode, and stays for now: {error}");
+                        AGAIN
+                    }
+                };
+                self.failed = Some((error, now + wait, wait));
+                return Some(wait);
             }
         };
-        gone.extend(told(progress.removal));
+        self.failed = None;
+        for left in progress.left {
+            tracing::warn!("left by another mode, and stays: {left}");
+        }
+        gone.extend(progress.gone);
         if let Some(cleaner) = cleaner {
             let udp = progress.udp.into_iter().map(FlowPlace::at);
             cleaner.removed(udp.map(|place| place.over(Protocol::Udp)));
         }
-        if progress.next.is_none() {
-            self.former = None;
-        }
         progress.next
     }
-}
-
-/// What is gone, in a few words; what is not is logged.
-fn told(removal: Removal) -> Vec<String> {
-    for (leaving, why) in removal.left {
-        tracing::warn!("{leaving} of an earlier proxy stays: {why}");
-    }
-    let (sets, others): (Vec<_>, Vec<_>) = removal
-        .removed
-        .into_iter()
-        .partition(|leaving| matches!(leaving, Leaving::Set(_)));
-    let mut gone: Vec<String> = others.iter().map(ToString::to_string).collect();
-    if !sets.is_empty() {
-        gone.push(format!("{} IP sets", sets.len()));
-    }
-    gone
-}
-
-/// How many objects were removed.
-fn remove_of_family(backend: Backend, family: Family) -> anyhow::Result<usize> {
-    let writer = HostWriter::open(backend, &[in_netfilter(family)])?;
-    Ok(remove_chains(writer)?.removed)
 }

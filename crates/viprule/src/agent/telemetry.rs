@@ -32,7 +32,7 @@ const WAITING: &str = "sync";
 
 /// Why the kernel was written, or looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// The first sync.
     Start,
     /// Events came in.
@@ -46,7 +46,7 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    pub(super) const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Self::Start => "first sync",
             Self::Change => "changed",
@@ -363,10 +363,10 @@ impl Telemetry {
         self.health.warn(SUBJECT, &message, Moment::now());
     }
 
-    /// An earlier proxy's leavings are gone.
-    pub(super) fn leavings_removed(&self, what: &str) {
-        let note = format!("removed what an earlier proxy left: {what}");
-        self.publish(Severity::Normal, "LeavingsRemoved", "TakeOver", note);
+    /// What another mode left is gone.
+    pub(super) fn leftovers_removed(&self, what: &str) {
+        let note = format!("removed what another mode left: {what}");
+        self.publish(Severity::Normal, "LeftoversRemoved", "TakeOver", note);
     }
 
     fn announce(&self, cause: &Cause, report: &Report, found: usize) {

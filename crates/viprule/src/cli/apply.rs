@@ -7,12 +7,13 @@ use viprule_source::escape;
 use viprule_sync::{Report, Syncer, Touched};
 use viprule_writer::Writer as _;
 
-use super::facility::{Facility, OfIptables, OfIpvs};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
 use crate::agent::count_served;
-use crate::config::{Effective, EmptyArgs, InputSource, Output, ProxyMode};
+use crate::agent::host_settings::Strictness;
+use crate::config::{Effective, EmptyArgs, InputSource, Output};
+use crate::mode::{Dump, Kernel, Mode, with_mode};
 
 /// Make the kernel right once, and print what was changed
 #[derive(Debug, clap::Args)]
@@ -27,18 +28,15 @@ pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
     let output = args.verb.output;
     let effective = args.verb.settings(given)?;
     let EmptyArgs { allow_empty } = args.empty;
-    match effective.resolve().mode {
-        ProxyMode::Iptables => make_right::<OfIptables>(&effective, allow_empty, output),
-        ProxyMode::Ipvs => make_right::<OfIpvs>(&effective, allow_empty, output),
-    }
+    with_mode!(effective.resolve().mode, M => make_right::<M>(&effective, allow_empty, output))
 }
 
-fn make_right<F: Facility>(
+fn make_right<M: Dump>(
     effective: &Effective,
     allow_empty: bool,
     output: Output,
 ) -> anyhow::Result<u8> {
-    let served = served::<F>(effective)?;
+    let served = served::<M>(effective)?;
     let tracker = input::load(effective, Place::Here { served })?;
     // Such as a command in front of a pipe that failed, or a folder that is not mounted.
     anyhow::ensure!(
@@ -48,26 +46,46 @@ fn make_right<F: Facility>(
     );
     let has_slices = |id| !tracker.slices(id).is_empty();
     anyhow::ensure!(
-        allow_empty || tracker.services().iter().any(has_slices) || in_kernel::<F>(effective)? == 0,
+        allow_empty || tracker.services().iter().any(has_slices) || in_kernel::<M>(effective)? == 0,
         "the input has no EndpointSlice, nothing was touched: all endpoints of all Services would go; \
          --allow-empty if that is meant"
     );
     let resolved = effective.resolve();
-    let settings = F::settings_here(resolved, true)?;
-    let writer = F::open(resolved, &settings)?;
-    let dataplane = F::dataplane(settings, tracker.facts());
-    F::prepare(resolved, &dataplane)?;
+    let Kernel {
+        settings,
+        writer,
+        elsewhere,
+    } = Kernel::<M>::open(resolved, true)?;
+    let dataplane = M::dataplane(settings, tracker.facts());
+    M::prepare_node(resolved, &dataplane, Strictness::Told)?;
     print::objections(&dataplane, &tracker);
     let mut syncer = Syncer::new(tracker, dataplane, writer);
-    let report = syncer.reconcile(Scope::Everything)?;
+    let mut report = syncer.reconcile(Scope::Everything)?;
     let tended = syncer.writer().tend()?;
+    let mut rest = Vec::new();
+    if tended.is_some() {
+        rest.extend(M::unfinished(syncer.writer()));
+    }
+    // What another mode left may be all that such a Service has.
+    if !(syncer.has_refused() || syncer.withholds()) {
+        for mut left in elsewhere.leftovers(resolved)? {
+            let progress = left.drain()?;
+            report.leavings.extend(progress.gone);
+            report.refused.extend(progress.left);
+            if progress.next.is_some() {
+                rest.push(format!(
+                    "{} still has connections; the agent removes it when those have ended, and so \
+                     does this command",
+                    left.name()
+                ));
+            }
+        }
+    }
     match output {
         Output::Text => print::text(&describe(&report))?,
         Output::Json => print::json(&report)?,
     }
-    if tended.is_some()
-        && let Some(rest) = F::unfinished(syncer.writer())
-    {
+    for rest in rest {
         print::note(&rest);
     }
     Ok(if report.refused.is_empty() {
@@ -78,20 +96,18 @@ fn make_right<F: Facility>(
 }
 
 /// How many Services the kernel serves, where a cluster is to tell which there are.
-fn served<F: Facility>(effective: &Effective) -> anyhow::Result<usize> {
+fn served<M: Mode>(effective: &Effective) -> anyhow::Result<usize> {
     if matches!(effective.input, InputSource::Cluster { .. }) {
-        in_kernel::<F>(effective)
+        in_kernel::<M>(effective)
     } else {
         Ok(0)
     }
 }
 
 /// How many Services with endpoints the kernel serves.
-fn in_kernel<F: Facility>(effective: &Effective) -> anyhow::Result<usize> {
-    let resolved = effective.resolve();
-    let settings = F::settings_here(resolved, false)?;
-    let mut writer = F::open(resolved, &settings)?;
-    Ok(count_served::<F::Dataplane, _>(&mut writer)?)
+fn in_kernel<M: Mode>(effective: &Effective) -> anyhow::Result<usize> {
+    let mut kernel = Kernel::<M>::open(effective.resolve(), false)?;
+    Ok(count_served::<M::Dataplane, _>(&mut kernel.writer)?)
 }
 
 /// A report for people.
@@ -109,8 +125,8 @@ pub(super) fn describe(report: &Report) -> String {
             "{share}: {created} created, {replaced} replaced, {removed} removed"
         );
     }
-    for leaving in &report.leavings {
-        let _ = writeln!(text, "removed {}", escape::line(leaving));
+    for leftover in &report.leavings {
+        let _ = writeln!(text, "removed {}", escape::line(leftover));
     }
     for refused in &report.refused {
         let _ = writeln!(text, "refused by the kernel: {}", escape::line(refused));

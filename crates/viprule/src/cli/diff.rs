@@ -6,16 +6,16 @@ use viprule_dataplane::{Dataplane, Scope, diff};
 use viprule_sync::{Compared, compared};
 use viprule_writer::Writer as _;
 
-use super::facility::{Facility, OfIptables, OfIpvs, Saved};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::config::{Effective, Output, ProxyMode};
+use crate::config::{Effective, Output};
+use crate::mode::{Dump, Kernel, Saved, with_mode};
 
 /// Print what the kernel has otherwise than it should, without changing it
 ///
-/// Lines with - are in the kernel and should not be, lines with + should be there and are not.
-/// Exits 0 without differences, 1 with differences, 2 on errors.
+/// Lines with - are in the kernel and should not be, lines with + should be there and are not. What
+/// other modes left is among them, in a line for each kind. Exits 0 without differences, 1 with differences, 2 on errors.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -31,30 +31,31 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
     let output = args.verb.output;
     let effective = args.verb.settings(given)?;
-    match effective.resolve().mode {
-        ProxyMode::Iptables => compare::<OfIptables>(&effective, &args.against, output),
-        ProxyMode::Ipvs => compare::<OfIpvs>(&effective, &args.against, output),
-    }
+    with_mode!(effective.resolve().mode, M => compare::<M>(&effective, &args.against, output))
 }
 
-fn compare<F: Facility>(
+fn compare<M: Dump>(
     effective: &Effective,
     against: &[PathBuf],
     output: Output,
 ) -> anyhow::Result<u8> {
     let resolved = effective.resolve();
+    let mut leftovers = Vec::new();
     let (saved, from, place) = if against.is_empty() {
-        let settings = F::settings_here(resolved, false)?;
-        let mut writer = F::open(resolved, &settings)?;
-        let saved = Saved::<F> {
-            state: writer.observe(&Scope::Everything)?,
-            settings,
+        let mut kernel = Kernel::<M>::open(resolved, false)?;
+        let state = kernel.writer.observe(&Scope::Everything)?;
+        for mut left in kernel.elsewhere.leftovers(resolved)? {
+            leftovers.extend(left.lines()?);
+        }
+        let saved = Saved::<M> {
+            state,
+            settings: kernel.settings,
             shows: Box::new(|_| true),
         };
-        let served = F::Dataplane::served(&saved.state);
+        let served = M::Dataplane::served(&saved.state);
         (saved, "kernel".to_owned(), Place::Here { served })
     } else {
-        let saved = F::saved(against, resolved)?;
+        let saved = M::saved(against, resolved)?;
         let names = against.iter().map(|path| path.display().to_string());
         let names: Vec<_> = names.collect();
         (saved, names.join(" "), Place::Anywhere)
@@ -63,19 +64,19 @@ fn compare<F: Facility>(
     if tracker.services().is_empty() {
         print::note("warning: the input has no Service for this proxy");
     }
-    let dataplane = F::dataplane(saved.settings, tracker.facts());
+    let dataplane = M::dataplane(saved.settings, tracker.facts());
     print::objections(&dataplane, &tracker);
     let Compared { observed, desired } = compared(&dataplane, &tracker, saved.state);
     let desired = desired.filter(|key| (saved.shows)(key));
     let is_excluded = |key: &_| dataplane.is_excluded(key) && desired.get(key).is_none();
     let observed = observed.filter(|key| !is_excluded(key));
-    let diff = diff(&observed, &desired);
-    let changes = F::changes(&diff);
+    let mut changes = M::changes(&diff(&observed, &desired));
+    changes.add_leftovers(leftovers);
     match output {
         Output::Text => print::text(&changes.to_text(&from, "desired"))?,
         Output::Json => print::json(&changes)?,
     }
-    Ok(if diff.is_empty() {
+    Ok(if changes.in_sync() {
         exit::OK
     } else {
         exit::DIFFERENCES

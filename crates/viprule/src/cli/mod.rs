@@ -2,11 +2,9 @@
 
 mod apply;
 mod argv;
-mod changes;
 mod cleanup;
 mod completions;
 mod diff;
-mod facility;
 mod input;
 mod node;
 mod print;

@@ -2,11 +2,11 @@
 
 use viprule_sync::desired;
 
-use super::facility::{Facility, OfIptables, OfIpvs};
 use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
-use crate::config::{Effective, Output, ProxyMode};
+use crate::config::{Effective, Output};
+use crate::mode::{Dump, with_mode};
 
 /// Print what the kernel should have, without looking at it
 ///
@@ -22,21 +22,18 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
     let output = args.verb.output;
     let effective = args.verb.settings(given)?;
-    match effective.resolve().mode {
-        ProxyMode::Iptables => render::<OfIptables>(&effective, output),
-        ProxyMode::Ipvs => render::<OfIpvs>(&effective, output),
-    }
+    with_mode!(effective.resolve().mode, M => render::<M>(&effective, output))
 }
 
-fn render<F: Facility>(effective: &Effective, output: Output) -> anyhow::Result<u8> {
+fn render<M: Dump>(effective: &Effective, output: Output) -> anyhow::Result<u8> {
     let tracker = input::load(effective, Place::Anywhere)?;
     let resolved = effective.resolve();
-    let dataplane = F::dataplane(F::settings(resolved), tracker.facts());
+    let dataplane = M::dataplane(M::settings(resolved, None), tracker.facts());
     print::objections(&dataplane, &tracker);
     let state = desired(&dataplane, &tracker);
     match output {
-        Output::Text => print::text(&F::text(&F::settings(resolved), &state))?,
-        Output::Json => print::json(&F::json(&state)?)?,
+        Output::Text => print::text(&M::text(&M::settings(resolved, None), &state))?,
+        Output::Json => print::json(&M::json(&state)?)?,
     }
     Ok(exit::OK)
 }

@@ -52,7 +52,7 @@ pub(super) fn run(args: Args, given: Given) -> anyhow::Result<u8> {
     }
     // Needs no configuration, so that a broken one is not in its way.
     if action.cleanup == Some(true) {
-        let excluded = flags.shared.ipvs.ipvs_exclude_cidrs.iter();
+        let excluded = flags.shared.modes.ipvs.ipvs_exclude_cidrs.iter();
         let excluded = excluded.map(|text| {
             let network = parse_range(text);
             network.ok_or_else(|| anyhow::anyhow!("--ipvs-exclude-cidrs: {text:?} is no network"))

@@ -1,9 +1,6 @@
 //! What another configuration means for an agent that runs.
 
-use ipvs_netlink::Scheduler;
-
 use super::effective::Effective;
-use super::resolve::Ipvs;
 
 /// What differs between two configurations, by what has to be done about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,11 +11,11 @@ use super::resolve::Ipvs;
 pub struct Changes {
     /// Plans: [`Resolved::plan`](super::Resolved::plan).
     pub plan: bool,
-    /// The dataplane's settings: [`Resolved::iptables`](super::Resolved::iptables) and
-    /// [`Resolved::ipvs`](super::Resolved::ipvs).
+    /// The dataplane's settings: [`Resolved::common`](super::Resolved::common) and
+    /// [`Resolved::modes`](super::Resolved::modes).
     pub dataplane: bool,
-    /// The node's settings for IPVS mode, among those of [`Resolved::ipvs`](super::Resolved::ipvs).
-    pub ipvs_host: bool,
+    /// Settings of the node that a mode needs, among [`Resolved::modes`](super::Resolved::modes).
+    pub node: bool,
     /// When the kernel is written: [`Resolved::sync`](super::Resolved::sync).
     pub sync: bool,
     /// The log's filter: [`Resolved::log_level`](super::Resolved::log_level).
@@ -54,16 +51,8 @@ impl Changes {
         };
         let (was, is) = (&old.resolved, &new.resolved);
         changes.plan = was.plan != is.plan;
-        changes.dataplane = was.common != is.common
-            || was.localhost_node_ports != is.localhost_node_ports
-            || was.ipvs != is.ipvs;
-        let host = |ipvs: &Ipvs| Ipvs {
-            scheduler: Scheduler::RR,
-            exclude_cidrs: Vec::new(),
-            drain_timeout: None,
-            ..ipvs.clone()
-        };
-        changes.ipvs_host = host(&was.ipvs) != host(&is.ipvs);
+        changes.dataplane = was.common != is.common || was.modes != is.modes;
+        changes.node = was.modes.differ_on_node(&is.modes);
         changes.sync = was.sync != is.sync;
         changes.log_level = was.log_level != is.log_level;
         changes.conntrack = was.conntrack != is.conntrack;
@@ -90,8 +79,7 @@ fn keep(old: &Effective, new: &mut Effective) -> Vec<&'static str> {
         is.sync = was.sync;
         is.mode = was.mode;
         is.common.clone_from(&was.common);
-        is.localhost_node_ports = was.localhost_node_ports;
-        is.ipvs.clone_from(&was.ipvs);
+        is.modes.clone_from(&was.modes);
     }
     if was.plan.node_name != is.plan.node_name {
         kept.push("hostnameOverride");

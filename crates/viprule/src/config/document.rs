@@ -8,15 +8,15 @@ use serde_saphyr::options::DuplicateKeyPolicy;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) value: Value,
     /// From 1; 0 where it is not known.
-    pub(super) line: u64,
+    pub(crate) line: u64,
 }
 
 /// What a YAML or JSON file can say.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Integer(i64),
@@ -29,14 +29,14 @@ pub(super) enum Value {
 
 /// A key and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) line: u64,
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) line: u64,
 }
 
 impl Value {
     /// What it is, in words.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Null => "nothing".to_owned(),
             Self::Bool(value) => value.to_string(),
@@ -125,7 +125,7 @@ impl<'de> Visitor<'de> for AnyValue {
 }
 
 /// The documents of a file; empty ones are left out. JSON is YAML. The error says where.
-pub(super) fn documents(text: &str) -> Result<Vec<Node>, String> {
+pub(crate) fn documents(text: &str) -> Result<Vec<Node>, String> {
     let options = serde_saphyr::options! {
         with_snippet: false,
         emit_comments: false,

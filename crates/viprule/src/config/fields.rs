@@ -11,22 +11,22 @@ use super::duration::GoDuration;
 use super::problem::Problem;
 
 /// Something that a value of a document can be put into.
-pub(super) trait Field {
+pub(crate) trait Field {
     /// Takes a value over, or tells the reader what is wrong with it.
     fn read(&mut self, node: &Node, reader: &mut Reader);
 }
 
 /// Where reading is, and what came up.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     path: Vec<String>,
-    pub(super) problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
     /// Unknown fields and repeated ones, with their lines.
-    pub(super) passed_over: Vec<String>,
+    pub(crate) passed_over: Vec<String>,
 }
 
 impl Reader {
-    pub(super) fn problem(&mut self, node: &Node, message: String) {
+    pub(crate) fn problem(&mut self, node: &Node, message: String) {
         let problem = Problem {
             field: self.place(),
             line: (node.line > 0).then_some(node.line),
@@ -43,7 +43,7 @@ impl Reader {
     }
 
     /// Reads a map's entries one by one; the function says whether it knows the key.
-    pub(super) fn entries(
+    pub(crate) fn entries(
         &mut self,
         node: &Node,
         mut read: impl FnMut(&str, &Node, &mut Self) -> bool,
@@ -114,7 +114,7 @@ macro_rules! fields {
         }
     };
 }
-pub(super) use fields;
+pub(crate) use fields;
 
 /// A value of one kind: what it is called, and how it is had.
 macro_rules! scalar {

@@ -4,32 +4,32 @@
 //! checked once, and what comes out is an [`Effective`]. [`Reloader`] follows the file.
 
 mod changes;
-mod document;
+pub(crate) mod document;
 mod duration;
 mod effective;
-mod fields;
+pub(crate) mod fields;
 mod file;
-mod flags;
+pub(crate) mod flags;
 mod gates;
 mod own;
 mod problem;
 mod proxy;
-mod resolve;
+pub(crate) mod resolve;
 mod watch;
 
 pub use changes::Changes;
 pub use duration::{GoDuration, NotADuration};
 pub use effective::{Effective, InputSource};
 pub use flags::{
-    ActionArgs, AgentArgs, DataplaneArgs, EmptyArgs, Flags, InputArgs, IpFamily, IptablesBackend,
-    IpvsArgs, LoggingFormat, Output, SharedArgs, VersionArg,
+    ActionArgs, AgentArgs, BackendChoice, DataplaneArgs, EmptyArgs, Flags, InputArgs, IpFamily,
+    LoggingFormat, Output, SharedArgs, VersionArg,
 };
 pub use own::OwnSettings;
 pub use problem::{ConfigError, Problem};
 pub use proxy::{
     ClientConnection, ConntrackConfiguration, DetectLocalConfiguration, Flush, FormatOptions,
-    IptablesConfiguration, IpvsConfiguration, KubeProxyConfiguration, LoggingConfiguration,
-    NftablesConfiguration, OutputRoutingOptions, Quantity, VModuleItem, WinkernelConfiguration,
+    KubeProxyConfiguration, LoggingConfiguration, OutputRoutingOptions, Quantity, VModuleItem,
+    WinkernelConfiguration,
 };
-pub use resolve::{Conntrack, Ipvs, NodeFit, ProxyMode, Resolved, SyncPeriods};
+pub use resolve::{Conntrack, NodeFit, Resolved, SyncPeriods};
 pub use watch::{Reloader, ReloaderError};

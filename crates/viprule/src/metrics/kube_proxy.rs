@@ -9,12 +9,13 @@ use prometheus::{
 };
 use viprule_service::model::Family;
 
-use super::{MetricsMode, SyncKind, Table, as_gauge, observe};
+use super::{SyncKind, Table, as_gauge, observe};
+use crate::mode::{Failures, ModeMetrics};
 
 const FAMILY: &str = "ip_family";
 
 pub(super) struct KubeProxy {
-    mode: MetricsMode,
+    failures: Failures,
     sync_duration: HistogramVec,
     full_sync_duration: HistogramVec,
     partial_sync_duration: HistogramVec,
@@ -43,21 +44,21 @@ impl KubeProxy {
     #[expect(clippy::too_many_lines, reason = "a list, one entry after the other")]
     pub(super) fn register(
         registry: &Registry,
-        mode: MetricsMode,
+        mode: ModeMetrics,
     ) -> Result<Self, prometheus::Error> {
-        use MetricsMode::{Iptables, Ipvs, Nftables};
         let all = Group {
             registry,
             served: true,
         };
         // What the mode does not have is there to be told, but not served.
         let when = |served| Group { registry, served };
-        let iptables = when(matches!(mode, Iptables { .. }));
-        let nftables = when(mode == Nftables);
-        let split = when(mode != Ipvs);
-        let restoring = when(mode != Nftables);
+        let ruled = when(mode.rules);
+        let split = when(mode.failures != Failures::Restores);
+        let restoring = when(mode.failures != Failures::Transactions);
+        let restoring_in_part = when(mode.failures == Failures::RestoresByKind);
+        let transacting = when(mode.failures == Failures::Transactions);
         Ok(Self {
-            mode,
+            failures: mode.failures,
             sync_duration: all.durations(
                 "sync_proxy_rules_duration_seconds",
                 "SyncProxyRules latency in seconds",
@@ -123,12 +124,12 @@ impl KubeProxy {
                 "Cumulative conntrack flows deleted by conntrack reconciler",
                 &[FAMILY],
             )?,
-            rules: iptables.gauges(
+            rules: ruled.gauges(
                 "sync_proxy_rules_iptables_total",
                 "Total number of iptables rules owned by kube-proxy",
                 &["table", FAMILY],
             )?,
-            rules_written: iptables.gauges(
+            rules_written: ruled.gauges(
                 "sync_proxy_rules_iptables_last",
                 "Number of iptables rules written by kube-proxy in last sync",
                 &["table", FAMILY],
@@ -138,17 +139,17 @@ impl KubeProxy {
                 "Cumulative proxy iptables restore failures",
                 &[FAMILY],
             )?,
-            partial_restore_failures: iptables.counters(
+            partial_restore_failures: restoring_in_part.counters(
                 "sync_proxy_rules_iptables_partial_restore_failures_total",
                 "Cumulative proxy iptables partial restore failures",
                 &[FAMILY],
             )?,
-            nftables_sync_failures: nftables.counters(
+            nftables_sync_failures: transacting.counters(
                 "sync_proxy_rules_nftables_sync_failures_total",
                 "Cumulative proxy nftables sync failures",
                 &[FAMILY],
             )?,
-            nftables_cleanup_failures: nftables.counters(
+            nftables_cleanup_failures: transacting.counters(
                 "sync_proxy_rules_nftables_cleanup_failures_total",
                 "Cumulative proxy nftables cleanup failures",
                 &[FAMILY],
@@ -173,9 +174,9 @@ impl KubeProxy {
     }
 
     pub(super) fn sync_failed(&self, family: Family, kind: SyncKind) {
-        let counter = match (self.mode, kind) {
-            (MetricsMode::Nftables, _) => &self.nftables_sync_failures,
-            (MetricsMode::Iptables { .. }, SyncKind::Partial) => &self.partial_restore_failures,
+        let counter = match (self.failures, kind) {
+            (Failures::Transactions, _) => &self.nftables_sync_failures,
+            (Failures::RestoresByKind, SyncKind::Partial) => &self.partial_restore_failures,
             _ => &self.restore_failures,
         };
         counter.with_label_values(&[family.as_str()]).inc();

@@ -10,12 +10,10 @@ mod kernel;
 mod kube_proxy;
 mod own;
 mod process;
-mod services;
 mod slis;
 
 pub use build::BuildInfo;
 pub use own::Repair;
-pub use services::ServerOwners;
 pub use slis::Slis;
 
 use std::fmt;
@@ -27,23 +25,10 @@ use viprule_service::model::Family;
 use self::kube_proxy::KubeProxy;
 use self::own::Own;
 use crate::health::Probe;
+use crate::mode::ModeMetrics;
 
 /// The `Content-Type` of what [`Metrics::render`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
-
-/// Which of kube-proxy's modes decides what is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsMode {
-    /// `iptables`; `nfacct` says whether the kernel has such counters.
-    Iptables {
-        /// Rules feed nfacct counters.
-        nfacct: bool,
-    },
-    /// `ipvs`.
-    Ipvs,
-    /// `nftables`.
-    Nftables,
-}
 
 /// How much a sync looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,13 +89,13 @@ impl fmt::Debug for Metrics {
 
 impl Metrics {
     /// All that the mode has, nothing counted. Fails only on a metric that is defined twice.
-    pub fn new(mode: MetricsMode, build: &BuildInfo) -> Result<Self, prometheus::Error> {
+    pub fn new(mode: ModeMetrics, build: &BuildInfo) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let kube_proxy = KubeProxy::register(&registry, mode)?;
         let own = Own::register(&registry, mode)?;
         build::register(&registry, build)?;
         process::register(&registry)?;
-        if mode == (MetricsMode::Iptables { nfacct: true }) {
+        if mode.nfacct {
             kernel::register(&registry)?;
         }
         Ok(Self {
@@ -221,12 +206,12 @@ impl Metrics {
         counter.with_label_values(name).inc_by(deleted);
     }
 
-    /// Rules in the kernel that are ours (iptables mode).
+    /// Rules in the kernel that are ours (of modes that write rules).
     pub fn rules(&self, family: Family, table: Table, total: usize) {
         KubeProxy::set_rules(&self.kube_proxy.rules, family, table, total);
     }
 
-    /// Rules that the last sync wrote (iptables mode).
+    /// Rules that the last sync wrote (of modes that write rules).
     pub fn rules_written(&self, family: Family, table: Table, rules: usize) {
         KubeProxy::set_rules(&self.kube_proxy.rules_written, family, table, rules);
     }

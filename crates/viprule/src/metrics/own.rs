@@ -11,9 +11,10 @@ use prometheus::{
     exponential_buckets,
 };
 
+use super::Writes;
 use super::collect::{self, Kind, Metric};
-use super::{MetricsMode, Writes};
 use crate::log;
+use crate::mode::ModeMetrics;
 
 const LOG: &[Metric] = &[Metric {
     name: "viprule_lost_log_lines_total",
@@ -67,13 +68,13 @@ pub(super) struct Own {
     pub(super) watch_failures: IntCounterVec,
 }
 
-/// Only IPVS mode shows it.
-fn draining(registry: &Registry, mode: MetricsMode) -> Result<IntGauge, prometheus::Error> {
+/// Not every mode shows it.
+fn draining(registry: &Registry, mode: ModeMetrics) -> Result<IntGauge, prometheus::Error> {
     let draining = IntGauge::with_opts(Opts::new(
         "viprule_ipvs_draining_destinations",
         "Destinations at weight 0 that wait for the end of their connections",
     ))?;
-    if mode == MetricsMode::Ipvs {
+    if mode.draining {
         registry.register(Box::new(draining.clone()))?;
     }
     Ok(draining)
@@ -82,7 +83,7 @@ fn draining(registry: &Registry, mode: MetricsMode) -> Result<IntGauge, promethe
 impl Own {
     pub(super) fn register(
         registry: &Registry,
-        mode: MetricsMode,
+        mode: ModeMetrics,
     ) -> Result<Self, prometheus::Error> {
         collect::register(registry, LOG, || {
             let lost = u32::try_from(log::lost_lines()).unwrap_or(u32::MAX);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use viprule::config::{Changes, Effective, Ipvs, ProxyMode};
+use viprule::config::{Changes, Effective};
+use viprule::mode::ProxyMode;
+use viprule::mode::ipvs::IpvsSettings;
 
 use crate::support::{OWN_HEAD, Place};
 
@@ -139,11 +141,11 @@ fn the_mode_stays_with_all_that_it_decides() {
     assert_eq!(changes.restart, ["mode"]);
     assert_eq!(now.proxy.mode, "iptables");
     assert_eq!(now.resolve().mode, ProxyMode::Iptables);
-    assert_eq!(now.resolve().ipvs, Ipvs::default());
+    assert_eq!(now.resolve().modes.ipvs, IpvsSettings::default());
     let (before, _) = adopt("", "");
     assert_eq!(now.proxy.iptables, before.proxy.iptables);
     assert_eq!((changes.sync, changes.dataplane), (false, false));
-    assert!(changes.oom_score_adj && !changes.ipvs_host);
+    assert!(changes.oom_score_adj && !changes.node);
 }
 
 #[test]
@@ -152,19 +154,19 @@ fn ipvs_settings_change_without_a_restart() {
         let fields = format!("mode: ipvs\n{fields}");
         let (now, changes) = adopt("mode: ipvs", &fields);
         assert!(changes.restart.is_empty());
-        (now.resolve().ipvs.clone(), changes)
+        (now.resolve().modes.ipvs.clone(), changes)
     };
     let (ipvs, changes) = of("ipvs: {scheduler: lc, excludeCIDRs: [10.0.0.0/8]}");
     assert_eq!(
         (ipvs.scheduler.as_str(), ipvs.exclude_cidrs.len()),
         ("lc", 1)
     );
-    assert!(changes.dataplane && !changes.ipvs_host);
+    assert!(changes.dataplane && !changes.node);
     for fields in ["strictARP: true", "tcpTimeout: 5m", "udpTimeout: 5s"] {
         let (_, changes) = of(&format!("ipvs: {{{fields}}}"));
-        assert!(changes.ipvs_host, "{fields}");
+        assert!(changes.node, "{fields}");
     }
     let (ipvs, changes) = of(&format!("{OWN_HEAD}ipvsDrainTimeout: 9s"));
     assert_eq!(ipvs.drain_timeout, Some(Duration::from_secs(9)));
-    assert!(changes.dataplane && !changes.ipvs_host);
+    assert!(changes.dataplane && !changes.node);
 }

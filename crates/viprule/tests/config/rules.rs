@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use viprule::config::{Effective, InputSource, Ipvs, NodeFit, ProxyMode};
+use viprule::config::{Effective, InputSource, NodeFit};
+use viprule::mode::ProxyMode;
+use viprule::mode::ipvs::{self, IpvsSettings};
 use viprule_service::model::Family;
 
 use crate::support::{HEAD, OWN_HEAD, Place, of_file, of_flags};
@@ -384,7 +386,7 @@ fn ipvs_settings_count_in_their_mode() {
     let resolved = effective.unwrap().resolve().clone();
     let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
     let networks = ["10.9.0.0/16", "fd00::/64"].map(|text| text.parse().unwrap());
-    let expected = Ipvs {
+    let expected = IpvsSettings {
         scheduler: "sh".parse().unwrap(),
         exclude_cidrs: networks.to_vec(),
         strict_arp: true,
@@ -394,11 +396,11 @@ fn ipvs_settings_count_in_their_mode() {
         drain_timeout: minutes(5),
     };
     assert_eq!(
-        (resolved.mode, &resolved.ipvs),
+        (resolved.mode, &resolved.modes.ipvs),
         (ProxyMode::Ipvs, &expected)
     );
     assert_eq!(resolved.sync.period, Duration::from_secs(10));
-    let settings = resolved.ipvs_for(resolved.common.families.clone());
+    let settings = ipvs::settings(&resolved, None);
     assert_eq!(settings.common.families, [nfnetlink::Family::Ipv4]);
     assert_eq!(settings.common.detect_local, resolved.common.detect_local);
     assert_eq!(settings.exclude_cidrs, networks);
@@ -407,19 +409,22 @@ fn ipvs_settings_count_in_their_mode() {
     // for the rest.
     let effective = of_file(&format!("{fields}{own}"));
     let resolved = effective.unwrap().resolve().clone();
-    let expected = Ipvs {
+    let expected = IpvsSettings {
         exclude_cidrs: networks.to_vec(),
         drain_timeout: minutes(5),
-        ..Ipvs::default()
+        ..IpvsSettings::default()
     };
     assert_eq!(
-        (resolved.mode, resolved.ipvs),
+        (resolved.mode, resolved.modes.ipvs),
         (ProxyMode::Iptables, expected)
     );
     let of_flags = of_flags("--proxy-mode=ipvs --ipvs-scheduler=mh --ipvs-drain-timeout=30s");
     let resolved = of_flags.unwrap().resolve().clone();
-    assert_eq!(resolved.ipvs.scheduler.as_str(), "mh");
-    assert_eq!(resolved.ipvs.drain_timeout, Some(Duration::from_secs(30)));
+    assert_eq!(resolved.modes.ipvs.scheduler.as_str(), "mh");
+    assert_eq!(
+        resolved.modes.ipvs.drain_timeout,
+        Some(Duration::from_secs(30))
+    );
     assert_eq!(resolved.sync.min, Duration::ZERO);
 }
 

@@ -11,13 +11,16 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use viprule::debug::{DebugEndpoint, Fallible, Pages};
 use viprule::http::{Server, ServerOptions};
-use viprule::metrics::MetricsMode;
+use viprule::mode::{ModeMetrics, iptables};
 use viprule_dataplane::netfilter::counter;
 
 use super::support::{address, get, in_namespace, metrics, request};
 
 const AT: &str = "127.0.0.1:10249";
-const MODE: MetricsMode = MetricsMode::Iptables { nfacct: true };
+const MODE: ModeMetrics = ModeMetrics {
+    nfacct: true,
+    ..iptables::METRICS
+};
 
 async fn serve() -> Server {
     serve_with(None).await

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use viprule::health::Probe;
-use viprule::metrics::{LocalPolicy, Metrics, MetricsMode, Repair, SyncKind, Table, Writes};
+use viprule::metrics::{LocalPolicy, Metrics, Repair, SyncKind, Table, Writes};
+use viprule::mode::{ModeMetrics, iptables, ipvs, nftables};
 use viprule_service::model::Family;
 
 use super::support::metrics;
@@ -24,7 +25,7 @@ fn headers(text: &str) -> BTreeSet<&str> {
 }
 
 /// Everything happens once.
-fn everything(mode: MetricsMode) -> String {
+fn everything(mode: ModeMetrics) -> String {
     let metrics = metrics(mode);
     let (now, took) = (SystemTime::now(), Duration::from_millis(3));
     metrics.endpoint_changes(2);
@@ -71,7 +72,7 @@ fn everything(mode: MetricsMode) -> String {
     metrics.render().unwrap()
 }
 
-fn assert_serves(golden: &str, mode: MetricsMode) {
+fn assert_serves(golden: &str, mode: ModeMetrics) {
     let text = everything(mode);
     let served = headers(&text);
     let without = |line: &&str| {
@@ -89,20 +90,20 @@ fn assert_serves(golden: &str, mode: MetricsMode) {
 
 #[test]
 fn every_name_type_and_help_text_is_kube_proxys() {
-    assert_serves(IPTABLES, MetricsMode::Iptables { nfacct: false });
-    assert_serves(NFTABLES, MetricsMode::Nftables);
+    assert_serves(IPTABLES, iptables::METRICS);
+    assert_serves(NFTABLES, nftables::METRICS);
 }
 
 #[test]
 fn a_mode_serves_its_own_metrics_only() {
     let of = |mode| everything(mode).contains("iptables_restore_failures_total");
-    assert!(of(MetricsMode::Iptables { nfacct: false }));
-    assert!(of(MetricsMode::Ipvs));
-    assert!(!of(MetricsMode::Nftables));
-    let nftables = everything(MetricsMode::Nftables);
+    assert!(of(iptables::METRICS));
+    assert!(of(ipvs::METRICS));
+    assert!(!of(nftables::METRICS));
+    let nftables = everything(nftables::METRICS);
     assert!(!nftables.contains("sync_proxy_rules_iptables"));
     assert!(nftables.contains("kubeproxy_sync_proxy_rules_nftables_sync_failures_total"));
-    let ipvs = everything(MetricsMode::Ipvs);
+    let ipvs = everything(ipvs::METRICS);
     assert!(!ipvs.contains("sync_full_proxy_rules"));
     let draining = "\nviprule_ipvs_draining_destinations 3\n";
     assert!(ipvs.contains(draining) && !nftables.contains(draining));
@@ -110,7 +111,7 @@ fn a_mode_serves_its_own_metrics_only() {
 
 #[test]
 fn samples_have_kube_proxys_labels() {
-    let text = everything(MetricsMode::Iptables { nfacct: false });
+    let text = everything(iptables::METRICS);
     for line in [
         "kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family=\"IPv4\"} 2",
         "kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family=\"IPv6\"} 1",
@@ -165,7 +166,7 @@ fn buckets(text: &str, name: &str) -> Vec<String> {
 
 #[test]
 fn buckets_are_kube_proxys() {
-    let text = everything(MetricsMode::Iptables { nfacct: false });
+    let text = everything(iptables::METRICS);
     let durations = buckets(&text, "kubeproxy_sync_proxy_rules_duration_seconds_bucket");
     let expected = "0.001 0.002 0.004 0.008 0.016 0.032 0.064 0.128 0.256 0.512 1.024 2.048 \
                     4.096 8.192 16.384 +Inf";
@@ -185,9 +186,7 @@ fn buckets_are_kube_proxys() {
 
 #[test]
 fn labelled_metrics_are_absent_until_something_happens() {
-    let text = metrics(MetricsMode::Iptables { nfacct: false })
-        .render()
-        .unwrap();
+    let text = metrics(iptables::METRICS).render().unwrap();
     let mut by_prefix: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).unwrap();
@@ -209,7 +208,7 @@ fn labelled_metrics_are_absent_until_something_happens() {
 
 #[test]
 fn a_sync_takes_what_waits() {
-    let metrics = metrics(MetricsMode::Nftables);
+    let metrics = metrics(nftables::METRICS);
     metrics.endpoint_changes(2);
     metrics.service_changes(1, 1);
     metrics.changes_taken();
@@ -223,7 +222,7 @@ fn a_sync_takes_what_waits() {
 #[test]
 fn triggers_from_before_the_start_say_nothing() {
     let before = SystemTime::now();
-    let metrics = metrics(MetricsMode::Nftables);
+    let metrics = metrics(nftables::METRICS);
     let second = Duration::from_secs(1);
     let now = before + second * 100;
     metrics.network_programmed(Family::Ipv4, before, now);
@@ -239,7 +238,7 @@ fn triggers_from_before_the_start_say_nothing() {
 
 #[test]
 fn a_watch_ages_until_it_hears_something() {
-    let metrics = metrics(MetricsMode::Nftables);
+    let metrics = metrics(nftables::METRICS);
     let age = |metrics: &Metrics| {
         let text = metrics.render().unwrap();
         let sample = "viprule_watch_age_seconds{resource=\"services\"} ";

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use viprule::health::{
     ListenFailure, Moment, ProxyHealth, Room, ServiceCheckOptions, ServiceChecks,
 };
-use viprule::metrics::{Metrics, MetricsMode};
+use viprule::metrics::Metrics;
+use viprule::mode::ipvs;
 use viprule_service::model::{CreationTime, Family, ServiceId};
 use viprule_service::plan::NodePortTargets;
 use viprule_sync::ServiceCheck;
@@ -53,7 +54,7 @@ impl World {
     fn with_room(listeners: usize, connections: usize) -> Self {
         let health = Arc::new(ProxyHealth::new(Duration::from_secs(60)));
         let (failures, heard) = mpsc::unbounded_channel();
-        let metrics = metrics(MetricsMode::Ipvs);
+        let metrics = metrics(ipvs::METRICS);
         let options = ServiceCheckOptions {
             retry: Duration::from_millis(20),
             health: Some(health.clone()),
@@ -154,10 +155,8 @@ fn an_unhealthy_proxy_fails_every_check_and_the_node_none() {
 fn without_a_proxy_health_server_the_proxy_counts_as_healthy() {
     in_namespace(|| async {
         let (failures, _heard) = mpsc::unbounded_channel();
-        let checks = ServiceChecks::start(ServiceCheckOptions::new(
-            metrics(MetricsMode::Ipvs),
-            failures,
-        ));
+        let checks =
+            ServiceChecks::start(ServiceCheckOptions::new(metrics(ipvs::METRICS), failures));
         checks.apply(vec![(edge(), Some(check(32_000, Some(1), None)))]);
         opens(V4).await;
         let answer = get(address(V4), "/").await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use viprule::health::{HealthEndpoint, Moment, ProxyHealth};
 use viprule::http::{Server, ServerOptions};
-use viprule::metrics::MetricsMode;
+use viprule::mode::ipvs;
 use viprule_service::model::Family;
 
 use super::support::{Answer, address, get, in_namespace, metrics, request};
@@ -25,7 +25,7 @@ const V6_BEFORE: Duration = Duration::from_nanos(7_427_644_194);
 
 async fn serve(health: ProxyHealth) -> (Arc<ProxyHealth>, Server) {
     let health = Arc::new(health);
-    let endpoint = HealthEndpoint::new(health.clone(), metrics(MetricsMode::Ipvs), asked);
+    let endpoint = HealthEndpoint::new(health.clone(), metrics(ipvs::METRICS), asked);
     let options = ServerOptions::new("proxy health");
     let server = Server::start(options, Some(address(AT)), Arc::new(endpoint));
     server.listening().await.unwrap();

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use viprule::metrics::{BuildInfo, Metrics, MetricsMode};
+use viprule::metrics::{BuildInfo, Metrics};
+use viprule::mode::ModeMetrics;
 use viprule_testkit::{LIMIT, Namespace};
 
 /// Runs a test in a namespace with a loopback interface, on a runtime like the agent's.
@@ -27,7 +28,7 @@ pub(super) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Se
         .unwrap();
 }
 
-pub(super) fn metrics(mode: MetricsMode) -> Arc<Metrics> {
+pub(super) fn metrics(mode: ModeMetrics) -> Arc<Metrics> {
     Arc::new(Metrics::new(mode, &BuildInfo::of_this_program()).unwrap())
 }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 use ipvs_netlink::{Ipvs, Protocol, ServerId};
 use netlink_batch::Socket;
 use nfnetlink::Family;
-use viprule_dataplane::Fingerprint;
-use viprule_dataplane::ipvs::{Key, Observation, Observed};
+use viprule_dataplane::ipvs::{Key, Object, Observation, Observed};
 use viprule_dataplane::ownership::Set;
+use viprule_dataplane::{Fingerprint, State};
 
 use super::drain::Drain;
 use super::dummy;
@@ -88,42 +88,62 @@ impl Former {
     }
 
     fn look(&mut self) -> Result<(), WriteError> {
-        let mut observation = Observation::<Fingerprint>::new();
-        if let Some((_, addresses)) = dummy::read(&mut self.route)? {
-            self.found.has_link = true;
-            tell(&mut observation, &addresses);
-            self.found.addresses = addresses;
+        let Observed { state, draining } = self.read::<Fingerprint>()?;
+        let mut here = Vec::new();
+        for (key, _) in state {
+            match key {
+                Key::Link => self.found.has_link = true,
+                Key::Address(address) => {
+                    self.found.addresses.insert(address);
+                }
+                Key::Server(server) => {
+                    self.found.servers.insert(server);
+                }
+                Key::Destination {
+                    server,
+                    destination,
+                } => here.push((server, destination)),
+                _ => {}
+            }
         }
         self.found.sets = self.sets.names()?;
-        // Without these nothing could be ours.
-        let may_have_servers = self.found.has_link || !self.found.sets.is_empty();
-        if let Some(servers) = self.servers.as_mut().filter(|_| may_have_servers) {
-            self.sets.observe(&mut observation)?;
-            observation.owners_told();
-            observe::read_servers(servers.ipvs(), &mut observation)?;
-        }
-        let Observed { state, draining } = observation.finish();
-        let here = state.into_iter().filter_map(|(key, _)| match key {
-            Key::Destination {
-                server,
-                destination,
-            } => Some((server, destination)),
-            Key::Server(server) => {
-                self.found.servers.insert(server);
-                None
-            }
-            _ => None,
-        });
-        let all: Vec<_> = here.chain(draining).collect();
-        self.found.destinations = all.into_iter().map(tagged).collect();
+        here.extend(draining);
+        self.found.destinations = here.into_iter().map(tagged).collect();
         Ok(())
     }
 
+    fn read<V: From<Object>>(&mut self) -> Result<Observed<V>, WriteError> {
+        let mut observation = Observation::<V>::new();
+        let link = dummy::read(&mut self.route)?;
+        if let Some((_, addresses)) = &link {
+            tell(&mut observation, addresses);
+        }
+        // Without these nothing could be ours.
+        if link.is_some() || !self.sets.names()?.is_empty() {
+            self.sets.observe(&mut observation)?;
+            if let Some(servers) = &mut self.servers {
+                observation.owners_told();
+                observe::read_servers(servers.ipvs(), &mut observation)?;
+            }
+        }
+        Ok(observation.finish())
+    }
+
+    /// What is there of it, but for what is excluded.
+    pub fn observe(&mut self) -> Result<State<Key, Object>, WriteError> {
+        let Observed { state, .. } = self.read()?;
+        let servers = &self.found.servers;
+        Ok(state.filter(|key| match key {
+            Key::Server(server) | Key::Destination { server, .. } => servers.contains(server),
+            _ => true,
+        }))
+    }
+
     /// Leaves virtual servers on these addresses alone, and their destinations as they are.
-    pub fn spare(&mut self, is_excluded: impl Fn(&IpAddr) -> bool) {
-        let spared = |server: &ServerId| server.address().is_some_and(|it| is_excluded(&it));
-        self.found.servers.retain(|server| !spared(server));
-        self.found.destinations.retain(|it| !spared(&it.what.0));
+    pub fn exclude(&mut self, is_excluded: impl Fn(&IpAddr) -> bool) {
+        let excluded = |server: &ServerId| server.address().is_some_and(|it| is_excluded(&it));
+        self.found.servers.retain(|server| !excluded(server));
+        self.found.destinations.retain(|it| !excluded(&it.what.0));
     }
 
     /// Lets a destination have so long for its connections to end; without end where `limit` is
@@ -213,9 +233,10 @@ impl Former {
     }
 
     /// Removes all at once, whoever uses it.
-    pub fn remove(mut self) -> Result<Removal, WriteError> {
+    pub fn remove(&mut self) -> Result<Removal, WriteError> {
         let mut removal = Removal::default();
-        let ours: Vec<_> = self.found.servers.iter().copied().map(tagged).collect();
+        let ours = std::mem::take(&mut self.found.servers);
+        let ours: Vec<_> = ours.into_iter().map(tagged).collect();
         if let Some(servers) = &mut self.servers
             && !ours.is_empty()
         {

@@ -119,11 +119,6 @@ impl IpvsWriter {
         self.servers.drain.set_limit(limit, clock::now());
     }
 
-    /// From now on virtual servers that go end their connections.
-    pub const fn remove_at_once(&mut self) {
-        self.at_once = true;
-    }
-
     /// The API server is there: such an address stays for nobody's connections.
     pub fn set_api_server(&mut self, api_server: &[SocketAddr]) {
         self.retired.bar(api_server);

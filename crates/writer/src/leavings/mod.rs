@@ -100,7 +100,7 @@ pub fn remove_tables() -> Result<Removal, WriteError> {
 pub fn remove(is_excluded: impl Fn(&IpAddr) -> bool) -> Result<Removal, WriteError> {
     let mut removal = remove_tables()?;
     if let Some(mut former) = ipvs::Former::find()? {
-        former.spare(is_excluded);
+        former.exclude(is_excluded);
         let Removal { removed, left } = former.remove()?;
         removal.removed.extend(removed);
         removal.left.extend(left);

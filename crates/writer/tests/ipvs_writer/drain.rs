@@ -311,7 +311,6 @@ fn all_of_it_goes_at_once_where_everything_is_to_go() {
     let mut node = Node::start(world.node());
     node.reconcile(&desired(&service(&[A])));
     let _kept = open(&world);
-    node.writer.remove_at_once();
     node.sync(&viprule_dataplane::State::default());
     assert_eq!(node.ipvsadm(), [""; 0]);
     assert_eq!(lines(world.node(), "ipset list -n"), [""; 0]);

@@ -6,8 +6,8 @@ use viprule_sync::SyncError;
 use viprule_writer::{PartOf, Writer as _};
 
 use super::Keeper;
-use crate::agent::mode::Mode;
-use crate::agent::telemetry::Cause;
+use crate::agent::telemetry::{Cause, Telemetry};
+use crate::mode::Mode;
 
 /// What is known of others.
 #[derive(Debug, Default)]
@@ -76,8 +76,11 @@ impl<M: Mode> Keeper<M> {
     /// The timer: where nobody tells of changes, the kernel is read. Nothing else is, as long as it
     /// says that nobody has changed anything.
     pub(super) fn check(&mut self) -> Result<(), SyncError> {
-        self.mode
-            .check_host(self.syncer.dataplane(), &self.telemetry);
+        let outcome = M::check_node(&self.resolved, self.syncer.dataplane());
+        let Telemetry {
+            health, metrics, ..
+        } = &self.telemetry;
+        self.host.looked(&outcome, M::VITAL, health, metrics);
         if let Some(touched) = self.ask()? {
             let unwatched = self.syncer.writer().unwatched();
             self.repair(touched, unwatched)?;

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::value::{self, IptablesBackend};
+use super::value::{self, BackendChoice};
 
 /// How Services are put into the kernel.
 #[derive(Debug, Clone, Default, Args)]
@@ -10,16 +10,12 @@ use super::value::{self, IptablesBackend};
 pub struct DataplaneArgs {
     /// The kernel facility to write: iptables or ipvs [default: iptables]
     #[arg(long, visible_alias = "proxy-mode", value_name = "MODE", hide_possible_values = true,
-          value_parser = value::names([
-              ("iptables", "iptables chains"),
-              ("ipvs", "IPVS virtual servers"),
-              ("nftables", "not in this build"),
-          ]))]
+          value_parser = value::modes())]
     pub mode: Option<String>,
 
     /// Which implementation of iptables is written [default: auto]
     #[arg(long, value_enum, value_name = "BACKEND")]
-    pub iptables_backend: Option<IptablesBackend>,
+    pub iptables_backend: Option<BackendChoice>,
 
     /// IP families [default: those that this kernel has]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FAMILY")]

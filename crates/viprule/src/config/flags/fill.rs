@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::agent::{HostArgs, IdleArgs, LogArgs, ServeArgs, SyncArgs};
-use super::{AgentArgs, DataplaneArgs, Flags, InputArgs, IpvsArgs};
+use super::{AgentArgs, DataplaneArgs, Flags, InputArgs};
 use crate::config::duration::GoDuration;
 use crate::config::own::OwnSettings;
 use crate::config::proxy::{Flush, KubeProxyConfiguration, LoggingConfiguration, VModuleItem};
@@ -13,7 +13,7 @@ impl Flags {
     pub(in crate::config) fn fill(&self, config: &mut KubeProxyConfiguration) {
         self.shared.input.fill(config);
         self.shared.dataplane.fill(config);
-        self.shared.ipvs.fill(config);
+        self.shared.modes.fill(config);
         if let Some(agent) = &self.agent {
             agent.fill(config);
         }
@@ -53,10 +53,7 @@ impl Flags {
             let names = dataplane.ip_family.iter().map(|family| family.name());
             own.ip_families = names.map(str::to_owned).collect();
         }
-        put(
-            self.shared.ipvs.ipvs_drain_timeout.as_ref(),
-            &mut own.ipvs_drain_timeout,
-        );
+        self.shared.modes.fill_own(own);
         if dataplane.service_budget.is_some() {
             own.service_budget = dataplane.service_budget;
         }
@@ -75,7 +72,7 @@ impl Flags {
 }
 
 /// Puts a value into its field, where there is one.
-fn put<T: Clone>(flag: Option<&T>, field: &mut T) {
+pub(crate) fn put<T: Clone>(flag: Option<&T>, field: &mut T) {
     if let Some(value) = flag {
         field.clone_from(value);
     }
@@ -100,7 +97,7 @@ fn filled(texts: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn put_list(flag: &[String], field: &mut Option<Vec<String>>) {
+pub(crate) fn put_list(flag: &[String], field: &mut Option<Vec<String>>) {
     let texts = filled(flag);
     if !texts.is_empty() {
         *field = Some(texts);
@@ -187,18 +184,6 @@ impl SyncArgs {
             self.ipvs_min_sync_period.as_ref(),
             &mut ipvs.min_sync_period,
         );
-    }
-}
-
-impl IpvsArgs {
-    fn fill(&self, config: &mut KubeProxyConfiguration) {
-        let ipvs = &mut config.ipvs;
-        put(self.ipvs_scheduler.as_ref(), &mut ipvs.scheduler);
-        put_list(&self.ipvs_exclude_cidrs, &mut ipvs.exclude_cidrs);
-        put(self.ipvs_strict_arp.as_ref(), &mut ipvs.strict_arp);
-        put(self.ipvs_tcp_timeout.as_ref(), &mut ipvs.tcp_timeout);
-        put(self.ipvs_tcpfin_timeout.as_ref(), &mut ipvs.tcp_fin_timeout);
-        put(self.ipvs_udp_timeout.as_ref(), &mut ipvs.udp_timeout);
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataplaneArgs, IpvsArgs, value};
+use super::{DataplaneArgs, value};
+use crate::mode::ModeArgs;
 
 /// What every verb takes that plans.
 #[derive(Debug, Clone, Default, Args)]
@@ -15,9 +16,9 @@ pub struct SharedArgs {
     /// How Services are put into the kernel.
     #[command(flatten)]
     pub dataplane: DataplaneArgs,
-    /// How IPVS mode works.
+    /// How single modes work.
     #[command(flatten)]
-    pub ipvs: IpvsArgs,
+    pub modes: ModeArgs,
 }
 
 /// What input may be acted on.

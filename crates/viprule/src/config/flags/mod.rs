@@ -7,16 +7,16 @@ mod agent;
 mod dataplane;
 mod fill;
 mod input;
-mod ipvs;
-mod value;
+pub(crate) mod value;
 
 use std::path::Path;
+
+pub(crate) use fill::{put, put_list};
 
 pub use agent::{ActionArgs, AgentArgs, VersionArg};
 pub use dataplane::{DataplaneArgs, IpFamily};
 pub use input::{EmptyArgs, InputArgs, SharedArgs};
-pub use ipvs::IpvsArgs;
-pub use value::{IptablesBackend, LoggingFormat, Output};
+pub use value::{BackendChoice, LoggingFormat, Output};
 
 /// All that the command line said.
 #[derive(Debug, Clone)]

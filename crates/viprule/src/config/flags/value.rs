@@ -9,6 +9,7 @@ use viprule_source::convert::{parse_ip, parse_range};
 use viprule_writer::backend::Backend;
 
 use crate::config::proxy::Quantity;
+use crate::mode::ProxyMode;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -32,7 +33,7 @@ pub enum LoggingFormat {
 
 /// Which of the kernel's two iptables implementations is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum IptablesBackend {
+pub enum BackendChoice {
     /// The one that this node's other rules are in
     #[default]
     Auto,
@@ -42,7 +43,7 @@ pub enum IptablesBackend {
     Legacy,
 }
 
-impl IptablesBackend {
+impl BackendChoice {
     /// The operator's choice, where there is one.
     pub const fn chosen(self) -> Option<Backend> {
         match self {
@@ -62,7 +63,7 @@ impl fmt::Display for LoggingFormat {
     }
 }
 
-impl fmt::Display for IptablesBackend {
+impl fmt::Display for BackendChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
@@ -81,13 +82,22 @@ pub(super) fn names<const N: usize>(
     PossibleValuesParser::new(values.into_iter().chain([empty]))
 }
 
+/// Modes. Those of kube-proxy that this build does not have are refused where everything is checked,
+/// which says what there is.
+pub(super) fn modes() -> PossibleValuesParser {
+    let modes = ProxyMode::ALL.map(|mode| PossibleValue::new(mode.as_str()).help(mode.about()));
+    let hidden = ProxyMode::MISSING.into_iter().chain([""]);
+    let hidden = hidden.map(|name| PossibleValue::new(name).hide(true));
+    PossibleValuesParser::new(modes.into_iter().chain(hidden))
+}
+
 /// A path, which may be empty as kube-proxy's may.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// Booleans as Go reads them.
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
+pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

@@ -10,6 +10,7 @@ use serde::{Serialize as _, Serializer};
 
 use super::duration::GoDuration;
 use super::fields::fields;
+use crate::mode::{iptables, ipvs, nftables};
 
 pub use logging::{
     Flush, FormatOptions, LoggingConfiguration, OutputRoutingOptions, Quantity, VModuleItem,
@@ -54,11 +55,11 @@ fields! {
         /// `iptables`, `ipvs`, `nftables` or empty.
         pub mode: String = "mode",
         /// iptables mode.
-        pub iptables: IptablesConfiguration = "iptables",
+        pub iptables: iptables::Configuration = "iptables",
         /// IPVS mode.
-        pub ipvs: IpvsConfiguration = "ipvs",
+        pub ipvs: ipvs::Configuration = "ipvs",
         /// nftables mode.
-        pub nftables: NftablesConfiguration = "nftables",
+        pub nftables: nftables::Configuration = "nftables",
         /// Windows.
         pub winkernel: WinkernelConfiguration = "winkernel",
         /// How packets of local pods are recognised: `ClusterCIDR`, `NodeCIDR`,
@@ -98,58 +99,6 @@ fields! {
         pub qps: f64 = "qps",
         /// Requests at once.
         pub burst: i32 = "burst",
-    }
-}
-
-fields! {
-    /// `iptables`
-    pub struct IptablesConfiguration {
-        /// The bit of the packet mark that asks for masquerading, 0 to 31.
-        pub masquerade_bit: Option<i32> = "masqueradeBit",
-        /// Masquerade all traffic to cluster IPs.
-        pub masquerade_all: bool = "masqueradeAll",
-        /// Node ports answer on IPv4 loopback addresses.
-        pub localhost_node_ports: Option<bool> = "localhostNodePorts",
-        /// How often the kernel is checked without any change being known.
-        pub sync_period: GoDuration = "syncPeriod",
-        /// How long to wait between the end of one sync and the next.
-        pub min_sync_period: GoDuration = "minSyncPeriod",
-    }
-}
-
-fields! {
-    /// `ipvs`
-    pub struct IpvsConfiguration {
-        /// As iptables mode's.
-        pub sync_period: GoDuration = "syncPeriod",
-        /// As iptables mode's.
-        pub min_sync_period: GoDuration = "minSyncPeriod",
-        /// The scheduler; empty for `rr`.
-        pub scheduler: String = "scheduler",
-        /// Networks whose virtual servers are somebody else's.
-        pub exclude_cidrs: Option<Vec<String>> = "excludeCIDRs",
-        /// Answer ARP only for addresses of the interface that was asked.
-        pub strict_arp: bool = "strictARP",
-        /// Of idle TCP connections; 0 leaves the kernel's.
-        pub tcp_timeout: GoDuration = "tcpTimeout",
-        /// Of TCP connections behind a FIN; 0 leaves the kernel's.
-        pub tcp_fin_timeout: GoDuration = "tcpFinTimeout",
-        /// Of UDP; 0 leaves the kernel's.
-        pub udp_timeout: GoDuration = "udpTimeout",
-    }
-}
-
-fields! {
-    /// `nftables`
-    pub struct NftablesConfiguration {
-        /// As iptables mode's.
-        pub masquerade_bit: Option<i32> = "masqueradeBit",
-        /// As iptables mode's.
-        pub masquerade_all: bool = "masqueradeAll",
-        /// As iptables mode's.
-        pub sync_period: GoDuration = "syncPeriod",
-        /// As iptables mode's.
-        pub min_sync_period: GoDuration = "minSyncPeriod",
     }
 }
 

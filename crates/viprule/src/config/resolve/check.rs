@@ -102,7 +102,7 @@ impl Names {
 }
 
 /// Collects problems.
-pub(super) struct Check<'n> {
+pub(crate) struct Check<'n> {
     names: &'n Names,
     problems: Vec<Problem>,
 }
@@ -116,7 +116,7 @@ impl<'n> Check<'n> {
     }
 
     /// What the operator calls a field.
-    pub(super) fn name(&self, field: &str) -> String {
+    pub(crate) fn name(&self, field: &str) -> String {
         self.names.of(field)
     }
 
@@ -125,7 +125,7 @@ impl<'n> Check<'n> {
         self.names.is_given(flag)
     }
 
-    pub(super) fn wrong(&mut self, field: &str, message: impl Into<String>) {
+    pub(crate) fn wrong(&mut self, field: &str, message: impl Into<String>) {
         self.problems.push(Problem {
             field: self.names.of(field),
             line: None,
@@ -134,7 +134,7 @@ impl<'n> Check<'n> {
     }
 
     /// A value, or a problem where there is none.
-    pub(super) fn some<T>(
+    pub(crate) fn some<T>(
         &mut self,
         field: &str,
         value: Option<T>,

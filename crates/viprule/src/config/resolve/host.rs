@@ -8,6 +8,7 @@ use viprule_source::convert::parse_ip;
 use super::Check;
 use crate::config::duration::GoDuration;
 use crate::config::proxy::KubeProxyConfiguration;
+use crate::mode::{Mode as _, ProxyMode, with_mode};
 
 /// When the kernel is written, in the active mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,24 +59,14 @@ pub(super) fn address(field: &str, text: &str, check: &mut Check<'_>) -> Option<
     Some(SocketAddr::new(ip?, port?))
 }
 
-pub(super) fn sync_periods(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) -> SyncPeriods {
-    let (mode, period, min) = match proxy.mode.as_str() {
-        "ipvs" => ("ipvs", proxy.ipvs.sync_period, proxy.ipvs.min_sync_period),
-        "nftables" => (
-            "nftables",
-            proxy.nftables.sync_period,
-            proxy.nftables.min_sync_period,
-        ),
-        _ => (
-            "iptables",
-            proxy.iptables.sync_period,
-            proxy.iptables.min_sync_period,
-        ),
-    };
-    let (period_field, min_field) = (
-        format!("{mode}.syncPeriod"),
-        format!("{mode}.minSyncPeriod"),
-    );
+pub(super) fn sync_periods(
+    mode: ProxyMode,
+    proxy: &KubeProxyConfiguration,
+    check: &mut Check<'_>,
+) -> SyncPeriods {
+    let (period, min) = with_mode!(mode, M => M::periods(proxy));
+    let field = |name| format!("{}.{name}", mode.as_str());
+    let (period_field, min_field) = (field("syncPeriod"), field("minSyncPeriod"));
     if period.is_zero() {
         check.wrong(&period_field, "must not be 0");
     }
@@ -91,7 +82,7 @@ pub(super) fn sync_periods(proxy: &KubeProxyConfiguration, check: &mut Check<'_>
     }
 }
 
-pub(super) fn not_negative(field: &str, duration: GoDuration, check: &mut Check<'_>) {
+pub(crate) fn not_negative(field: &str, duration: GoDuration, check: &mut Check<'_>) {
     if duration.is_negative() {
         check.wrong(field, format!("must not be negative, and {duration} is"));
     }

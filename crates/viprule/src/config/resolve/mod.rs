@@ -3,60 +3,33 @@
 mod check;
 mod families;
 mod host;
-mod ipvs;
 mod logging;
 mod network;
 
 use std::net::SocketAddr;
 
 use nfnetlink::Family;
-use viprule_dataplane::{self as dataplane, CommonSettings, iptables};
+use viprule_dataplane::CommonSettings;
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_source::convert::parse_ip;
 use viprule_writer::netfilter::Support;
 
-use super::flags::{IptablesBackend, LoggingFormat};
+use super::flags::{BackendChoice, LoggingFormat};
 use super::gates;
 use super::own::OwnSettings;
 use super::problem::Problem;
 use super::proxy::KubeProxyConfiguration;
+use crate::mode::{self, ModeSettings, ProxyMode};
 
-use check::Check;
+pub(crate) use check::Check;
 pub(super) use check::Names;
 pub use families::NodeFit;
+pub(crate) use host::not_negative;
 pub use host::{Conntrack, SyncPeriods};
-pub use ipvs::Ipvs;
-
-/// Modes that this build has.
-const MODES: [&str; 2] = ["iptables", "ipvs"];
-/// Modes that kube-proxy has on Linux.
-const KUBE_PROXY_MODES: [&str; 3] = ["iptables", "ipvs", "nftables"];
-
-/// The kernel facility that is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyMode {
-    /// iptables chains.
-    Iptables,
-    /// IPVS virtual servers.
-    Ipvs,
-}
-
-impl ProxyMode {
-    /// As the configuration names it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Iptables => "iptables",
-            Self::Ipvs => "ipvs",
-        }
-    }
-}
+pub(crate) use network::network;
 
 /// Valid settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a setting of its own"
-)]
 pub struct Resolved {
     /// The kernel facility that is written.
     pub mode: ProxyMode,
@@ -64,15 +37,12 @@ pub struct Resolved {
     pub plan: PlanConfig,
     /// What every mode depends on.
     pub common: CommonSettings,
-    /// Node ports answer on IPv4 loopback addresses in iptables mode, where `nodePortAddresses`
-    /// allows it.
-    pub localhost_node_ports: bool,
-    /// What IPVS mode alone depends on.
-    pub ipvs: Ipvs,
+    /// What one mode alone depends on.
+    pub modes: ModeSettings,
     /// The families were chosen by a setting rather than by what the kernel has.
     pub families_chosen: bool,
     /// Which implementation of iptables is written.
-    pub backend: IptablesBackend,
+    pub backend: BackendChoice,
     /// When the kernel is written.
     pub sync: SyncPeriods,
     /// Where health is served; None where it is switched off.
@@ -94,24 +64,6 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// iptables mode's settings.
-    pub fn iptables(&self) -> iptables::Settings {
-        iptables::Settings {
-            common: self.common.clone(),
-            localhost_node_ports: self.localhost_node_ports,
-            ..iptables::Settings::default()
-        }
-    }
-
-    /// The same as this kernel can have them.
-    pub fn iptables_on(&self, support: Support) -> iptables::Settings {
-        let mut settings = self.iptables();
-        settings.nfacct = support.nfacct;
-        settings.drop_invalid = !support.be_liberal;
-        settings.common.families = self.families_on(support);
-        settings
-    }
-
     /// The families that this kernel serves.
     pub fn families_on(&self, support: Support) -> Vec<Family> {
         let mut families = self.common.families.clone();
@@ -119,18 +71,6 @@ impl Resolved {
             families.retain(|family| *family != Family::Ipv6);
         }
         families
-    }
-
-    /// IPVS mode's settings for these families.
-    pub fn ipvs_for(&self, families: Vec<Family>) -> dataplane::ipvs::Settings {
-        dataplane::ipvs::Settings {
-            common: CommonSettings {
-                families,
-                ..self.common.clone()
-            },
-            scheduler: self.ipvs.scheduler,
-            exclude_cidrs: self.ipvs.exclude_cidrs.clone(),
-        }
     }
 }
 
@@ -162,10 +102,10 @@ pub(super) fn resolve(
             "must be the minor version before, 1.35",
         );
     }
-    let mode = mode(&proxy.mode, check);
+    let mode = proxy_mode(&proxy.mode, check);
     let masquerade_bit = network::masquerade_bit(proxy, check);
-    let sync = host::sync_periods(proxy, check);
-    let ipvs = ipvs::ipvs(proxy, own, check);
+    let sync = host::sync_periods(mode, proxy, check);
+    let modes = mode::resolve(proxy, own, check);
     let detect_local = network::detect_local(proxy, check);
     let node_port_addresses = network::node_port_addresses(
         proxy.node_port_addresses.as_deref().unwrap_or_default(),
@@ -202,8 +142,7 @@ pub(super) fn resolve(
             detect_local,
             node_port_addresses,
         },
-        localhost_node_ports: proxy.iptables.localhost_node_ports.unwrap_or(true),
-        ipvs,
+        modes,
         families_chosen: !own.ip_families.is_empty(),
         backend,
         sync,
@@ -248,38 +187,44 @@ fn node_name(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) -> String {
     name
 }
 
-fn mode(mode: &str, check: &mut Check<'_>) -> ProxyMode {
-    if !KUBE_PROXY_MODES.contains(&mode) {
-        let known = KUBE_PROXY_MODES.join(", ");
+/// A mode that this build does not have is an error, and what else is wrong is told by the default.
+fn proxy_mode(name: &str, check: &mut Check<'_>) -> ProxyMode {
+    let mode = ProxyMode::named(name);
+    if ProxyMode::MISSING.contains(&name) {
+        let names = ProxyMode::names();
         check.wrong(
             "mode",
-            format!("must be {known} or empty for iptables, not {mode:?}"),
+            format!("{name} is not a mode of this build, which has {names}"),
         );
-    } else if !MODES.contains(&mode) {
-        let modes = MODES.join(", ");
+    } else if mode.is_none() {
+        let known = [
+            &ProxyMode::ALL.map(ProxyMode::as_str)[..],
+            &ProxyMode::MISSING,
+        ]
+        .concat();
+        let default = ProxyMode::DEFAULT.as_str();
         check.wrong(
             "mode",
-            format!("{mode} is not a mode of this build, which has {modes}"),
+            format!(
+                "must be {} or empty for {default}, not {name:?}",
+                known.join(", ")
+            ),
         );
     }
-    if mode == ProxyMode::Ipvs.as_str() {
-        ProxyMode::Ipvs
-    } else {
-        ProxyMode::Iptables
-    }
+    mode.unwrap_or(ProxyMode::DEFAULT)
 }
 
-fn backend(own: &OwnSettings, check: &mut Check<'_>) -> IptablesBackend {
+fn backend(own: &OwnSettings, check: &mut Check<'_>) -> BackendChoice {
     match own.iptables_backend.as_str() {
-        "" | "auto" => IptablesBackend::Auto,
-        "nft" => IptablesBackend::Nft,
-        "legacy" => IptablesBackend::Legacy,
+        "" | "auto" => BackendChoice::Auto,
+        "nft" => BackendChoice::Nft,
+        "legacy" => BackendChoice::Legacy,
         other => {
             check.wrong(
                 "iptablesBackend",
                 format!("must be auto, nft or legacy, not {other:?}"),
             );
-            IptablesBackend::Auto
+            BackendChoice::Auto
         }
     }
 }

@@ -79,7 +79,7 @@ fn cluster_cidr(text: &str, check: &mut Check<'_>) -> Option<Vec<IpNet>> {
     Some(networks)
 }
 
-pub(super) fn network(field: &str, text: &str, check: &mut Check<'_>) -> Option<IpNet> {
+pub(crate) fn network(field: &str, text: &str, check: &mut Check<'_>) -> Option<IpNet> {
     check.some(field, parse_range(text), || match parse_ip(text) {
         Some(ip) => format!("{text} needs a prefix length, as {}", IpNet::from(ip)),
         None => format!("{text:?} is not a network such as 10.244.0.0/16"),

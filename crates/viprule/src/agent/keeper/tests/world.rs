@@ -15,24 +15,32 @@ use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_dataplane::netfilter::{Key, Kind, Object, Part, Table};
 use viprule_dataplane::{Diff, Scope, State};
 use viprule_service::model::{Event, Family};
-use viprule_service::plan::{Budgets, PlanConfig};
+use viprule_service::plan::{Budgets, NodeFacts, PlanConfig};
 use viprule_service::tracker::Tracker;
-use viprule_sync::Syncer;
+use viprule_sync::{Report, Syncer};
 use viprule_testkit::fake::Kernel;
 use viprule_testkit::objects::{self, READY};
-use viprule_writer::conntrack::Cleaner;
+use viprule_writer::backend::Backend;
+use viprule_writer::host::Outcome;
 use viprule_writer::netfilter::Support;
 use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 
 use super::super::{Foreign, Keeper, Timing};
-use crate::agent::mode::Mode;
+use crate::agent::host_settings::Strictness;
+use crate::agent::host_watch::HostWatch;
 use crate::agent::news::{Happened, NewSettings, News};
 use crate::agent::patience::Patience;
 use crate::agent::surroundings::Surroundings;
+use crate::agent::takeover::Takeover;
 use crate::agent::telemetry::{Cause, EventSink, Pending, Telemetry};
-use crate::config::{AgentArgs, Effective, Flags, Resolved, SharedArgs};
+use crate::config::{
+    AgentArgs, Effective, Flags, GoDuration, KubeProxyConfiguration, Resolved, SharedArgs,
+};
 use crate::health::{ProxyHealth, ServiceCheckOptions, ServiceChecks};
-use crate::metrics::{BuildInfo, Metrics, MetricsMode};
+use crate::metrics::{BuildInfo, Metrics};
+use crate::mode::iptables::{self, IptablesMode};
+use crate::mode::leftovers::{Failed, Leftovers, Progress, Search};
+use crate::mode::{Mode, ModeMetrics, ModeSettings};
 
 pub(super) const NAT: Table = Table {
     family: nfnetlink::Family::Ipv4,
@@ -143,17 +151,71 @@ impl Mode for Fake {
     type Dataplane = Iptables;
     type Writer = Memory;
 
-    fn adopt(&mut self, news: &NewSettings, _: &mut Memory) -> Settings {
-        news.resolved.iptables()
+    const NAME: &str = "fake";
+    const ABOUT: &str = "nothing";
+
+    fn periods(proxy: &KubeProxyConfiguration) -> (GoDuration, GoDuration) {
+        IptablesMode::periods(proxy)
     }
+
+    fn settings(resolved: &Resolved, _: Option<Support>) -> Settings {
+        IptablesMode::settings(resolved, None)
+    }
+
+    fn dataplane(settings: Settings, facts: &NodeFacts) -> Iptables {
+        IptablesMode::dataplane(settings, facts)
+    }
+
+    fn open(_: Backend, _: &[nfnetlink::Family]) -> Result<Memory, WriteError> {
+        unreachable!("tests open it")
+    }
+
+    fn prepare_node(_: &Resolved, _: &Iptables, _: Strictness) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn hold() {}
 
     fn prepare(&mut self, _: &Iptables, cause: &Cause) {
         self.0.causes.borrow_mut().push(cause.as_str());
     }
 
-    fn take_over(&mut self, _: Option<&Cleaner>, _: &Telemetry) -> Option<Duration> {
+    fn check_node(_: &Resolved, _: &Iptables) -> Outcome {
+        Outcome::default()
+    }
+
+    fn metrics(_: Support) -> ModeMetrics {
+        iptables::METRICS
+    }
+
+    fn leftovers(_: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+        Vec::new()
+    }
+}
+
+/// Something that another mode left, and that takes time.
+#[derive(Debug)]
+struct Left(Rc<World>);
+
+impl Leftovers for Left {
+    fn name(&self) -> String {
+        "something".to_owned()
+    }
+
+    fn lines(&mut self) -> anyhow::Result<Vec<String>> {
+        Ok(vec![self.name()])
+    }
+
+    fn drain(&mut self) -> anyhow::Result<Progress> {
         self.0.taken_over.set(self.0.taken_over.get() + 1);
-        self.0.take_over.borrow_mut().pop_front().flatten()
+        Ok(Progress {
+            next: self.0.take_over.borrow_mut().pop_front().flatten(),
+            ..Progress::default()
+        })
+    }
+
+    fn remove(&mut self) -> anyhow::Result<Report> {
+        unreachable!("the agent drains")
     }
 }
 
@@ -183,6 +245,15 @@ impl Kept {
         let keeper = Keeper {
             syncer: Syncer::new(tracker, dataplane, Memory::new(world)),
             mode: Fake(world.clone()),
+            takeover: {
+                let world = world.clone();
+                let left = move |_: &ModeSettings| {
+                    let left: Box<dyn Leftovers> = Box::new(Left(world));
+                    vec![Ok(left)]
+                };
+                Takeover::new(ModeSettings::default(), Box::new(left))
+            },
+            host: HostWatch::default(),
             inbox,
             conflicts,
             telemetry,
@@ -265,9 +336,8 @@ pub(super) fn run(test: impl Future<Output = ()>) {
 }
 
 fn telemetry() -> Telemetry {
-    let mode = MetricsMode::Iptables { nfacct: false };
     let (failures, _) = mpsc::unbounded_channel();
-    let metrics = Arc::new(Metrics::new(mode, &BuildInfo::of_this_program()).unwrap());
+    let metrics = Arc::new(Metrics::new(iptables::METRICS, &BuildInfo::of_this_program()).unwrap());
     let checks = ServiceCheckOptions::new(metrics.clone(), failures);
     Telemetry {
         families: Family::ALL.to_vec(),

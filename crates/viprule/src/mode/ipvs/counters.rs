@@ -9,10 +9,13 @@ use viprule_dataplane::ipvs::Key;
 use viprule_dataplane::{Fingerprint, State};
 use viprule_service::model::ServiceId;
 use viprule_sync::Listener;
+use viprule_writer::ipvs::Counters;
+
+use crate::debug::Fallible;
 
 /// Which Service a virtual server is of.
 #[derive(Debug, Clone, Default)]
-pub struct ServerOwners(Arc<RwLock<HashMap<ServerId, ServiceId>>>);
+pub(super) struct ServerOwners(Arc<RwLock<HashMap<ServerId, ServiceId>>>);
 
 /// Whoever writes them tells of them.
 impl Listener<Key> for ServerOwners {
@@ -42,8 +45,16 @@ fn servers(state: &State<Key, Fingerprint>) -> impl Iterator<Item = ServerId> + 
 }
 
 impl ServerOwners {
+    /// The text of what the kernel has counted by now.
+    pub(super) fn into_text(self) -> Fallible {
+        Arc::new(move || {
+            let counted = Counters::open()?.read()?;
+            Ok(self.render(counted)?)
+        })
+    }
+
     /// What these virtual servers count, summed by Service, in Prometheus' text format 0.0.4.
-    pub fn render(
+    fn render(
         &self,
         counted: impl Iterator<Item = (ServerId, Stats)>,
     ) -> Result<String, prometheus::Error> {

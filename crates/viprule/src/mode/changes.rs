@@ -1,0 +1,157 @@
+//! Differences, printed kind by kind and chain by chain.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
+use viprule_dataplane::Diff;
+use viprule_source::escape;
+
+/// What differs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Changes {
+    mode: &'static str,
+    in_sync: bool,
+    /// Objects that are no chains, by kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sections: Vec<SectionChange>,
+    pub(super) chains: Vec<ChainChange>,
+    /// What other modes left elsewhere, to be removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    leftovers: Vec<String>,
+}
+
+/// What differs among the objects that one tool tells of.
+#[derive(Debug, Serialize)]
+pub(super) struct SectionChange {
+    pub(super) section: &'static str,
+    #[serde(skip)]
+    pub(super) heading: &'static str,
+    pub(super) lines: Vec<Line>,
+}
+
+/// What differs in one chain.
+#[derive(Debug, Serialize)]
+pub(super) struct ChainChange {
+    pub(super) family: &'static str,
+    pub(super) table: &'static str,
+    pub(super) chain: String,
+    pub(super) lines: Vec<Line>,
+}
+
+/// One line of a tool's output.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    pub(super) op: Op,
+    pub(super) text: String,
+}
+
+impl Line {
+    /// Lines as they were and as they shall be.
+    pub(super) fn changes(old: &[String], new: &[String]) -> Vec<Self> {
+        let [old, new] = [old, new].map(|it| it.iter().map(String::as_str).collect::<Vec<_>>());
+        let diff = TextDiff::from_slices(&old, &new);
+        let changes = diff.iter_all_changes().map(|change| Self {
+            op: match change.tag() {
+                ChangeTag::Equal => Op::Keep,
+                ChangeTag::Delete => Op::Remove,
+                ChangeTag::Insert => Op::Add,
+            },
+            text: change.value().to_owned(),
+        });
+        changes.collect()
+    }
+}
+
+/// What happens to a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Op {
+    Keep,
+    Remove,
+    Add,
+}
+
+impl Op {
+    const fn sign(self) -> char {
+        match self {
+            Self::Keep => ' ',
+            Self::Remove => '-',
+            Self::Add => '+',
+        }
+    }
+}
+
+impl Changes {
+    /// Nothing differs in a mode, or in `all`.
+    pub(crate) const fn none(mode: &'static str) -> Self {
+        Self {
+            mode,
+            in_sync: true,
+            sections: Vec::new(),
+            chains: Vec::new(),
+            leftovers: Vec::new(),
+        }
+    }
+
+    /// What a diff of a mode says, without the lines.
+    pub(super) fn of<K, A, B>(mode: &'static str, diff: &Diff<'_, K, A, B>) -> Self {
+        Self {
+            in_sync: diff.is_empty(),
+            ..Self::none(mode)
+        }
+    }
+
+    /// True where nothing differs.
+    pub(crate) const fn in_sync(&self) -> bool {
+        self.in_sync
+    }
+
+    /// Adds what other modes left elsewhere.
+    pub(crate) fn add_leftovers(&mut self, leftovers: Vec<String>) {
+        self.in_sync &= leftovers.is_empty();
+        self.leftovers.extend(leftovers);
+    }
+
+    /// Adds what differs in other places.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.in_sync &= other.in_sync;
+        self.sections.extend(other.sections);
+        self.chains.extend(other.chains);
+        self.leftovers.extend(other.leftovers);
+    }
+
+    /// As a unified diff.
+    pub(crate) fn to_text(&self, from: &str, to: &str) -> String {
+        let mut text = String::new();
+        if self.in_sync {
+            return text;
+        }
+        let _ = writeln!(text, "--- {}\n+++ {}", escape::line(from), escape::line(to));
+        let mut add = |heading: &str, lines: &[Line]| {
+            let _ = writeln!(text, "@@ {} @@", escape::line(heading));
+            for Line { op, text: line } in lines {
+                let _ = writeln!(text, "{}{}", op.sign(), escape::line(line));
+            }
+        };
+        for SectionChange { heading, lines, .. } in &self.sections {
+            add(heading, lines);
+        }
+        for ChainChange {
+            family,
+            table,
+            chain,
+            lines,
+        } in &self.chains
+        {
+            add(&format!("{family} {table} {chain}"), lines);
+        }
+        if !self.leftovers.is_empty() {
+            let _ = writeln!(text, "@@ leftovers of another mode @@");
+        }
+        for leftover in &self.leftovers {
+            let _ = writeln!(text, "-{}", escape::line(leftover));
+        }
+        text
+    }
+}

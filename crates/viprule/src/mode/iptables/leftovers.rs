@@ -1,0 +1,100 @@
+//! Chains and rules over the iptables that the mode in use does not write.
+
+use nfnetlink::Family;
+use viprule_dataplane::iptables::{Iptables, Settings};
+use viprule_dataplane::netfilter::Desired;
+use viprule_dataplane::{Scope, State, diff};
+use viprule_service::plan::{Budgets, NodeFacts, PlanConfig};
+use viprule_service::tracker::Tracker;
+use viprule_sync::{Report, Syncer};
+use viprule_writer::Writer as _;
+use viprule_writer::backend::{Backend, HostWriter};
+use viprule_writer::netfilter::remove_counters;
+
+use crate::mode::chains;
+use crate::mode::changes::Changes;
+use crate::mode::leftovers::{Failed, Leftovers, Progress, Search};
+
+/// What iptables mode or IPVS mode left in one of the kernel's two iptables.
+#[derive(Debug)]
+struct Chains {
+    backend: Backend,
+    families: Vec<Family>,
+    /// Nobody is to have the counters after this.
+    with_counters: bool,
+}
+
+/// Every mode of this build has its rules where `search.choice` says; the other one has leftovers.
+pub(super) fn find(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+    let own = search.choice.backend;
+    let of = |backend, families: &[Family], with_counters| -> Result<Box<dyn Leftovers>, Failed> {
+        Ok(Box::new(Chains {
+            backend,
+            families: families.to_vec(),
+            with_counters,
+        }))
+    };
+    let mut all = Vec::new();
+    if search.choice.leftovers {
+        // Each on its own: the host may have the programs of one only.
+        let families = search.families.iter();
+        all.extend(families.map(|family| of(own.other(), &[*family], false)));
+    }
+    if search.mode.is_none() {
+        all.push(of(own, search.families, true));
+    }
+    all
+}
+
+impl Chains {
+    fn observe(&self) -> anyhow::Result<Desired> {
+        let mut writer = HostWriter::open(self.backend, &self.families)?;
+        Ok(writer.observe(&Scope::Everything)?)
+    }
+}
+
+impl Leftovers for Chains {
+    fn name(&self) -> String {
+        let families: Vec<String> = self.families.iter().map(ToString::to_string).collect();
+        let families = families.join(" and ");
+        format!("{families} chains over {} iptables", self.backend)
+    }
+
+    fn lines(&mut self) -> anyhow::Result<Vec<String>> {
+        let objects = self.observe()?.len();
+        let line = || format!("{objects} objects among {}", self.name());
+        Ok((objects > 0).then(line).into_iter().collect())
+    }
+
+    fn changes(&mut self) -> anyhow::Result<Changes> {
+        let (there, nothing) = (self.observe()?, State::default());
+        Ok(chains::changed("all", &diff(&there, &nothing)))
+    }
+
+    fn drain(&mut self) -> anyhow::Result<Progress> {
+        let report = self.remove()?;
+        let gone = || format!("{} objects among {}", report.removed, self.name());
+        Ok(Progress {
+            gone: (report.removed > 0).then(gone).into_iter().collect(),
+            left: report.refused,
+            ..Progress::default()
+        })
+    }
+
+    /// A chain that somebody else's rule leads to can't go; it is left empty.
+    fn remove(&mut self) -> anyhow::Result<Report> {
+        let nobody = PlanConfig {
+            node_name: String::new(),
+            bind_address: None,
+            allow_external_ips: true,
+            budgets: Budgets::default(),
+        };
+        let dataplane = Iptables::new(Settings::default(), &NodeFacts::default());
+        let writer = HostWriter::open(self.backend, &self.families)?;
+        let report = Syncer::new(Tracker::new(nobody), dataplane, writer).remove_everything()?;
+        if self.with_counters {
+            remove_counters();
+        }
+        Ok(report)
+    }
+}
