@@ -104,7 +104,7 @@ pub(super) fn resolve(
     }
     let mode = proxy_mode(&proxy.mode, check);
     let masquerade_bit = network::masquerade_bit(proxy, check);
-    let sync = host::sync_periods(mode, proxy, check);
+    let sync = mode.map(|mode| host::sync_periods(mode, proxy, check));
     let modes = mode::resolve(proxy, own, check);
     let detect_local = network::detect_local(proxy, check);
     let node_port_addresses = network::node_port_addresses(
@@ -122,8 +122,8 @@ pub(super) fn resolve(
     let log_level = logging::level(proxy, own, check);
     check.done()?;
     // All of these are there where there was no problem.
-    let (Some(metrics), Some(detect_local), Some(node_port_addresses)) =
-        (metrics, detect_local, node_port_addresses)
+    let (Some(mode), Some(sync), Some(metrics), Some(detect_local), Some(node_port_addresses)) =
+        (mode, sync, metrics, detect_local, node_port_addresses)
     else {
         return Err(Vec::new());
     };
@@ -187,8 +187,8 @@ fn node_name(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) -> String {
     name
 }
 
-/// A mode that this build does not have is an error, and what else is wrong is told by the default.
-fn proxy_mode(name: &str, check: &mut Check<'_>) -> ProxyMode {
+/// A mode that this build does not have is an error, never another mode.
+fn proxy_mode(name: &str, check: &mut Check<'_>) -> Option<ProxyMode> {
     let mode = ProxyMode::named(name);
     if ProxyMode::MISSING.contains(&name) {
         let names = ProxyMode::names();
@@ -211,7 +211,7 @@ fn proxy_mode(name: &str, check: &mut Check<'_>) -> ProxyMode {
             ),
         );
     }
-    mode.unwrap_or(ProxyMode::DEFAULT)
+    mode
 }
 
 fn backend(own: &OwnSettings, check: &mut Check<'_>) -> BackendChoice {
