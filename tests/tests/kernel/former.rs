@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use viprule_testkit::dump::{Dump, Family, ForeignState};
-use viprule_writer::leavings::{self, Leaving};
+use viprule_writer::leavings;
 
 use crate::support::{Place, ordered};
 
@@ -80,14 +80,18 @@ fn rules_of_ipvs_mode_go_with_the_commit_that_brings_ours() {
     ipvs(&place);
     assert_eq!(former_chains(&place.dump()).len(), 12);
     let generation = place.generation();
-    place.viprule("apply", &[]).ok();
+    let differs = place.viprule("diff", &[]);
+    assert_eq!(
+        differs.out.matches("\n-IP set KUBE-").count(),
+        34,
+        "{}",
+        differs.out
+    );
+    let report = place.viprule("apply", &[]).ok();
+    assert!(report.contains("removed 34 IP sets\n"), "{report}");
     assert_eq!(place.generation(), generation + 1, "in one transaction");
     place.assert_in_sync();
     assert_eq!(former_chains(&place.dump()), [""; 0]);
-
-    let removal = remove_leavings(&place);
-    assert_eq!(removal.left, []);
-    assert_eq!(removal.removed.len(), 34, "all sets");
     assert_eq!(
         before.changes(&ForeignState::take(&place.namespace).unwrap()),
         ""
@@ -130,15 +134,24 @@ fn cleanup_removes_rules_of_ipvs_mode() {
 }
 
 #[test]
-fn tables_of_nftables_mode_stay_until_ours_serve() {
+fn tables_of_nftables_mode_go_once_ours_serve() {
     let place = Place::golden();
     feed(&place, "nft", &["-f", "-"], leaving("nft-list-ruleset.txt"));
     foreign(&place);
-    place.viprule("apply", &[]).ok();
-    let families = [nfnetlink::Family::Ipv4, nfnetlink::Family::Ipv6];
-    let removal = remove_leavings(&place);
-    assert_eq!(removal.removed, families.map(Leaving::Table));
-    assert_eq!(removal.left, []);
+    let differs = place.viprule("diff", &[]);
+    assert_eq!(differs.code, 1, "{}", differs.all());
+    let report = place.viprule("apply", &[]).ok();
+    for table in [
+        "nftables table ip kube-proxy",
+        "nftables table ip6 kube-proxy",
+    ] {
+        assert!(
+            differs.out.contains(&format!("\n-{table}\n")),
+            "{}",
+            differs.out
+        );
+        assert!(report.contains(&format!("removed {table}\n")), "{report}");
+    }
     place.assert_in_sync();
     let tables = place.tool("nft list tables");
     assert!(!tables.contains("table ip kube-proxy\n"), "{tables}");

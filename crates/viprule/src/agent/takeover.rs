@@ -1,4 +1,4 @@
-//! Removes what other modes and an earlier proxy left, once what takes its place is there.
+//! Removes what an earlier proxy left in places that this mode does not write, once what takes its place is there.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(3600);
 /// Looks for leftovers with settings of now.
 pub(super) type Find = Box<dyn FnOnce(&ModeSettings) -> Vec<Result<Box<dyn Leftovers>, Failed>>>;
 
-/// Removes what other modes and an earlier proxy left.
+/// Removes what an earlier proxy left in places that this mode does not write.
 pub(super) struct Takeover {
     settings: ModeSettings,
     /// Nobody has looked yet.
@@ -69,7 +69,7 @@ impl Takeover {
                     }),
                     Err(error) => {
                         let error = anyhow::Error::from(error);
-                        tracing::warn!("leftovers of another mode stay: {error:#}");
+                        tracing::warn!("what an earlier proxy left stays: {error:#}");
                     }
                 }
             }
@@ -82,7 +82,7 @@ impl Takeover {
         });
         if !gone.is_empty() {
             let gone = gone.join(", ");
-            tracing::info!("removed what another mode left: {gone}");
+            tracing::info!("removed what an earlier proxy left: {gone}");
             telemetry.leftovers_removed(&gone);
         }
         next
@@ -105,7 +105,7 @@ impl Removal {
                 let wait = match self.failed.take() {
                     Some((told, _, wait)) if told == error => (2 * wait).min(AGAIN_AT_MOST),
                     _ => {
-                        tracing::warn!("left by another mode, and stays for now: {error}");
+                        tracing::warn!("what an earlier proxy left stays for now: {error}");
                         AGAIN
                     }
                 };
@@ -115,7 +115,7 @@ impl Removal {
         };
         self.failed = None;
         for left in progress.left {
-            tracing::warn!("left by another mode, and stays: {left}");
+            tracing::warn!("what an earlier proxy left stays: {left}");
         }
         gone.extend(progress.gone);
         if let Some(cleaner) = cleaner {

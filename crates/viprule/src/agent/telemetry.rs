@@ -363,10 +363,10 @@ impl Telemetry {
         self.health.warn(SUBJECT, &message, Moment::now());
     }
 
-    /// What another mode left is gone.
+    /// What an earlier proxy left is gone.
     pub(super) fn leftovers_removed(&self, what: &str) {
-        let note = format!("removed what another mode left: {what}");
-        self.publish(Severity::Normal, "LeftoversRemoved", "TakeOver", note);
+        let note = format!("removed what an earlier proxy left: {what}");
+        self.publish(Severity::Normal, "LeavingsRemoved", "TakeOver", note);
     }
 
     fn announce(&self, cause: &Cause, report: &Report, found: usize) {

@@ -15,7 +15,7 @@ use crate::mode::{Dump, Kernel, Saved, with_mode};
 /// Print what the kernel has otherwise than it should, without changing it
 ///
 /// Lines with - are in the kernel and should not be, lines with + should be there and are not. What
-/// other modes left is among them, in a line for each kind. Exits 0 without differences, 1 with differences, 2 on errors.
+/// an earlier proxy left in another mode is among them, in a line for each kind. Exits 0 without differences, 1 with differences, 2 on errors.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

@@ -16,7 +16,7 @@ pub(crate) struct Changes {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) sections: Vec<SectionChange>,
     pub(super) chains: Vec<ChainChange>,
-    /// What other modes left elsewhere, to be removed.
+    /// What an earlier proxy left elsewhere, to be removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leftovers: Vec<String>,
 }
@@ -107,7 +107,7 @@ impl Changes {
         self.in_sync
     }
 
-    /// Adds what other modes left elsewhere.
+    /// Adds what an earlier proxy left elsewhere.
     pub(crate) fn add_leftovers(&mut self, leftovers: Vec<String>) {
         self.in_sync &= leftovers.is_empty();
         self.leftovers.extend(leftovers);
@@ -147,7 +147,7 @@ impl Changes {
             add(&format!("{family} {table} {chain}"), lines);
         }
         if !self.leftovers.is_empty() {
-            let _ = writeln!(text, "@@ leftovers of another mode @@");
+            let _ = writeln!(text, "@@ left by an earlier proxy @@");
         }
         for leftover in &self.leftovers {
             let _ = writeln!(text, "-{}", escape::line(leftover));

@@ -1,6 +1,7 @@
 //! Chains and rules over the iptables that the mode in use does not write.
 
 use nfnetlink::Family;
+use viprule_dataplane::family::in_plans;
 use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_dataplane::netfilter::Desired;
 use viprule_dataplane::{Scope, State, diff};
@@ -47,6 +48,23 @@ pub(super) fn find(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed
 }
 
 impl Chains {
+    fn families(&self) -> String {
+        let names = self.families.iter().map(|it| in_plans(*it).as_str());
+        names.collect::<Vec<_>>().join(" and ")
+    }
+
+    /// So many of them in a line, where there are any.
+    fn line(&self, objects: usize) -> Vec<String> {
+        let line = || {
+            format!(
+                "{objects} {} objects over {}",
+                self.families(),
+                self.backend
+            )
+        };
+        (objects > 0).then(line).into_iter().collect()
+    }
+
     fn observe(&self) -> anyhow::Result<Desired> {
         let mut writer = HostWriter::open(self.backend, &self.families)?;
         Ok(writer.observe(&Scope::Everything)?)
@@ -55,15 +73,16 @@ impl Chains {
 
 impl Leftovers for Chains {
     fn name(&self) -> String {
-        let families: Vec<String> = self.families.iter().map(ToString::to_string).collect();
-        let families = families.join(" and ");
-        format!("{families} chains over {} iptables", self.backend)
+        format!(
+            "{} chains of a service proxy over {} iptables",
+            self.families(),
+            self.backend
+        )
     }
 
     fn lines(&mut self) -> anyhow::Result<Vec<String>> {
         let objects = self.observe()?.len();
-        let line = || format!("{objects} objects among {}", self.name());
-        Ok((objects > 0).then(line).into_iter().collect())
+        Ok(self.line(objects))
     }
 
     fn changes(&mut self) -> anyhow::Result<Changes> {
@@ -73,9 +92,8 @@ impl Leftovers for Chains {
 
     fn drain(&mut self) -> anyhow::Result<Progress> {
         let report = self.remove()?;
-        let gone = || format!("{} objects among {}", report.removed, self.name());
         Ok(Progress {
-            gone: (report.removed > 0).then(gone).into_iter().collect(),
+            gone: self.line(report.removed),
             left: report.refused,
             ..Progress::default()
         })
