@@ -39,10 +39,6 @@ pub trait Dataplane {
     /// What an operator sets.
     type Settings;
 
-    /// True where a transaction takes effect as a whole; false where each object does as it is
-    /// written. The links may then depend on what there is of the rest: see [`Self::applied`].
-    const ATOMIC: bool = true;
-
     /// Takes new facts of this node and tells what has to be rendered again because of them.
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect;
 
@@ -61,24 +57,25 @@ pub trait Dataplane {
     /// One Service's objects.
     fn service(&self, plan: &ServicePlan) -> State<Self::Key, Self::Object>;
 
-    /// What makes the rest reachable.
-    fn links(&self) -> State<Self::Key, Self::Object>;
+    /// What makes the rest reachable. `has` tells whether an object has an element among those of
+    /// the Services ([`ObjectKey::container`]); whenever that changes, the links are rendered again.
+    fn links(&self, has: &dyn Fn(&Self::Key) -> bool) -> State<Self::Key, Self::Object>;
+
+    /// The whole desired state, with these Services' objects.
+    fn desired(
+        &self,
+        services: impl IntoIterator<Item = State<Self::Key, Self::Object>>,
+    ) -> State<Self::Key, Self::Object> {
+        let services: State<_, _> = services.into_iter().flatten().collect();
+        let containers: BTreeSet<Self::Key> = services.containers().collect();
+        let links = self.links(&|container| containers.contains(container));
+        let foundation = self.foundation().into_iter();
+        foundation.chain(services).chain(links).collect()
+    }
 
     /// What to leave of an object of ours that shall go and that the kernel won't let go; `None`
     /// where there is nothing less than the whole.
     fn flushed(&self, key: &Self::Key) -> Option<Self::Object>;
-
-    /// Of a fragment's objects in the kernel, these were there `before` and those are `after`;
-    /// objects in neither are as they were. Tells what has to be rendered again because of that;
-    /// links that are rendered later are right already. Told the other way round, it is as if
-    /// neither had been told. Only told where [`Self::ATOMIC`] is false.
-    fn applied(
-        &mut self,
-        _before: &State<Self::Key, Fingerprint>,
-        _after: &State<Self::Key, Fingerprint>,
-    ) -> NodeEffect {
-        NodeEffect::Nothing
-    }
 
     /// True for an object of ours that stays though nobody wants it, because an operator says so.
     fn is_excluded(&self, _key: &Self::Key) -> bool {

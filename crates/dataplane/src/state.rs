@@ -28,6 +28,12 @@ pub trait ObjectKey: Ord + Clone + Hash + fmt::Display {
     fn is_common(&self) -> bool {
         false
     }
+
+    /// The object that this one is an element of, where the links depend on whether that has any
+    /// ([`crate::Dataplane::links`]): these elements are counted.
+    fn container(&self) -> Option<Self> {
+        None
+    }
 }
 
 /// How much of the kernel's state is meant.
@@ -148,6 +154,11 @@ impl<K: ObjectKey, V> State<K, V> {
         self.objects
             .binary_search_by(|(other, _)| other.cmp(key))
             .ok()
+    }
+
+    /// The container of each element.
+    pub fn containers(&self) -> impl Iterator<Item = K> {
+        self.iter().filter_map(|(key, _)| key.container())
     }
 
     /// The objects whose keys `keep` accepts.

@@ -89,10 +89,12 @@ impl ServiceCheck {
 /// What a rendered fragment is entered with.
 #[derive(Debug, Clone)]
 pub(crate) enum Note {
+    /// The foundation's number of rules.
+    Foundation(RuleCounts),
     /// A Service's facts, or that it is gone.
     Service(Option<Facts>),
-    /// The number of rules.
-    Rules(RuleCounts),
+    /// Nothing.
+    Links,
 }
 
 /// Facts about one Service.
@@ -173,7 +175,7 @@ impl Ledger {
             (FragmentId::Service(id), Note::Service(facts)) => {
                 self.enter_service(id, facts.as_ref());
             }
-            (FragmentId::Foundation, Note::Rules(rules)) => {
+            (_, Note::Foundation(rules)) => {
                 self.totals.rules += *rules;
                 self.totals.rules -= std::mem::replace(&mut self.foundation, *rules);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use viprule_dataplane::{Fingerprint, NodeEffect, RuleCounts, State};
+use viprule_dataplane::{Fingerprint, RuleCounts, State};
 use viprule_writer::Tag;
 
 use crate::ledger::Note;
@@ -18,10 +18,6 @@ pub(crate) struct Transaction<K> {
     pub(crate) written: HashMap<Fingerprint, Fingerprint>,
     /// What fragments let go and others may want.
     pub(crate) released: BTreeMap<K, Released>,
-    /// What follows from fragments' having taken orphans over.
-    pub(crate) effect: NodeEffect,
-    /// So many of the fragments, the first ones, the dataplane takes for written.
-    pub(crate) assumed: usize,
 }
 
 /// An object that fragments of a transaction let go.
@@ -55,8 +51,6 @@ impl<K> Default for Transaction<K> {
             orphans: Vec::new(),
             written: HashMap::new(),
             released: BTreeMap::new(),
-            effect: NodeEffect::Nothing,
-            assumed: 0,
         }
     }
 }

@@ -109,7 +109,7 @@ impl Dataplane for Iptables {
         super::service(plan, &self.options)
     }
 
-    fn links(&self) -> State<Key, Object> {
+    fn links(&self, _has: &dyn Fn(&Key) -> bool) -> State<Key, Object> {
         super::links(&self.options)
     }
 

@@ -86,6 +86,14 @@ impl ObjectKey for Key {
             Self::Link | Self::Set(_) | Self::Netfilter(_) => false,
         }
     }
+
+    /// Rules about a set stand only while it has an element (contract 3.6).
+    fn container(&self) -> Option<Self> {
+        match self {
+            Self::Entry { set, .. } => Some(Self::Set(*set)),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Key {

@@ -1,8 +1,6 @@
 //! Looks at the kernel, and what follows from what is there.
 
-use viprule_dataplane::{
-    Content, Dataplane, Fingerprint, NodeEffect, ObjectKey as _, Scope, State,
-};
+use viprule_dataplane::{Content, Dataplane, Fingerprint, ObjectKey as _, Scope, State};
 use viprule_service::model::ServiceId;
 use viprule_service::plan::FlowDestination;
 use viprule_writer::{PartOf, WriteError};
@@ -69,18 +67,10 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             seen.map(|(key, Print(print))| (key, print)).collect()
         };
         self.take_changes();
-        let (dataplane, nothing) = (&mut self.dataplane, State::default());
-        let mut effect = NodeEffect::Nothing;
-        let changed = self.applied.correct(scope, seen, |lost| {
-            if !D::ATOMIC {
-                effect = effect.max(dataplane.applied(&lost, &nothing));
-            }
-        });
-        self.owed.extend(changed);
-        self.owe_for(effect);
+        self.owed.extend(self.applied.correct(scope, seen));
         let refused: Vec<ServiceId> = self.quarantined.keys().cloned().collect();
         for id in refused {
-            self.keep(&FragmentId::Service(id));
+            self.keep(id);
         }
         if *scope == Scope::Everything {
             self.owed
@@ -99,10 +89,9 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
 
     /// What the kernel has of a refused Service stays that Service's, also what was written of it
     /// before the refusal, or by somebody else since.
-    pub(super) fn keep(&mut self, refused: &FragmentId) {
-        let (desired, _) = self.render(refused);
-        let adopted = self.applied.adopt(refused, &desired);
-        self.adopted(&adopted);
+    pub(super) fn keep(&mut self, refused: ServiceId) {
+        let desired = self.render_service(&refused);
+        self.applied.adopt(&FragmentId::Service(refused), &desired);
     }
 
     /// Looks at what others left.
@@ -131,16 +120,5 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         self.found_udp = seen.iter().filter_map(served).collect();
         let seen = seen.into_iter();
         Ok(seen.map(|(key, observed)| (key, observed.print)).collect())
-    }
-
-    /// Nobody's objects became a fragment's.
-    pub(super) fn adopted(&mut self, objects: &State<D::Key, Fingerprint>) -> NodeEffect {
-        if D::ATOMIC || objects.is_empty() {
-            return NodeEffect::Nothing;
-        }
-        let effect = self.dataplane.applied(&State::default(), objects);
-        // However the transaction ends.
-        self.owe_for(effect);
-        effect
     }
 }

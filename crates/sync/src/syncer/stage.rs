@@ -1,8 +1,9 @@
 //! Stages what one transaction is to hold.
 
 use viprule_dataplane::{
-    Content as _, Dataplane, Diff, Fingerprint, NodeEffect, ObjectKey as _, RuleCounts, State, diff,
+    Content as _, Dataplane, Diff, Fingerprint, ObjectKey as _, RuleCounts, State, diff,
 };
+use viprule_service::model::ServiceId;
 use viprule_writer::{ApplyError, PartOf, Tag};
 
 use super::Syncer;
@@ -23,9 +24,6 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             let tag = Tag(u32::try_from(at).unwrap_or(u32::MAX));
             match item {
                 WorkItem::Fragment(id, steps) if self.owed.contains(id) => {
-                    if *id == FragmentId::Links {
-                        self.assume_applied(transaction);
-                    }
                     let staged = self.stage_fragment(tag, id, *steps, transaction)?;
                     report.rules += staged.rules;
                     transaction.fragments.push(staged);
@@ -51,20 +49,6 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         Ok(report)
     }
 
-    /// Renders the links as for what stands before them in the transaction.
-    fn assume_applied(&mut self, transaction: &mut Transaction<D::Key>) {
-        if D::ATOMIC {
-            return;
-        }
-        let nothing = State::default();
-        for Staged { id, digest, .. } in &transaction.fragments {
-            let before = self.applied.own(id).unwrap_or(&nothing);
-            self.dataplane.applied(before, digest);
-        }
-        transaction.assumed = transaction.fragments.len();
-        transaction.effect = NodeEffect::Nothing;
-    }
-
     /// Stages what turns a fragment into what it shall be, or so many steps of that, but for the removal
     /// of what others may want as well.
     fn stage_fragment(
@@ -80,9 +64,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             digest,
             note,
             ..
-        } = begun.unwrap_or_else(|| self.begin(id));
-        let (held, adopted) = self.applied.held(id, &desired);
-        transaction.effect = transaction.effect.max(self.adopted(&adopted));
+        } = begun.unwrap_or_else(|| self.render(id, &transaction.fragments));
+        let held = self.applied.held(id, &desired);
         let mut staged = Staged {
             touched: Touched::nothing(id.to_string()),
             id: id.clone(),
@@ -144,8 +127,34 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         Ok(staged)
     }
 
-    fn begin(&self, id: &FragmentId) -> Rendered<D::Key, D::Object> {
-        let (desired, note) = self.render(id);
+    /// What a fragment shall be, and what to note about it once it is. Links are as for what is staged
+    /// before them.
+    fn render(&self, id: &FragmentId, staged: &[Staged<D::Key>]) -> Rendered<D::Key, D::Object> {
+        let (desired, note) = match id {
+            FragmentId::Foundation => {
+                let state = self.dataplane.foundation();
+                let note = Note::Foundation(rules_of::<D>(&state));
+                (state, note)
+            }
+            FragmentId::Links => {
+                let staged = staged.iter().map(|it| (&it.id, &it.digest));
+                let has = self.applied.has_with(staged);
+                (self.dataplane.links(&has), Note::Links)
+            }
+            FragmentId::Service(id) => match self.tracker.plan(id) {
+                Some(plan) => {
+                    let state = self.dataplane.service(&plan);
+                    let objections = self.dataplane.objections(&plan);
+                    let rules = rules_of::<D>(&state);
+                    let mut facts = self.ledger.facts(&plan, rules, objections);
+                    if self.cleaner.is_some() {
+                        facts.flows = plan.flow_frontends();
+                    }
+                    (state, Note::Service(Some(facts)))
+                }
+                None => (State::default(), Note::Service(None)),
+            },
+        };
         Rendered {
             id: id.clone(),
             digest: desired.fingerprints(),
@@ -154,27 +163,10 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         }
     }
 
-    /// What a fragment shall be, and what to note about it once it is.
-    pub(super) fn render(&self, id: &FragmentId) -> (State<D::Key, D::Object>, Note) {
-        let count = |state: &State<_, _>| rules::<D>(state.iter().map(|(key, it)| (key, it)));
-        let state = match id {
-            FragmentId::Foundation => self.dataplane.foundation(),
-            FragmentId::Links => self.dataplane.links(),
-            FragmentId::Service(id) => {
-                let Some(plan) = self.tracker.plan(id) else {
-                    return (State::default(), Note::Service(None));
-                };
-                let state = self.dataplane.service(&plan);
-                let objections = self.dataplane.objections(&plan);
-                let mut facts = self.ledger.facts(&plan, count(&state), objections);
-                if self.cleaner.is_some() {
-                    facts.flows = plan.flow_frontends();
-                }
-                return (state, Note::Service(Some(facts)));
-            }
-        };
-        let rules = count(&state);
-        (state, Note::Rules(rules))
+    /// What a Service shall be.
+    pub(super) fn render_service(&self, id: &ServiceId) -> State<D::Key, D::Object> {
+        let plan = self.tracker.plan(id);
+        plan.map_or_else(State::default, |plan| self.dataplane.service(&plan))
     }
 
     /// Stages the removal of what fragments of this transaction let go and no other one has.
@@ -234,4 +226,8 @@ where
     D::Object: 'a,
 {
     objects.map(|(key, object)| D::rules(key, object)).sum()
+}
+
+fn rules_of<D: Dataplane>(state: &State<D::Key, D::Object>) -> RuleCounts {
+    rules::<D>(state.iter().map(|(key, object)| (key, object)))
 }

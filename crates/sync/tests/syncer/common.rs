@@ -58,6 +58,11 @@ impl ObjectKey for Key {
     fn is_common(&self) -> bool {
         matches!(self, Self::Element(_))
     }
+
+    /// Each element is one of its own.
+    fn container(&self) -> Option<Self> {
+        self.is_common().then(|| self.clone())
+    }
 }
 
 impl fmt::Display for Key {
@@ -73,9 +78,8 @@ impl Content for Number {
 }
 
 /// Its link says how many different elements there are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Shared {
-    holders: BTreeMap<Key, usize>,
     /// This element stays.
     excluded: Option<u8>,
 }
@@ -84,8 +88,6 @@ impl Dataplane for Shared {
     type Key = Key;
     type Object = Number;
     type Settings = ();
-
-    const ATOMIC: bool = false;
 
     fn set_node(&mut self, _: &NodeFacts) -> NodeEffect {
         NodeEffect::Nothing
@@ -116,37 +118,14 @@ impl Dataplane for Shared {
             .collect()
     }
 
-    fn links(&self) -> State<Key, Number> {
-        [(Key::Link, Number(self.holders.len()))]
-            .into_iter()
-            .collect()
+    fn links(&self, has: &dyn Fn(&Key) -> bool) -> State<Key, Number> {
+        let elements = (0..ELEMENTS).map(Key::Element);
+        let elements = elements.filter(has).count();
+        [(Key::Link, Number(elements))].into_iter().collect()
     }
 
     fn flushed(&self, _: &Key) -> Option<Number> {
         None
-    }
-
-    fn applied(
-        &mut self,
-        before: &State<Key, Fingerprint>,
-        after: &State<Key, Fingerprint>,
-    ) -> NodeEffect {
-        let occupied = self.holders.len();
-        for (key, _) in after.iter().filter(|(key, _)| key.is_common()) {
-            *self.holders.entry(key.clone()).or_default() += 1;
-        }
-        for (key, _) in before.iter().filter(|(key, _)| key.is_common()) {
-            let holders = self.holders.get_mut(key).expect("it was there before");
-            *holders -= 1;
-            if *holders == 0 {
-                self.holders.remove(key);
-            }
-        }
-        if self.holders.len() == occupied {
-            NodeEffect::Nothing
-        } else {
-            NodeEffect::Foundation
-        }
     }
 
     fn is_excluded(&self, key: &Key) -> bool {
@@ -208,10 +187,7 @@ fn restarted(mut syncer: SharedSyncer, told: &[Event]) -> SharedSyncer {
 
 fn wanted(syncer: &SharedSyncer) -> BTreeMap<Key, Number> {
     let wanted = desired(syncer.dataplane(), syncer.tracker());
-    let fresh = desired(&Shared::default(), syncer.tracker());
-    // What the syncer's dataplane counted so far is in it, too: the link is the fresh one's.
-    let links = fresh.into_iter().filter(|(key, _)| *key == Key::Link);
-    wanted.into_iter().chain(links).collect()
+    wanted.into_iter().collect()
 }
 
 #[track_caller]
@@ -377,10 +353,7 @@ fn what_an_operator_spares_stays() {
     }
     let mut syncer = Syncer::new(
         Tracker::new(node(Memory::default()).tracker().config().clone()),
-        Shared {
-            excluded: Some(1),
-            ..Shared::default()
-        },
+        Shared { excluded: Some(1) },
         kernel,
     );
     syncer.reconcile(Scope::Everything).unwrap();
