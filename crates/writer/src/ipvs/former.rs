@@ -69,7 +69,7 @@ impl Former {
     pub fn find() -> Result<Option<Self>, WriteError> {
         // Opening would load the module.
         let servers = if Ipvs::is_loaded() {
-            let ipvs = Ipvs::open().map_err(|error| servers::unusable(&error))?;
+            let ipvs = Ipvs::open().map_err(servers::unusable)?;
             Some(Servers::new(ipvs, Drain::new(None)))
         } else {
             None

@@ -82,7 +82,7 @@ pub(super) fn read_servers<V: From<Object>>(
             servers.push(entry.id);
         })
     })
-    .map_err(|error| WriteError::of("reading virtual servers", &error, PART))?;
+    .map_err(|error| WriteError::of("reading virtual servers", error, PART))?;
     let (mut server, mut told) = (None, Vec::with_capacity(servers.len()));
     proc::read(|line| match line {
         Line::Server(line) => {
@@ -97,7 +97,7 @@ pub(super) fn read_servers<V: From<Object>>(
             }
         }
     })
-    .map_err(|error| unreadable(&error))?;
+    .map_err(unreadable)?;
     told.sort_unstable();
     servers.sort_unstable();
     servers.dedup();
@@ -110,7 +110,7 @@ pub(super) fn read_servers<V: From<Object>>(
                 observation.destination(server, it.id, it.destination);
             })
         })
-        .map_err(|error| WriteError::of("reading destinations", &error, PART))?;
+        .map_err(|error| WriteError::of("reading destinations", error, PART))?;
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ pub(super) struct Sets {
 impl Sets {
     pub(super) fn open(families: &[Family]) -> Result<Self, WriteError> {
         let socket = Socket::open(NETFILTER)
-            .map_err(|error| WriteError::of("opening a netlink socket", &error, PART))?;
+            .map_err(|error| WriteError::of("opening a netlink socket", error, PART))?;
         Ok(Self {
             socket,
             families: families.to_vec(),
@@ -353,7 +353,7 @@ pub(super) fn failed(operation: &str, error: Error) -> WriteError {
             operation: operation.to_owned(),
             part: PART.to_owned(),
         },
-        Error::Netlink(error) => WriteError::of(operation, &error, PART),
-        error => WriteError::failed(operation, &chain(&error)),
+        Error::Netlink(error) => WriteError::of(operation, error, PART),
+        error => WriteError::failed(operation, error),
     }
 }

@@ -80,7 +80,7 @@ impl LegacyWriter {
         };
         let text = self.tools.save(family, table)?;
         let state = parse_save::<Seen<V>>(self.layout, family, &text).map_err(|error| {
-            WriteError::failed(format!("reading the legacy tables of {family}"), &error)
+            WriteError::failed(format!("reading the legacy tables of {family}"), error)
         })?;
         let rules = &mut self.rules;
         let read = state

@@ -40,7 +40,7 @@ impl NftWriter {
             let id = chains::id(table, &name);
             let found =
                 nftables::find_chain(&mut self.committer.socket, id, |chain| chain.base.is_some());
-            let is_base = found.map_err(|error| reading(&error))?;
+            let is_base = found.map_err(reading)?;
             if is_base.is_some() {
                 self.known.tables.insert(table);
             }
@@ -123,17 +123,17 @@ impl NftWriter {
                         continue;
                     }
                 }
-                Err(error) => return Err(reading(&error)),
+                Err(error) => return Err(reading(error)),
             }
             return match unreadable {
                 Some(error) => Err(WriteError::failed(
                     format!("reading a rule of {table} {name}"),
-                    &error,
+                    error,
                 )),
                 None => Ok(()),
             };
         }
-        Err(reading(&Error::Interrupted))
+        Err(reading(Error::Interrupted))
     }
 
     /// Learns the handles of a chain's rules anew.
@@ -156,6 +156,6 @@ fn place(part: &Part) -> (Table, String) {
     }
 }
 
-pub(super) fn reading(error: &Error) -> WriteError {
+pub(super) fn reading(error: Error) -> WriteError {
     WriteError::netlink("reading nf_tables chains and rules", error)
 }
