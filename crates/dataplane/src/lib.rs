@@ -19,10 +19,11 @@ pub mod state;
 pub use common::{CommonSettings, DetectLocal};
 pub use diff::{Diff, Write, diff};
 pub use feature::Feature;
-pub use netfilter::RuleCounts;
 pub use state::{Content, Fingerprint, ObjectKey, Scope, State};
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::{AddAssign, SubAssign};
 
 use viprule_service::plan::{FlowDestination, NodeFacts, ServicePlan};
 
@@ -35,9 +36,11 @@ pub trait Dataplane {
     /// What identifies an object.
     type Key: ObjectKey;
     /// What an object says.
-    type Object: Content;
+    type Object: Content + From<(Self::Key, Self::Object)>;
     /// What an operator sets.
     type Settings;
+    /// Figures about objects, for metrics.
+    type Counts: Counts;
 
     /// Takes new facts of this node and tells what has to be rendered again because of them.
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect;
@@ -94,10 +97,9 @@ pub trait Dataplane {
         api_server::objections(plan).collect()
     }
 
-    /// The UDP frontend that an object under this key serves; see [`Content::udp_frontend`].
-    fn udp_frontend(_key: &Self::Key) -> Option<FlowDestination> {
-        None
-    }
+    /// The UDP frontend that an object serves: evidence of flows that led there, also where its
+    /// Service went while nobody watched.
+    fn udp_frontend(key: &Self::Key, object: &Self::Object) -> Option<FlowDestination>;
 
     /// The pieces that show which Services are served; see [`Self::served`].
     fn frontends() -> BTreeSet<<Self::Key as ObjectKey>::Part>;
@@ -107,10 +109,14 @@ pub trait Dataplane {
     /// whoever tells of far fewer.
     fn served(frontends: &State<Self::Key, Self::Object>) -> usize;
 
-    /// How many rules an object consists of, for metrics; nothing where the kernel facility has
-    /// none.
-    fn rules(key: &Self::Key, object: &Self::Object) -> RuleCounts;
+    /// What an object adds to the figures.
+    fn counts(key: &Self::Key, object: &Self::Object) -> Self::Counts;
 }
+
+/// Figures that add up, such as numbers of rules. What is taken away was added before.
+pub trait Counts: Copy + Default + fmt::Debug + AddAssign + SubAssign {}
+
+impl<C: Copy + Default + fmt::Debug + AddAssign + SubAssign> Counts for C {}
 
 /// What a change of the node's facts or of the settings means for a dataplane, apart from changed
 /// plans.

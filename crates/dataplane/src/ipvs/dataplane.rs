@@ -10,10 +10,10 @@ use viprule_service::plan::{FlowDestination, FlowPlace, NodeFacts, PortPlan, Ser
 use super::balancing::balancing;
 use super::settings::{Options, Settings};
 use super::{Key, Object, Part, render, served};
-use crate::netfilter;
+use crate::netfilter::{self, RuleCounts};
 use crate::ownership::Layout;
 use crate::ownership::leavings::IPVS_LINK;
-use crate::{Dataplane, Feature, NodeEffect, RuleCounts, State, api_server};
+use crate::{Dataplane, Feature, NodeEffect, State, api_server};
 
 /// IPVS mode on one node.
 #[derive(Debug, Clone)]
@@ -71,6 +71,7 @@ impl Dataplane for Ipvs {
     type Key = Key;
     type Object = Object;
     type Settings = Settings;
+    type Counts = RuleCounts;
 
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect {
         let options = Options::resolve(&self.settings, facts, &self.options.lacking);
@@ -167,7 +168,7 @@ impl Dataplane for Ipvs {
         served::served(frontends)
     }
 
-    fn udp_frontend(key: &Key) -> Option<FlowDestination> {
+    fn udp_frontend(key: &Key, _: &Object) -> Option<FlowDestination> {
         match key {
             Key::Server(ServerId::Address {
                 address,
@@ -181,7 +182,7 @@ impl Dataplane for Ipvs {
         }
     }
 
-    fn rules(key: &Key, object: &Object) -> RuleCounts {
+    fn counts(key: &Key, object: &Object) -> RuleCounts {
         match (key, object) {
             (Key::Netfilter(key), Object::Netfilter(object)) => RuleCounts::of(key, object),
             _ => RuleCounts::default(),

@@ -149,11 +149,19 @@ impl Content for Object {
             _ => None,
         }
     }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Netfilter(object) => object.size(),
+            _ => 1,
+        }
+    }
 }
 
-impl From<Object> for Fingerprint {
-    fn from(object: Object) -> Self {
-        object.fingerprint()
+/// Of an observed object all of it is kept.
+impl From<(Key, Self)> for Object {
+    fn from((_, object): (Key, Self)) -> Self {
+        object
     }
 }
 

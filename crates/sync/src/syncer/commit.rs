@@ -10,7 +10,7 @@ use crate::{FragmentId, Report, Touched, WriterFor};
 
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// A transaction was committed.
-    pub(super) fn record(&mut self, transaction: Transaction<D::Key>, report: &mut Report) {
+    pub(super) fn record(&mut self, transaction: Transaction<D>, report: &mut Report) {
         let nothing = State::default();
         self.committed += 1;
         for staged in transaction.fragments {
@@ -18,6 +18,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 id, digest, note, ..
             } = staged;
             report.add(staged.touched);
+            self.ledger.wrote(staged.counts);
             if staged.finished {
                 self.owed.remove(&id);
                 self.ledger.enter(&id, &note);
@@ -48,7 +49,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         self.stuck.retain(|key, _| orphans.contains_key(key));
     }
 
-    fn update_flows(&self, id: &FragmentId, note: Note) {
+    fn update_flows(&self, id: &FragmentId, note: Note<D::Counts>) {
         if let (Some(cleaner), FragmentId::Service(id), Note::Service(facts)) =
             (&self.cleaner, id, note)
         {

@@ -1,8 +1,6 @@
 //! Stages what one transaction is to hold.
 
-use viprule_dataplane::{
-    Content as _, Dataplane, Diff, Fingerprint, ObjectKey as _, RuleCounts, State, diff,
-};
+use viprule_dataplane::{Content as _, Dataplane, Diff, Fingerprint, ObjectKey as _, State, diff};
 use viprule_service::model::ServiceId;
 use viprule_writer::{ApplyError, PartOf, Tag};
 
@@ -17,7 +15,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     pub(super) fn send(
         &mut self,
         items: &[WorkItem<D::Key>],
-        transaction: &mut Transaction<D::Key>,
+        transaction: &mut Transaction<D>,
     ) -> Result<Report, ApplyError<PartOf<W>>> {
         let mut report = Report::default();
         for (at, item) in items.iter().enumerate() {
@@ -25,7 +23,6 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             match item {
                 WorkItem::Fragment(id, steps) if self.owed.contains(id) => {
                     let staged = self.stage_fragment(tag, id, *steps, transaction)?;
-                    report.rules += staged.rules;
                     transaction.fragments.push(staged);
                 }
                 WorkItem::Orphan(key) if !self.stuck.contains_key(&**key) => {
@@ -56,8 +53,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         tag: Tag,
         id: &FragmentId,
         steps: Option<usize>,
-        transaction: &mut Transaction<D::Key>,
-    ) -> Result<Staged<D::Key>, ApplyError<PartOf<W>>> {
+        transaction: &mut Transaction<D>,
+    ) -> Result<Staged<D>, ApplyError<PartOf<W>>> {
         let begun = self.unfinished.take_if(|it| it.id == *id);
         let Rendered {
             desired,
@@ -71,7 +68,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             id: id.clone(),
             digest,
             note,
-            rules: RuleCounts::default(),
+            counts: D::Counts::default(),
             finished: true,
         };
         // A start on a kernel that has it all should cost no more than looking.
@@ -79,9 +76,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             let mut diff = part::with_contents(diff(&held, &staged.digest), &desired);
             let mut after = None;
             if let Some(steps) = steps
-                && part::cut(&mut diff, steps, |key, object| {
-                    D::rules(key, object).total()
-                })
+                && part::cut(&mut diff, steps)
             {
                 let nothing = State::default();
                 let own = self.applied.own(id).unwrap_or(&nothing);
@@ -110,7 +105,9 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 !common
             });
             staged.touched = Touched::of(id.to_string(), &diff);
-            staged.rules = rules::<D>(diff.writes.iter().map(|it| (it.key, it.new)));
+            for write in &diff.writes {
+                staged.counts += D::counts(write.key, write.new);
+            }
             if !diff.is_empty() {
                 self.writer.stage(tag, &diff)?;
             }
@@ -129,11 +126,18 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
 
     /// What a fragment shall be, and what to note about it once it is. Links are as for what is staged
     /// before them.
-    fn render(&self, id: &FragmentId, staged: &[Staged<D::Key>]) -> Rendered<D::Key, D::Object> {
+    fn render(&self, id: &FragmentId, staged: &[Staged<D>]) -> Rendered<D> {
+        let count = |state: &State<D::Key, D::Object>| {
+            let mut counts = D::Counts::default();
+            for (key, object) in state {
+                counts += D::counts(key, object);
+            }
+            counts
+        };
         let (desired, note) = match id {
             FragmentId::Foundation => {
                 let state = self.dataplane.foundation();
-                let note = Note::Foundation(rules_of::<D>(&state));
+                let note = Note::Foundation(count(&state));
                 (state, note)
             }
             FragmentId::Links => {
@@ -145,8 +149,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 Some(plan) => {
                     let state = self.dataplane.service(&plan);
                     let objections = self.dataplane.objections(&plan);
-                    let rules = rules_of::<D>(&state);
-                    let mut facts = self.ledger.facts(&plan, rules, objections);
+                    let mut facts = self.ledger.facts(&plan, count(&state), objections);
                     if self.cleaner.is_some() {
                         facts.flows = plan.flow_frontends();
                     }
@@ -172,7 +175,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// Stages the removal of what fragments of this transaction let go and no other one has.
     fn stage_released(
         &mut self,
-        transaction: &mut Transaction<D::Key>,
+        transaction: &mut Transaction<D>,
     ) -> Result<(), ApplyError<PartOf<W>>> {
         let mut released = std::mem::take(&mut transaction.released);
         if released.is_empty() {
@@ -207,7 +210,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
 
     /// Flows that the new rules make must not be taken for stale ones, however soon they come. What
     /// could not be written is announced anew with the next attempt, or withdrawn with the Service.
-    fn announce_flows(&self, staged: &[Staged<D::Key>]) {
+    fn announce_flows(&self, staged: &[Staged<D>]) {
         let Some(cleaner) = &self.cleaner else { return };
         for Staged { id, note, .. } in staged {
             if let (FragmentId::Service(id), Note::Service(Some(facts))) = (id, note)
@@ -217,17 +220,4 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             }
         }
     }
-}
-
-/// How many rules these objects consist of.
-fn rules<'a, D: Dataplane>(objects: impl Iterator<Item = (&'a D::Key, &'a D::Object)>) -> RuleCounts
-where
-    D::Key: 'a,
-    D::Object: 'a,
-{
-    objects.map(|(key, object)| D::rules(key, object)).sum()
-}
-
-fn rules_of<D: Dataplane>(state: &State<D::Key, D::Object>) -> RuleCounts {
-    rules::<D>(state.iter().map(|(key, object)| (key, object)))
 }

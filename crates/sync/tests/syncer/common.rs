@@ -6,11 +6,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use viprule_dataplane::{
-    Content, Dataplane, Fingerprint, NodeEffect, ObjectKey, RuleCounts, Scope, State,
-};
+use viprule_dataplane::{Content, Dataplane, Fingerprint, NodeEffect, ObjectKey, Scope, State};
 use viprule_service::model::{Event, ServiceId};
-use viprule_service::plan::{Budgets, NodeFacts, PlanConfig, ServicePlan};
+use viprule_service::plan::{Budgets, FlowDestination, NodeFacts, PlanConfig, ServicePlan};
 use viprule_service::tracker::Tracker;
 use viprule_sync::{Syncer, desired};
 use viprule_testkit::strategy::{NODE, Path, path};
@@ -71,6 +69,12 @@ impl fmt::Display for Key {
     }
 }
 
+impl From<(Key, Self)> for Number {
+    fn from((_, number): (Key, Self)) -> Self {
+        number
+    }
+}
+
 impl Content for Number {
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0)
@@ -88,6 +92,7 @@ impl Dataplane for Shared {
     type Key = Key;
     type Object = Number;
     type Settings = ();
+    type Counts = usize;
 
     fn set_node(&mut self, _: &NodeFacts) -> NodeEffect {
         NodeEffect::Nothing
@@ -148,8 +153,12 @@ impl Dataplane for Shared {
             .collect()
     }
 
-    fn rules(_: &Key, _: &Number) -> RuleCounts {
-        RuleCounts::default()
+    fn udp_frontend(_: &Key, _: &Number) -> Option<FlowDestination> {
+        None
+    }
+
+    fn counts(_: &Key, _: &Number) -> usize {
+        1
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::ipset::{self, Changes, Entry, Error, Spec};
-use viprule_dataplane::ipvs::{Object, Observation, Part};
+use viprule_dataplane::ipvs::{Key, Object, Observation, Part};
 use viprule_dataplane::ownership::{Set, SetName};
 
 use super::outcome::Outcome;
@@ -40,7 +40,7 @@ impl Sets {
     }
 
     /// Reads our sets with their elements.
-    pub(super) fn observe<V: From<Object>>(
+    pub(super) fn observe<V: From<(Key, Object)>>(
         &mut self,
         observation: &mut Observation<V>,
     ) -> Result<(), WriteError> {

@@ -9,6 +9,7 @@ pub(super) use ipvs::IpvsMode;
 use std::time::Duration;
 
 use viprule_dataplane::Dataplane;
+use viprule_dataplane::netfilter::RuleCounts;
 use viprule_service::plan::NodeFacts;
 use viprule_sync::{Syncer, WriterFor};
 use viprule_writer::conntrack::Cleaner;
@@ -24,7 +25,7 @@ pub(super) type SyncerOf<M> = Syncer<<M as Mode>::Dataplane, <M as Mode>::Writer
 /// What the sync loop does otherwise in each mode.
 pub(super) trait Mode {
     /// How plans are expressed.
-    type Dataplane: Dataplane;
+    type Dataplane: Dataplane<Counts = RuleCounts>;
     /// How that gets into the kernel.
     type Writer: WriterFor<Self::Dataplane>;
 

@@ -15,7 +15,7 @@ use crate::WriteError;
 pub(super) const ATTEMPTS: usize = 10;
 
 impl NftWriter {
-    pub(super) fn observe_everything<V: From<Object>>(
+    pub(super) fn observe_everything<V: From<(Key, Object)>>(
         &mut self,
     ) -> Result<State<Key, V>, WriteError> {
         self.known = super::Known::default();
@@ -29,7 +29,7 @@ impl NftWriter {
         self.read(&parts)
     }
 
-    pub(super) fn observe_parts<V: From<Object>>(
+    pub(super) fn observe_parts<V: From<(Key, Object)>>(
         &mut self,
         parts: &BTreeSet<Part>,
     ) -> Result<State<Key, V>, WriteError> {
@@ -60,7 +60,10 @@ impl NftWriter {
         self.read(&present)
     }
 
-    fn read<V: From<Object>>(&mut self, parts: &[Part]) -> Result<State<Key, V>, WriteError> {
+    fn read<V: From<(Key, Object)>>(
+        &mut self,
+        parts: &[Part],
+    ) -> Result<State<Key, V>, WriteError> {
         let mut observation = Observation::new(self.layout);
         let (mut handles, mut rules) = (Vec::new(), Vec::new());
         for part in parts {
