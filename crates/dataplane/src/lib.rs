@@ -19,10 +19,11 @@ pub mod state;
 pub use common::{CommonSettings, DetectLocal};
 pub use diff::{Diff, Write, diff};
 pub use feature::Feature;
-pub use netfilter::RuleCounts;
 pub use state::{Content, Fingerprint, ObjectKey, Scope, State};
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::{AddAssign, SubAssign};
 
 use viprule_service::plan::{FlowDestination, NodeFacts, ServicePlan};
 
@@ -35,13 +36,11 @@ pub trait Dataplane {
     /// What identifies an object.
     type Key: ObjectKey;
     /// What an object says.
-    type Object: Content;
+    type Object: Content + From<(Self::Key, Self::Object)>;
     /// What an operator sets.
     type Settings;
-
-    /// True where a transaction takes effect as a whole; false where each object does as it is
-    /// written. The links may then depend on what there is of the rest: see [`Self::applied`].
-    const ATOMIC: bool = true;
+    /// Figures about objects, for metrics.
+    type Counts: Counts;
 
     /// Takes new facts of this node and tells what has to be rendered again because of them.
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect;
@@ -61,24 +60,25 @@ pub trait Dataplane {
     /// One Service's objects.
     fn service(&self, plan: &ServicePlan) -> State<Self::Key, Self::Object>;
 
-    /// What makes the rest reachable.
-    fn links(&self) -> State<Self::Key, Self::Object>;
+    /// What makes the rest reachable. `has` tells whether an object has an element among those of
+    /// the Services ([`ObjectKey::container`]); whenever that changes, the links are rendered again.
+    fn links(&self, has: &dyn Fn(&Self::Key) -> bool) -> State<Self::Key, Self::Object>;
+
+    /// The whole desired state, with these Services' objects.
+    fn desired(
+        &self,
+        services: impl IntoIterator<Item = State<Self::Key, Self::Object>>,
+    ) -> State<Self::Key, Self::Object> {
+        let services: State<_, _> = services.into_iter().flatten().collect();
+        let containers: BTreeSet<Self::Key> = services.containers().collect();
+        let links = self.links(&|container| containers.contains(container));
+        let foundation = self.foundation().into_iter();
+        foundation.chain(services).chain(links).collect()
+    }
 
     /// What to leave of an object of ours that shall go and that the kernel won't let go; `None`
     /// where there is nothing less than the whole.
     fn flushed(&self, key: &Self::Key) -> Option<Self::Object>;
-
-    /// Of a fragment's objects in the kernel, these were there `before` and those are `after`;
-    /// objects in neither are as they were. Tells what has to be rendered again because of that;
-    /// links that are rendered later are right already. Told the other way round, it is as if
-    /// neither had been told. Only told where [`Self::ATOMIC`] is false.
-    fn applied(
-        &mut self,
-        _before: &State<Self::Key, Fingerprint>,
-        _after: &State<Self::Key, Fingerprint>,
-    ) -> NodeEffect {
-        NodeEffect::Nothing
-    }
 
     /// True for an object of ours that stays though nobody wants it, because an operator says so.
     fn is_excluded(&self, _key: &Self::Key) -> bool {
@@ -97,10 +97,9 @@ pub trait Dataplane {
         api_server::objections(plan).collect()
     }
 
-    /// The UDP frontend that an object under this key serves; see [`Content::udp_frontend`].
-    fn udp_frontend(_key: &Self::Key) -> Option<FlowDestination> {
-        None
-    }
+    /// The UDP frontend that an object serves: evidence of flows that led there, also where its
+    /// Service went while nobody watched.
+    fn udp_frontend(key: &Self::Key, object: &Self::Object) -> Option<FlowDestination>;
 
     /// The pieces that show which Services are served; see [`Self::served`].
     fn frontends() -> BTreeSet<<Self::Key as ObjectKey>::Part>;
@@ -110,10 +109,14 @@ pub trait Dataplane {
     /// whoever tells of far fewer.
     fn served(frontends: &State<Self::Key, Self::Object>) -> usize;
 
-    /// How many rules an object consists of, for metrics; nothing where the kernel facility has
-    /// none.
-    fn rules(key: &Self::Key, object: &Self::Object) -> RuleCounts;
+    /// What an object adds to the figures.
+    fn counts(key: &Self::Key, object: &Self::Object) -> Self::Counts;
 }
+
+/// Figures that add up, such as numbers of rules. What is taken away was added before.
+pub trait Counts: Copy + Default + fmt::Debug + AddAssign + SubAssign {}
+
+impl<C: Copy + Default + fmt::Debug + AddAssign + SubAssign> Counts for C {}
 
 /// What a change of the node's facts or of the settings means for a dataplane, apart from changed
 /// plans.

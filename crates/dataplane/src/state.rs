@@ -7,15 +7,14 @@ use std::sync::LazyLock;
 
 use foldhash::quality::FixedState;
 use viprule_service::model::ServiceId;
-use viprule_service::plan::FlowDestination;
 
 /// What identifies an object of a dataplane.
 ///
 /// The order of keys is the order of creation: an object refers only to objects with smaller
 /// keys. So references can't form a loop, and removal runs backwards.
-pub trait ObjectKey: Ord + Clone + Hash + fmt::Display {
+pub trait ObjectKey: Ord + Clone + Hash + fmt::Debug + fmt::Display {
     /// A piece of the kernel's state that is observed as a whole, such as one chain.
-    type Part: Ord + Clone;
+    type Part: Ord + Clone + fmt::Debug;
 
     /// The piece that holds the object.
     fn part(&self) -> Self::Part;
@@ -27,6 +26,12 @@ pub trait ObjectKey: Ord + Clone + Hash + fmt::Display {
     /// them.
     fn is_common(&self) -> bool {
         false
+    }
+
+    /// The object that this one is an element of, where the links depend on whether that has any
+    /// ([`crate::Dataplane::links`]): these elements are counted.
+    fn container(&self) -> Option<Self> {
+        None
     }
 }
 
@@ -68,18 +73,18 @@ impl<P: Ord> Scope<P> {
 }
 
 /// What an object says, comparable through its fingerprint.
-pub trait Content {
+pub trait Content: Clone + PartialEq + fmt::Debug {
     /// Equal for equal meaning.
     fn fingerprint(&self) -> Fingerprint;
 
-    /// The Service that it says it is of. None where it does not say.
-    fn service(&self) -> Option<ServiceId> {
-        None
+    /// How much there is to write, at least 1: an object that consists of several, such as a chain's
+    /// rules, counts as so many.
+    fn size(&self) -> usize {
+        1
     }
 
-    /// The UDP frontend that it serves: evidence of flows that led there, also where its Service
-    /// went while nobody watched. None where that is not in the content.
-    fn udp_frontend(&self) -> Option<FlowDestination> {
+    /// The Service that it says it is of. None where it does not say.
+    fn service(&self) -> Option<ServiceId> {
         None
     }
 }
@@ -99,6 +104,13 @@ impl Fingerprint {
         static SEED: LazyLock<FixedState> =
             LazyLock::new(|| FixedState::with_seed(RandomState::new().hash_one(())));
         Self(SEED.hash_one(value))
+    }
+}
+
+/// Of an observed object its fingerprint is kept.
+impl<K: ObjectKey, O: Content> From<(K, O)> for Fingerprint {
+    fn from((_, object): (K, O)) -> Self {
+        object.fingerprint()
     }
 }
 
@@ -148,6 +160,11 @@ impl<K: ObjectKey, V> State<K, V> {
         self.objects
             .binary_search_by(|(other, _)| other.cmp(key))
             .ok()
+    }
+
+    /// The container of each element.
+    pub fn containers(&self) -> impl Iterator<Item = K> {
+        self.iter().filter_map(|(key, _)| key.container())
     }
 
     /// The objects whose keys `keep` accepts.

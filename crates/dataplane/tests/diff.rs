@@ -32,7 +32,7 @@ fn fragments(events: impl IntoIterator<Item = Event>, settings: &Settings) -> Ve
     let services = plans.map(|plan| dataplane.service(&plan.expect("the tracker lists it")));
     std::iter::once(dataplane.foundation())
         .chain(services)
-        .chain([dataplane.links()])
+        .chain([dataplane.links(&|_| false)])
         .collect()
 }
 

@@ -102,10 +102,7 @@ fn write_servers() {
 }
 
 /// Makes the kernel have this, and then nothing. After an error it is observed anew.
-fn write<W: Writer>(writer: &mut W, wanted: &State<W::Key, W::Object>)
-where
-    W::Object: Clone,
-{
+fn write<W: Writer>(writer: &mut W, wanted: &State<W::Key, W::Object>) {
     let nothing = State::default();
     for wanted in [wanted, &nothing] {
         let Ok(found) = writer.observe::<W::Object>(&Scope::Everything) else {

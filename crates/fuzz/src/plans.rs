@@ -1,7 +1,5 @@
 //! What follows from facts, whoever read them.
 
-use std::fmt::Debug;
-
 use viprule_dataplane::iptables::{self, Iptables};
 use viprule_dataplane::ipvs::{self, Ipvs, Saves};
 use viprule_dataplane::netfilter;
@@ -91,8 +89,8 @@ where
 /// Fails with what differs.
 pub(crate) fn same<K, V>(found: &State<K, V>, wanted: &State<K, V>, text: &str)
 where
-    K: ObjectKey + Debug,
-    V: Content + Debug,
+    K: ObjectKey,
+    V: Content,
 {
     let diff = diff(found, wanted);
     assert!(diff.is_empty(), "{diff:#?}\n{text}");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use viprule::agent::count_served;
 use viprule::config::Effective;
-use viprule_dataplane::{ObjectKey, Scope, State};
+use viprule_dataplane::{Content, ObjectKey, Scope, State};
 use viprule_service::model::Event;
 use viprule_service::tracker::Tracker;
 use viprule_sync::desired;
@@ -54,7 +54,7 @@ pub(crate) fn served<M: Mode>(kernel: &MemoryKernel) -> anyhow::Result<usize> {
 }
 
 /// In which ways the kernel differs from what it should have; none where it does not.
-pub(crate) fn difference<K: ObjectKey, O: PartialEq>(
+pub(crate) fn difference<K: ObjectKey, O: Content>(
     planned: &State<K, O>,
     observed: &State<K, O>,
 ) -> Option<String> {

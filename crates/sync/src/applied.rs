@@ -1,15 +1,18 @@
 //! The applied state: what the kernel holds of ours, as far as we know.
 
+mod elements;
 mod holders;
 #[cfg(test)]
 mod tests;
 
+use std::cell::LazyCell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use viprule_dataplane::{Fingerprint, ObjectKey, Scope, State};
 
 use crate::FragmentId;
+use elements::Elements;
 use holders::Holders;
 
 /// Fingerprints of what the kernel holds, by the last look at it and by what was written since.
@@ -21,6 +24,8 @@ pub(crate) struct Applied<K> {
     fragments: BTreeMap<FragmentId, State<K, Fingerprint>>,
     /// Of the fragments' objects those that several of them may hold.
     holders: Holders,
+    /// What the links depend on.
+    elements: Elements<K>,
     /// Objects that belong to no fragment.
     orphans: BTreeMap<K, Fingerprint>,
 }
@@ -31,18 +36,18 @@ impl<K: ObjectKey> Applied<K> {
         Self {
             fragments: BTreeMap::new(),
             holders: Holders::default(),
+            elements: Elements::new(),
             orphans: BTreeMap::new(),
         }
     }
 
     /// Takes a look at the kernel over. What was a fragment's stays the fragment's, the rest of
     /// what was seen belongs to nobody. Returns the fragments that have other objects now than we
-    /// knew, and tells `lost` what is gone of each.
+    /// knew.
     pub(crate) fn correct(
         &mut self,
         scope: &Scope<K::Part>,
         seen: State<K, Fingerprint>,
-        mut lost: impl FnMut(State<K, Fingerprint>),
     ) -> Vec<FragmentId> {
         let mut seen: BTreeMap<K, Fingerprint> = seen.into_iter().collect();
         let mut changed = Vec::new();
@@ -50,7 +55,7 @@ impl<K: ObjectKey> Applied<K> {
         let mut meddled = BTreeSet::new();
         for (id, digest) in &mut self.fragments {
             if digest.iter().any(|(key, _)| scope.contains(&key.part())) {
-                let (mut gone, mut differs) = (Vec::new(), false);
+                let mut differs = false;
                 let objects = std::mem::take(digest).into_iter();
                 let still_there = objects.filter_map(|(key, print)| {
                     if !scope.contains(&key.part()) {
@@ -69,16 +74,13 @@ impl<K: ObjectKey> Applied<K> {
                     };
                     differs |= is_news;
                     if now.is_none() {
-                        gone.push((key.clone(), print));
+                        self.elements.remove(&key);
                     }
                     now.map(|print| (key, print))
                 });
                 *digest = still_there.collect();
                 if differs {
                     changed.push(id.clone());
-                }
-                if !gone.is_empty() {
-                    lost(gone.into_iter().collect());
                 }
             }
         }
@@ -91,16 +93,16 @@ impl<K: ObjectKey> Applied<K> {
     }
 
     /// What the kernel holds of a fragment, and of what it wants by way of another one. Orphans
-    /// that it wants become its own: the second answer.
+    /// that it wants become its own.
     pub(crate) fn held<V>(
         &mut self,
         id: &FragmentId,
         wanted: &State<K, V>,
-    ) -> (State<K, Fingerprint>, State<K, Fingerprint>) {
-        let adopted = self.adopt(id, wanted);
+    ) -> State<K, Fingerprint> {
+        self.adopt(id, wanted);
         let own = self.fragments.get(id).cloned().unwrap_or_default();
         if self.holders.is_empty() {
-            return (own, adopted);
+            return own;
         }
         // Who else holds it may have written it since.
         let own = own.into_iter().map(|(key, print)| {
@@ -113,30 +115,23 @@ impl<K: ObjectKey> Applied<K> {
         });
         let common = wanted.iter().filter(|(key, _)| key.is_common());
         let others = common.filter_map(|(key, _)| Some((key.clone(), self.holders.content(key)?)));
-        (own.chain(others).collect(), adopted)
+        own.chain(others).collect()
     }
 
-    /// Lets a fragment have what is nobody's and it wants. The answer is what that was.
-    pub(crate) fn adopt<V>(
-        &mut self,
-        id: &FragmentId,
-        wanted: &State<K, V>,
-    ) -> State<K, Fingerprint> {
+    /// Lets a fragment have what is nobody's and it wants.
+    pub(crate) fn adopt<V>(&mut self, id: &FragmentId, wanted: &State<K, V>) {
         if self.orphans.is_empty() {
-            return State::default();
+            return;
         }
         let keys = wanted.iter().map(|(key, _)| key);
         let adopted: State<K, Fingerprint> = keys
             .filter_map(|key| self.orphans.remove_entry(key))
             .collect();
         if !adopted.is_empty() {
-            for (key, print) in adopted.iter().filter(|(key, _)| key.is_common()) {
-                self.holders.hold(key, *print);
-            }
+            self.hold(&adopted);
             let own = self.fragments.entry(id.clone()).or_default();
-            *own = std::mem::take(own).merged(adopted.clone());
+            *own = std::mem::take(own).merged(adopted);
         }
-        adopted
     }
 
     /// A fragment's own objects in the kernel, where it has any.
@@ -149,19 +144,53 @@ impl<K: ObjectKey> Applied<K> {
         self.holders.count(key)
     }
 
+    /// Whether a container has an element once these fragments are written. What they change is counted
+    /// with the first question.
+    pub(crate) fn has_with<'a>(
+        &'a self,
+        written: impl Iterator<Item = (&'a FragmentId, &'a State<K, Fingerprint>)>,
+    ) -> impl Fn(&K) -> bool {
+        let elements = LazyCell::new(move || {
+            let mut elements = self.elements.clone();
+            for (id, after) in written {
+                after.iter().for_each(|(key, _)| elements.add(key));
+                let before = self.own(id).into_iter().flatten();
+                before.for_each(|(key, _)| elements.remove(key));
+            }
+            elements
+        });
+        move |container| elements.has(container)
+    }
+
+    /// True where a container got its first element or lost its last one since the last question.
+    pub(crate) fn take_container_changes(&mut self) -> bool {
+        self.elements.take_changed()
+    }
+
     /// A fragment was written.
     pub(crate) fn set(&mut self, id: FragmentId, digest: State<K, Fingerprint>) {
-        for (key, print) in digest.iter().filter(|(key, _)| key.is_common()) {
-            self.holders.hold(key, *print);
-        }
+        self.hold(&digest);
         let before = if digest.is_empty() {
             self.fragments.remove(&id)
         } else {
             self.fragments.insert(id, digest)
         };
         let before = before.unwrap_or_default();
-        for (key, _) in before.iter().filter(|(key, _)| key.is_common()) {
-            self.holders.release(key);
+        for (key, _) in &before {
+            self.elements.remove(key);
+            if key.is_common() {
+                self.holders.release(key);
+            }
+        }
+    }
+
+    /// A fragment has these objects.
+    fn hold(&mut self, objects: &State<K, Fingerprint>) {
+        for (key, print) in objects {
+            self.elements.add(key);
+            if key.is_common() {
+                self.holders.hold(key, *print);
+            }
         }
     }
 
@@ -170,6 +199,7 @@ impl<K: ObjectKey> Applied<K> {
     pub(crate) fn disown(&mut self, id: &FragmentId) -> State<K, Fingerprint> {
         let objects = self.fragments.remove(id).unwrap_or_default();
         for (key, print) in &objects {
+            self.elements.remove(key);
             let content = if key.is_common() {
                 self.holders.release(key)
             } else {
@@ -186,6 +216,7 @@ impl<K: ObjectKey> Applied<K> {
         let fragments = std::mem::take(&mut self.fragments);
         self.orphans.extend(fragments.into_values().flatten());
         self.holders.clear();
+        self.elements = Elements::new();
     }
 
     /// Objects that belong to no fragment.

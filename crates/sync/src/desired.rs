@@ -21,7 +21,7 @@ pub(crate) fn knows_less<K: ObjectKey, V>(
 }
 
 /// Everything that the plans ask for, with contents in full.
-pub fn desired<D: Dataplane + Clone>(dataplane: &D, tracker: &Tracker) -> State<D::Key, D::Object> {
+pub fn desired<D: Dataplane>(dataplane: &D, tracker: &Tracker) -> State<D::Key, D::Object> {
     desired_of(dataplane, tracker, |_, _| true)
 }
 
@@ -42,7 +42,7 @@ pub fn compared<D, V>(
     observed: State<D::Key, V>,
 ) -> Compared<D::Key, V, D::Object>
 where
-    D: Dataplane + Clone,
+    D: Dataplane,
     V: Content,
 {
     if observed.is_empty() || !tracker.withholds_anything() {
@@ -71,32 +71,14 @@ where
     Compared { observed, desired }
 }
 
-fn desired_of<D: Dataplane + Clone>(
+fn desired_of<D: Dataplane>(
     dataplane: &D,
     tracker: &Tracker,
     is_known: impl Fn(&ServiceId, &State<D::Key, D::Object>) -> bool,
 ) -> State<D::Key, D::Object> {
-    // What leads to the Services may depend on what they have.
-    let mut dataplane = dataplane.clone();
-    let nothing = State::default();
-    let mut services = Vec::new();
-    for id in tracker.services() {
-        let Some(plan) = tracker.plan(&id) else {
-            continue;
-        };
-        let fragment = dataplane.service(&plan);
-        if !is_known(&id, &fragment) {
-            continue;
-        }
-        if !D::ATOMIC {
-            let _nothing_is_rendered_yet = dataplane.applied(&nothing, &fragment.fingerprints());
-        }
-        services.extend(fragment);
-    }
-    dataplane
-        .foundation()
-        .into_iter()
-        .chain(services)
-        .chain(dataplane.links())
-        .collect()
+    let services = tracker.services().into_iter();
+    dataplane.desired(services.filter_map(|id| {
+        let fragment = dataplane.service(&tracker.plan(&id)?);
+        is_known(&id, &fragment).then_some(fragment)
+    }))
 }

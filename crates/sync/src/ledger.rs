@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use viprule_dataplane::RuleCounts;
+use viprule_dataplane::Counts;
 use viprule_service::model::{CreationTime, Family, ServiceId};
 use viprule_service::plan::{FlowFrontend, ServicePlan, Unreachable};
 
@@ -10,11 +10,12 @@ use crate::FragmentId;
 
 /// Facts about what was written, by Service, and their totals.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct Ledger<C> {
     families: Vec<Family>,
-    services: BTreeMap<ServiceId, Entry>,
-    foundation: RuleCounts,
-    totals: Totals,
+    services: BTreeMap<ServiceId, Entry<C>>,
+    foundation: C,
+    totals: Totals<C>,
+    written: C,
     checks: BTreeMap<ServiceId, Option<ServiceCheck>>,
     objections: BTreeMap<ServiceId, Vec<String>>,
     /// Services count where their ports else do.
@@ -23,8 +24,8 @@ pub struct Ledger {
 
 /// What is kept of one Service.
 #[derive(Debug, Clone, Default)]
-struct Entry {
-    rules: RuleCounts,
+struct Entry<C> {
+    counts: C,
     /// Most Services have nothing to say here.
     rare: Option<Box<Rare>>,
 }
@@ -38,9 +39,9 @@ struct Rare {
 
 /// Sums over all Services.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Rules that are ours.
-    pub rules: RuleCounts,
+pub struct Totals<C> {
+    /// Of the foundation and of all Services.
+    pub counts: C,
     /// Service ports that have endpoints, none of which may be used here.
     pub no_local: NoLocal,
     /// Services of which the dataplane refuses a part.
@@ -88,28 +89,31 @@ impl ServiceCheck {
 
 /// What a rendered fragment is entered with.
 #[derive(Debug, Clone)]
-pub(crate) enum Note {
+pub(crate) enum Note<C> {
+    /// The foundation's figures.
+    Foundation(C),
     /// A Service's facts, or that it is gone.
-    Service(Option<Facts>),
-    /// The number of rules.
-    Rules(RuleCounts),
+    Service(Option<Facts<C>>),
+    /// Nothing.
+    Links,
 }
 
 /// Facts about one Service.
 #[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    entry: Entry,
+pub(crate) struct Facts<C> {
+    entry: Entry<C>,
     /// What the cleaner of tracked flows is to know, if there is one.
     pub(crate) flows: Box<[FlowFrontend]>,
 }
 
-impl Ledger {
+impl<C: Counts> Ledger<C> {
     pub(crate) fn new() -> Self {
         Self {
             families: Family::ALL.to_vec(),
             services: BTreeMap::new(),
-            foundation: RuleCounts::default(),
+            foundation: C::default(),
             totals: Totals::default(),
+            written: C::default(),
             checks: BTreeMap::new(),
             objections: BTreeMap::new(),
             by_service: false,
@@ -127,8 +131,13 @@ impl Ledger {
     }
 
     /// Sums over all Services.
-    pub const fn totals(&self) -> &Totals {
+    pub const fn totals(&self) -> &Totals<C> {
         &self.totals
+    }
+
+    /// The figures of what was written since the last call.
+    pub fn take_written(&mut self) -> C {
+        std::mem::take(&mut self.written)
     }
 
     /// The health checks that changed since the last call; `None` for those that are gone.
@@ -142,14 +151,9 @@ impl Ledger {
         std::mem::take(&mut self.objections)
     }
 
-    /// The facts about a Service that has this plan, consists of so many rules, and of which the
-    /// dataplane refuses so much.
-    pub(crate) fn facts(
-        &self,
-        plan: &ServicePlan,
-        rules: RuleCounts,
-        objections: Vec<String>,
-    ) -> Facts {
+    /// The facts about a Service that has this plan and these figures, and of which the dataplane
+    /// refuses so much.
+    pub(crate) fn facts(&self, plan: &ServicePlan, counts: C, objections: Vec<String>) -> Facts<C> {
         let no_local = NoLocal::of(plan);
         let rare = Rare {
             no_local: if self.by_service {
@@ -162,26 +166,31 @@ impl Ledger {
         };
         let rare = (rare != Rare::default()).then(|| Box::new(rare));
         Facts {
-            entry: Entry { rules, rare },
+            entry: Entry { counts, rare },
             flows: Box::default(),
         }
     }
 
+    /// Objects with these figures were written.
+    pub(crate) fn wrote(&mut self, counts: C) {
+        self.written += counts;
+    }
+
     /// A fragment was written.
-    pub(crate) fn enter(&mut self, id: &FragmentId, note: &Note) {
+    pub(crate) fn enter(&mut self, id: &FragmentId, note: &Note<C>) {
         match (id, note) {
             (FragmentId::Service(id), Note::Service(facts)) => {
                 self.enter_service(id, facts.as_ref());
             }
-            (FragmentId::Foundation, Note::Rules(rules)) => {
-                self.totals.rules += *rules;
-                self.totals.rules -= std::mem::replace(&mut self.foundation, *rules);
+            (_, Note::Foundation(counts)) => {
+                self.totals.counts += *counts;
+                self.totals.counts -= std::mem::replace(&mut self.foundation, *counts);
             }
             _ => {}
         }
     }
 
-    fn enter_service(&mut self, id: &ServiceId, facts: Option<&Facts>) {
+    fn enter_service(&mut self, id: &ServiceId, facts: Option<&Facts<C>>) {
         let old = match facts {
             Some(facts) => self.services.insert(id.clone(), facts.entry.clone()),
             None => self.services.remove(id),
@@ -189,8 +198,8 @@ impl Ledger {
         let [old, new] =
             [old, facts.map(|facts| facts.entry.clone())].map(Option::unwrap_or_default);
         let totals = &mut self.totals;
-        totals.rules += new.rules;
-        totals.rules -= old.rules;
+        totals.counts += new.counts;
+        totals.counts -= old.counts;
         let [old, new] = [old.rare, new.rare].map(|rare| rare.map(|it| *it).unwrap_or_default());
         totals.no_local.replace(old.no_local, new.no_local);
         totals.objected += usize::from(!new.objections.is_empty());

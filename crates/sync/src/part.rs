@@ -4,19 +4,15 @@ use std::collections::BTreeSet;
 
 use viprule_dataplane::{Content, Diff, Fingerprint, ObjectKey, State, Write};
 
-/// Cuts a diff to so many steps, where it has more: objects, or rules where an object has several of
-/// them. What others may want goes with the last part only, and is no step. Every part is right for
+/// Cuts a diff to so many steps, where it has more: writes by their sizes ([`Content::size`]), and
+/// removals. What others may want goes with the last part only, and is no step. Every part is right for
 /// traffic: see [`Diff::truncate`].
-pub(crate) fn cut<K: ObjectKey, A, B>(
-    diff: &mut Diff<'_, K, A, B>,
-    steps: usize,
-    rules: impl Fn(&K, &B) -> usize,
-) -> bool {
+pub(crate) fn cut<K: ObjectKey, A, B: Content>(diff: &mut Diff<'_, K, A, B>, steps: usize) -> bool {
     let mut cost = 0;
     let fitting = diff.writes.iter().take_while(|write| {
         // One object at least, however large it is.
         let fits = cost < steps;
-        cost += rules(write.key, write.new).max(1);
+        cost += write.new.size();
         fits
     });
     let writes = fitting.count();

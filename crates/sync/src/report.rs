@@ -1,7 +1,7 @@
 //! What a sync did.
 
 use serde::Serialize;
-use viprule_dataplane::{Diff, RuleCounts};
+use viprule_dataplane::Diff;
 
 /// What a sync did, for logs and for the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -16,9 +16,6 @@ pub struct Report {
     pub transactions: usize,
     /// Bytes sent.
     pub bytes: usize,
-    /// Rules written.
-    #[serde(skip)]
-    pub rules: RuleCounts,
     /// What was touched, by share of the state.
     pub touched: Vec<Touched>,
     /// What an earlier proxy had left elsewhere and is gone.
@@ -93,7 +90,6 @@ impl Report {
         self.removed += other.removed;
         self.transactions += other.transactions;
         self.bytes += other.bytes;
-        self.rules += other.rules;
         self.touched.extend(other.touched);
         self.leavings.extend(other.leavings);
         self.refused = other.refused;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use viprule_dataplane::{Fingerprint, NodeEffect, RuleCounts, State};
+use viprule_dataplane::{Dataplane, Fingerprint, State};
 use viprule_writer::Tag;
 
 use crate::ledger::Note;
@@ -10,18 +10,14 @@ use crate::{FragmentId, Touched};
 
 /// What is staged in one transaction.
 #[derive(Debug)]
-pub(crate) struct Transaction<K> {
-    pub(crate) fragments: Vec<Staged<K>>,
+pub(crate) struct Transaction<D: Dataplane> {
+    pub(crate) fragments: Vec<Staged<D>>,
     /// Objects that belong to no fragment, to be removed.
-    pub(crate) orphans: Vec<K>,
+    pub(crate) orphans: Vec<D::Key>,
     /// What is written already of what several fragments may want: keys and contents.
     pub(crate) written: HashMap<Fingerprint, Fingerprint>,
     /// What fragments let go and others may want.
-    pub(crate) released: BTreeMap<K, Released>,
-    /// What follows from fragments' having taken orphans over.
-    pub(crate) effect: NodeEffect,
-    /// So many of the fragments, the first ones, the dataplane takes for written.
-    pub(crate) assumed: usize,
+    pub(crate) released: BTreeMap<D::Key, Released>,
 }
 
 /// An object that fragments of a transaction let go.
@@ -38,25 +34,24 @@ pub(crate) struct Released {
 
 /// A fragment that is staged.
 #[derive(Debug)]
-pub(crate) struct Staged<K> {
+pub(crate) struct Staged<D: Dataplane> {
     pub(crate) id: FragmentId,
-    pub(crate) digest: State<K, Fingerprint>,
-    pub(crate) note: Note,
+    pub(crate) digest: State<D::Key, Fingerprint>,
+    pub(crate) note: Note<D::Counts>,
     pub(crate) touched: Touched,
-    pub(crate) rules: RuleCounts,
+    /// Of what is to be written of it.
+    pub(crate) counts: D::Counts,
     /// It is all that the fragment shall be.
     pub(crate) finished: bool,
 }
 
-impl<K> Default for Transaction<K> {
+impl<D: Dataplane> Default for Transaction<D> {
     fn default() -> Self {
         Self {
             fragments: Vec::new(),
             orphans: Vec::new(),
             written: HashMap::new(),
             released: BTreeMap::new(),
-            effect: NodeEffect::Nothing,
-            assumed: 0,
         }
     }
 }
@@ -64,10 +59,10 @@ impl<K> Default for Transaction<K> {
 /// A fragment that is to be written, and may be written in part. To render it costs what all of it
 /// costs, and so do its fingerprints.
 #[derive(Debug)]
-pub(crate) struct Rendered<K, V> {
+pub(crate) struct Rendered<D: Dataplane> {
     pub(crate) id: FragmentId,
     /// What it shall be.
-    pub(crate) desired: State<K, V>,
-    pub(crate) digest: State<K, Fingerprint>,
-    pub(crate) note: Note,
+    pub(crate) desired: State<D::Key, D::Object>,
+    pub(crate) digest: State<D::Key, Fingerprint>,
+    pub(crate) note: Note<D::Counts>,
 }

@@ -38,8 +38,8 @@ pub fn take<K, O>(
     is_right: impl Fn(&BTreeMap<K, O>) -> Result<(), TestCaseError>,
 ) -> Result<BTreeMap<K, O>, TestCaseError>
 where
-    K: ObjectKey + std::fmt::Debug,
-    O: Content + Clone + PartialEq + std::fmt::Debug,
+    K: ObjectKey,
+    O: Content,
 {
     let mut objects: BTreeMap<K, O> = from.iter().cloned().collect();
     let diff = diff(from, to);

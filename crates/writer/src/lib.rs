@@ -38,10 +38,11 @@ pub trait Writer {
     /// What identifies an object.
     type Key: ObjectKey;
     /// What an object says.
-    type Object: Content;
+    type Object: Content + From<(Self::Key, Self::Object)>;
 
-    /// Reads what is ours within `scope`, as full contents or as fingerprints.
-    fn observe<V: From<Self::Object>>(
+    /// Reads what is ours within `scope`, as full contents, as fingerprints, or as what else is to be
+    /// kept of a key and its object.
+    fn observe<V: From<(Self::Key, Self::Object)>>(
         &mut self,
         scope: &Scope<PartOf<Self>>,
     ) -> Result<State<Self::Key, V>, WriteError>;

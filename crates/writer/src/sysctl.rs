@@ -25,7 +25,7 @@ pub fn ensure(name: &str, value: &str) -> Result<bool, WriteError> {
         .map_err(|error| {
             WriteError::failed(
                 format!("setting {} to {value}", name.replace('/', ".")),
-                &error,
+                error,
             )
         })
 }

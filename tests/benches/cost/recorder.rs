@@ -179,7 +179,10 @@ impl Writer for Recorder {
     type Object = Object;
 
     /// An empty kernel: only the first sync asks.
-    fn observe<V: From<Object>>(&mut self, _: &Scope<Part>) -> Result<State<Key, V>, WriteError> {
+    fn observe<V: From<(Key, Object)>>(
+        &mut self,
+        _: &Scope<Part>,
+    ) -> Result<State<Key, V>, WriteError> {
         Ok(State::default())
     }
 

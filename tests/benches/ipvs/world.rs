@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nfnetlink::Family;
 use viprule_dataplane::ipvs::{Desired, Ipvs, Settings};
-use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal, State};
+use viprule_dataplane::{CommonSettings, DetectLocal};
 use viprule_service::tracker::Tracker;
 use viprule_sync::Syncer;
 use viprule_testkit::Namespace;
@@ -52,17 +52,5 @@ pub(crate) fn start(node: &Namespace, arguments: &[&str]) -> anyhow::Result<Agen
 /// Everything that is wanted.
 pub(crate) fn desired(cluster: &Cluster) -> anyhow::Result<Desired> {
     let tracker = cluster.tracker()?;
-    let mut dataplane = dataplane(&tracker)?;
-    let mut objects = Vec::new();
-    let services = tracker.services();
-    let plans = services.iter().filter_map(|id| tracker.plan(id));
-    let rendered: Vec<Desired> = plans.map(|plan| dataplane.service(&plan)).collect();
-    for fragment in rendered {
-        // Rules about a set are there while it has elements.
-        let _links_come_last = dataplane.applied(&State::default(), &fragment.fingerprints());
-        objects.extend(fragment);
-    }
-    objects.extend(dataplane.foundation());
-    objects.extend(dataplane.links());
-    Ok(objects.into_iter().collect())
+    Ok(viprule_sync::desired(&dataplane(&tracker)?, &tracker))
 }

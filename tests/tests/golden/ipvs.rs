@@ -7,11 +7,12 @@ use std::net::IpAddr;
 
 use nfnetlink::Family;
 use viprule_dataplane::ipvs::{Desired, Ipvs, Saves, Section, Settings, print_save, sections};
-use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal, State, diff};
+use viprule_dataplane::{CommonSettings, DetectLocal, diff};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
+use viprule_sync::desired;
 use viprule_testkit::dump::Dump;
 
 use crate::folder;
@@ -69,14 +70,7 @@ fn ours() -> Desired {
     let addresses = addresses.map(|text| text.parse::<IpAddr>().unwrap());
     tracker.apply(Event::LocalAddresses(addresses.into()));
 
-    let mut dataplane = Ipvs::new(settings(), tracker.facts());
-    let mut desired = dataplane.foundation();
-    for id in tracker.services() {
-        let fragment = dataplane.service(&tracker.plan(&id).unwrap());
-        let _links_come_last = dataplane.applied(&State::default(), &fragment.fingerprints());
-        desired = desired.merged(fragment);
-    }
-    desired.merged(dataplane.links())
+    desired(&Ipvs::new(settings(), tracker.facts()), &tracker)
 }
 
 /// Lines that say something, less what is the kernel's alone.

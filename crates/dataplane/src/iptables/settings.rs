@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use viprule_service::model;
-use viprule_service::plan::{NodeFacts, ServicePlan};
+use viprule_service::plan::{FlowDestination, NodeFacts, ServicePlan};
 
 use super::options::Options;
 use super::served;
-use crate::netfilter::{Key, Masquerade, Object, Part};
+use crate::netfilter::{Key, Masquerade, Object, Part, RuleCounts};
 use crate::ownership::Layout;
-use crate::{CommonSettings, Dataplane, NodeEffect, RuleCounts, State};
+use crate::{CommonSettings, Dataplane, NodeEffect, State};
 
 /// iptables mode's settings (contract 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,7 @@ impl Dataplane for Iptables {
     type Key = Key;
     type Object = Object;
     type Settings = Settings;
+    type Counts = RuleCounts;
 
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect {
         let options = resolve(&self.settings, facts);
@@ -109,7 +110,7 @@ impl Dataplane for Iptables {
         super::service(plan, &self.options)
     }
 
-    fn links(&self) -> State<Key, Object> {
+    fn links(&self, _has: &dyn Fn(&Key) -> bool) -> State<Key, Object> {
         super::links(&self.options)
     }
 
@@ -131,7 +132,11 @@ impl Dataplane for Iptables {
         served::served(frontends)
     }
 
-    fn rules(key: &Key, object: &Object) -> RuleCounts {
+    fn udp_frontend(_: &Key, object: &Object) -> Option<FlowDestination> {
+        object.udp_frontend()
+    }
+
+    fn counts(key: &Key, object: &Object) -> RuleCounts {
         RuleCounts::of(key, object)
     }
 }

@@ -8,31 +8,25 @@ use viprule_service::model;
 use viprule_service::plan::{FlowDestination, FlowPlace, NodeFacts, PortPlan, ServicePlan};
 
 use super::balancing::balancing;
-use super::occupancy::Occupancy;
 use super::settings::{Options, Settings};
 use super::{Key, Object, Part, render, served};
-use crate::netfilter;
+use crate::netfilter::{self, RuleCounts};
 use crate::ownership::Layout;
 use crate::ownership::leavings::IPVS_LINK;
-use crate::{Dataplane, Feature, Fingerprint, NodeEffect, RuleCounts, State, api_server};
+use crate::{Dataplane, Feature, NodeEffect, State, api_server};
 
 /// IPVS mode on one node.
 #[derive(Debug, Clone)]
 pub struct Ipvs {
     settings: Settings,
     options: Options,
-    occupancy: Occupancy,
 }
 
 impl Ipvs {
     /// The dataplane of these settings on a node.
     pub fn new(settings: Settings, facts: &NodeFacts) -> Self {
         let options = Options::resolve(&settings, facts, &[]);
-        Self {
-            settings,
-            options,
-            occupancy: Occupancy::default(),
-        }
+        Self { settings, options }
     }
 
     /// Takes new options and tells what has to be rendered again.
@@ -77,8 +71,7 @@ impl Dataplane for Ipvs {
     type Key = Key;
     type Object = Object;
     type Settings = Settings;
-
-    const ATOMIC: bool = false;
+    type Counts = RuleCounts;
 
     fn set_node(&mut self, facts: &NodeFacts) -> NodeEffect {
         let options = Options::resolve(&self.settings, facts, &self.options.lacking);
@@ -105,8 +98,8 @@ impl Dataplane for Ipvs {
         render::service(plan, &self.options)
     }
 
-    fn links(&self) -> State<Key, Object> {
-        render::links(&self.options, &self.occupancy)
+    fn links(&self, has: &dyn Fn(&Key) -> bool) -> State<Key, Object> {
+        render::links(&self.options, has)
     }
 
     /// A chain without rules: a rule of somebody else may lead there for all we know.
@@ -119,19 +112,6 @@ impl Dataplane for Ipvs {
                 Some(Object::Netfilter(nothing))
             }
             _ => None,
-        }
-    }
-
-    /// Rules about a set stand only while it has an element (contract 3.6).
-    fn applied(
-        &mut self,
-        before: &State<Key, Fingerprint>,
-        after: &State<Key, Fingerprint>,
-    ) -> NodeEffect {
-        if self.occupancy.applied(before, after) {
-            NodeEffect::Foundation
-        } else {
-            NodeEffect::Nothing
         }
     }
 
@@ -188,7 +168,7 @@ impl Dataplane for Ipvs {
         served::served(frontends)
     }
 
-    fn udp_frontend(key: &Key) -> Option<FlowDestination> {
+    fn udp_frontend(key: &Key, _: &Object) -> Option<FlowDestination> {
         match key {
             Key::Server(ServerId::Address {
                 address,
@@ -202,7 +182,7 @@ impl Dataplane for Ipvs {
         }
     }
 
-    fn rules(key: &Key, object: &Object) -> RuleCounts {
+    fn counts(key: &Key, object: &Object) -> RuleCounts {
         match (key, object) {
             (Key::Netfilter(key), Object::Netfilter(object)) => RuleCounts::of(key, object),
             _ => RuleCounts::default(),

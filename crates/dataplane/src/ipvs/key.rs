@@ -86,6 +86,14 @@ impl ObjectKey for Key {
             Self::Link | Self::Set(_) | Self::Netfilter(_) => false,
         }
     }
+
+    /// Rules about a set stand only while it has an element (contract 3.6).
+    fn container(&self) -> Option<Self> {
+        match self {
+            Self::Entry { set, .. } => Some(Self::Set(*set)),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Key {
@@ -141,11 +149,19 @@ impl Content for Object {
             _ => None,
         }
     }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Netfilter(object) => object.size(),
+            _ => 1,
+        }
+    }
 }
 
-impl From<Object> for Fingerprint {
-    fn from(object: Object) -> Self {
-        object.fingerprint()
+/// Of an observed object all of it is kept.
+impl From<(Key, Self)> for Object {
+    fn from((_, object): (Key, Self)) -> Self {
+        object
     }
 }
 

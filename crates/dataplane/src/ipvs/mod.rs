@@ -5,7 +5,6 @@ mod balancing;
 mod dataplane;
 mod key;
 mod observe;
-mod occupancy;
 mod ownership;
 mod render;
 mod save;

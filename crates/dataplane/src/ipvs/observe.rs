@@ -45,13 +45,13 @@ pub struct Observed<V> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Netfilter<V>(pub V);
 
-impl<V: From<Object>> From<netfilter::Object> for Netfilter<V> {
-    fn from(object: netfilter::Object) -> Self {
-        Self(Object::Netfilter(object).into())
+impl<V: From<(Key, Object)>> From<(netfilter::Key, netfilter::Object)> for Netfilter<V> {
+    fn from((key, object): (netfilter::Key, netfilter::Object)) -> Self {
+        Self((Key::Netfilter(key), Object::Netfilter(object)).into())
     }
 }
 
-impl<V: From<Object>> Observation<V> {
+impl<V: From<(Key, Object)>> Observation<V> {
     /// Nothing observed yet.
     pub const fn new() -> Self {
         Self {
@@ -76,26 +76,24 @@ impl<V: From<Object>> Observation<V> {
 
     /// The link is there.
     pub fn link(&mut self) {
-        self.objects.push((Key::Link, Object::Link.into()));
+        self.keep(Key::Link, Object::Link);
     }
 
     /// An address is on the link. The one that IPv6 gives each link is nobody's.
     pub fn address(&mut self, address: IpAddr) {
         if !matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local()) {
-            self.objects
-                .push((Key::Address(address), Object::Address.into()));
+            self.keep(Key::Address(address), Object::Address);
         }
     }
 
     /// A set of ours is there.
     pub fn set(&mut self, set: Set, spec: Spec) {
-        self.objects.push((Key::Set(set), Object::Set(spec).into()));
+        self.keep(Key::Set(set), Object::Set(spec));
     }
 
     /// A set of ours has an element.
     pub fn entry(&mut self, set: Set, entry: Entry) {
-        self.objects
-            .push((Key::Entry { set, entry }, Object::Entry.into()));
+        self.keep(Key::Entry { set, entry }, Object::Entry);
     }
 
     /// The link, the sets and all that is in them were told. What is foreign is then left out as it
@@ -114,8 +112,7 @@ impl<V: From<Object>> Observation<V> {
             return;
         };
         if self.is_ours(&id, owners) {
-            let object = Object::Server(normalized(server));
-            self.objects.push((Key::Server(id), object.into()));
+            self.keep(Key::Server(id), Object::Server(normalized(server)));
         }
     }
 
@@ -135,9 +132,12 @@ impl<V: From<Object>> Observation<V> {
                 server,
                 destination: id,
             };
-            let object = Object::Destination(content);
-            self.objects.push((key, object.into()));
+            self.keep(key, Object::Destination(content));
         }
+    }
+
+    fn keep(&mut self, key: Key, object: Object) {
+        self.objects.push((key, V::from((key, object))));
     }
 
     /// The kernel tells a server's destinations one behind the other.
@@ -187,7 +187,7 @@ impl<V: From<Object>> Observation<V> {
     }
 }
 
-impl<V: From<Object>> Default for Observation<V> {
+impl<V: From<(Key, Object)>> Default for Observation<V> {
     fn default() -> Self {
         Self::new()
     }

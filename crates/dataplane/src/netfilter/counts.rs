@@ -27,12 +27,6 @@ impl RuleCounts {
         }
         counts
     }
-
-    /// All of them.
-    pub fn total(&self) -> usize {
-        let all = self.filter.iter().chain(&self.nat);
-        all.map(|count| *count as usize).sum()
-    }
 }
 
 impl AddAssign for RuleCounts {
@@ -51,14 +45,5 @@ impl SubAssign for RuleCounts {
             self.filter[family] -= other.filter[family];
             self.nat[family] -= other.nat[family];
         }
-    }
-}
-
-impl std::iter::Sum for RuleCounts {
-    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
-        counts.fold(Self::default(), |mut sum, next| {
-            sum += next;
-            sum
-        })
     }
 }

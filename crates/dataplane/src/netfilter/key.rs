@@ -226,6 +226,14 @@ impl Object {
             Self::Rule(rule) => std::slice::from_ref(rule),
         }
     }
+
+    /// The UDP frontend that it serves.
+    pub(crate) fn udp_frontend(&self) -> Option<FlowDestination> {
+        match self {
+            Self::Rule(rule) => udp_destination(rule),
+            _ => None,
+        }
+    }
 }
 
 impl Content for Object {
@@ -252,16 +260,14 @@ impl Content for Object {
         })
     }
 
-    fn udp_frontend(&self) -> Option<FlowDestination> {
-        match self {
-            Self::Rule(rule) => udp_destination(rule),
-            _ => None,
-        }
+    fn size(&self) -> usize {
+        self.rules().len().max(1)
     }
 }
 
-impl From<Object> for Fingerprint {
-    fn from(object: Object) -> Self {
-        object.fingerprint()
+/// Of an observed object all of it is kept.
+impl From<(Key, Self)> for Object {
+    fn from((_, object): (Key, Self)) -> Self {
+        object
     }
 }

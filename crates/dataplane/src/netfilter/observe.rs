@@ -22,7 +22,7 @@ pub struct Observation<V> {
     jumps: Vec<Jump>,
 }
 
-impl<V: From<Object>> Observation<V> {
+impl<V: From<(Key, Object)>> Observation<V> {
     /// Nothing observed yet. What only the other mode makes counts as left over.
     pub fn new(layout: Layout) -> Self {
         Self {
@@ -41,10 +41,10 @@ impl<V: From<Object>> Observation<V> {
     pub fn chain(&mut self, table: Table, chain: Chain, rules: Vec<Rule>) -> Option<Vec<Key>> {
         let key = Key::Chain { table, chain };
         if !chain.is_shared(self.layout) {
-            self.objects.push((key, Object::Rules(rules).into()));
+            self.keep(key, Object::Rules(rules));
             return None;
         }
-        self.objects.push((key, Object::Shared.into()));
+        self.keep(key, Object::Shared);
         let last_of_head = rules
             .iter()
             .rposition(|rule| place_of(table, chain, rule) == Place::Head);
@@ -65,7 +65,7 @@ impl<V: From<Object>> Observation<V> {
             // Each has a key of its own: whoever removes what has a key removes one rule.
             let first = if misplaced { Key::MISPLACED } else { 0 };
             let key = rule_key(first + self.count(rule_key(first)));
-            self.objects.push((key, Object::Rule(rule).into()));
+            self.keep(key, Object::Rule(rule));
             keys.push(key);
         }
         Some(keys)
@@ -87,8 +87,12 @@ impl<V: From<Object>> Observation<V> {
             rank,
             copy,
         };
-        self.objects.push((key, Object::Rule(rule.clone()).into()));
+        self.keep(key, Object::Rule(rule.clone()));
         Some(key)
+    }
+
+    fn keep(&mut self, key: Key, object: Object) {
+        self.objects.push((key, V::from((key, object))));
     }
 
     /// The state of everything taken.

@@ -34,7 +34,7 @@ pub enum SaveError {
 
 /// Reads what `iptables-save` (or `ip6tables-save`) printed, as the state of a mode. Foreign chains
 /// are passed over.
-pub fn parse_save<V: From<Object>>(
+pub fn parse_save<V: From<(Key, Object)>>(
     layout: Layout,
     family: Family,
     text: &str,

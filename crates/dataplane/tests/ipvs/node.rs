@@ -100,7 +100,7 @@ fn one_familys_objects_leave_the_other_alone() {
     };
     let dataplane = Ipvs::new(settings, &facts());
     assert!(dataplane.service(&plan(&service())).is_empty());
-    for state in [dataplane.foundation(), dataplane.links()] {
+    for state in [dataplane.foundation(), dataplane.links(&|_| false)] {
         assert!(!sections(&state).contains_key(&Section::Rules(Family::Ipv4)));
     }
 }
@@ -110,7 +110,7 @@ fn chains_that_cannot_go_are_left_empty() {
     let dataplane = Ipvs::new(Settings::default(), &facts());
     let mut flushed = 0;
     for (key, _) in dataplane
-        .links()
+        .links(&|_| false)
         .iter()
         .chain(dataplane.foundation().iter())
     {

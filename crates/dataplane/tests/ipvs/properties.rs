@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use viprule_dataplane::ipvs::{
     Desired, Ipvs, Key, Object, Saves, Settings, owns_server, print_save,
 };
-use viprule_dataplane::ownership::{Chain, Set};
-use viprule_dataplane::{Content as _, Dataplane, NodeEffect, ObjectKey, State, diff, netfilter};
+use viprule_dataplane::ownership::{Chain, Set, SetName};
+use viprule_dataplane::{Content as _, Dataplane as _, ObjectKey as _, State, diff, netfilter};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
@@ -17,6 +17,12 @@ use viprule_testkit::steps;
 use viprule_testkit::strategy::{self, NODE, events, ipvs_settings};
 
 type Objects = BTreeMap<Key, Object>;
+
+/// Chains with rules about sets whatever is in those (contract 3.6).
+const STATIC: [(netfilter::Kind, &str); 2] = [
+    (netfilter::Kind::Filter, "KUBE-NODE-PORT"),
+    (netfilter::Kind::Filter, "KUBE-IPVS-FILTER"),
+];
 
 fn tracker(events: impl IntoIterator<Item = Event>) -> Tracker {
     let mut tracker = Tracker::new(PlanConfig {
@@ -32,28 +38,30 @@ fn tracker(events: impl IntoIterator<Item = Event>) -> Tracker {
 /// Every share of a desired state: the foundation, each Service's, the links.
 fn fragments(events: impl IntoIterator<Item = Event>, settings: &Settings) -> Vec<Desired> {
     let tracker = tracker(events);
-    let mut dataplane = Ipvs::new(settings.clone(), tracker.facts());
-    let mut fragments = vec![dataplane.foundation()];
-    for id in tracker.services() {
-        let plan = tracker.plan(&id).expect("the tracker lists it");
-        let fragment = dataplane.service(&plan);
-        dataplane.applied(&State::default(), &fragment.fingerprints());
-        fragments.push(fragment);
-    }
-    fragments.push(dataplane.links());
+    let dataplane = Ipvs::new(settings.clone(), tracker.facts());
+    let mut fragments = services(&dataplane, &tracker);
+    let containers: BTreeSet<Key> = fragments.iter().flat_map(State::containers).collect();
+    fragments.insert(0, dataplane.foundation());
+    fragments.push(dataplane.links(&|container| containers.contains(container)));
     fragments
 }
 
-fn whole(fragments: Vec<Desired>) -> Desired {
-    fragments
-        .into_iter()
-        .fold(Desired::default(), State::merged)
+fn services(dataplane: &Ipvs, tracker: &Tracker) -> Vec<Desired> {
+    let plans = tracker.services().into_iter().map(|id| tracker.plan(&id));
+    let services = plans.map(|plan| dataplane.service(&plan.expect("the tracker lists it")));
+    services.collect()
+}
+
+fn of_all(dataplane: &Ipvs, tracker: &Tracker) -> Desired {
+    dataplane.desired(services(dataplane, tracker))
 }
 
 /// A generated node's desired state.
 fn desired() -> impl Strategy<Value = Desired> {
-    (strategy::cluster(), ipvs_settings())
-        .prop_map(|(cluster, settings)| whole(fragments(events(&cluster), &settings)))
+    (strategy::cluster(), ipvs_settings()).prop_map(|(cluster, settings)| {
+        let tracker = tracker(events(&cluster));
+        of_all(&Ipvs::new(settings, tracker.facts()), &tracker)
+    })
 }
 
 /// Any mixture of two nodes' objects, as another proxy or a half-done cleanup leaves it.
@@ -184,38 +192,35 @@ proptest! {
         prop_assert_eq!(read.state.fingerprints(), state.fingerprints());
     }
 
-    /// Services written one by one, in any order and changed in between, end in the rules that a
-    /// fresh start renders; and whenever those change, the dataplane says so.
+    /// Also on a node that has become another one: it is as on a fresh start.
     #[test]
-    fn rules_about_sets_follow_their_elements(
+    fn rules_about_a_set_are_there_while_it_has_elements(
         before in strategy::cluster(),
         after in strategy::cluster(),
         settings in ipvs_settings(),
     ) {
-        let (first, second) = (tracker(events(&before)), tracker(events(&after)));
-        let mut dataplane = Ipvs::new(settings.clone(), first.facts());
-        let mut books = BTreeMap::new();
-        let all: BTreeSet<_> = first.services().into_iter().chain(second.services()).collect();
-        for tracker in [&first, &second] {
-            for id in &all {
-                let plan = tracker.plan(id);
-                let new = plan.map(|plan| dataplane.service(&plan).fingerprints());
-                let new = new.unwrap_or_default();
-                let old = books.insert(id, new.clone()).unwrap_or_default();
-                let links = dataplane.links();
-                let effect = dataplane.applied(&old, &new);
-                prop_assert!(effect <= NodeEffect::Foundation);
-                if effect == NodeEffect::Nothing {
-                    prop_assert_eq!(links, dataplane.links());
-                }
-            }
-            dataplane.set_node(second.facts());
-        }
-        let mut fresh = Ipvs::new(settings, second.facts());
-        for fragment in books.values() {
-            fresh.applied(&State::default(), fragment);
-        }
-        prop_assert_eq!(dataplane.links(), fresh.links());
+        let (before, after) = (tracker(events(&before)), tracker(events(&after)));
+        let mut dataplane = Ipvs::new(settings.clone(), before.facts());
+        dataplane.set_node(after.facts());
+        let desired = of_all(&dataplane, &after);
+        prop_assert!(desired == of_all(&Ipvs::new(settings, after.facts()), &after));
+
+        // Those that have rules whatever is in them.
+        let is_static = |name| matches!(name, SetName::HealthCheckNodePort | SetName::IpvsIps);
+        let with_elements = desired.iter().filter_map(|(key, _)| match key {
+            Key::Entry { set, .. } if !is_static(set.name) => Some(Key::Set(*set)),
+            _ => None,
+        });
+        let with_rules = desired.iter().filter(|(key, _)| match key {
+            Key::Netfilter(key) => !STATIC.contains(&(key.table().kind, &*key.chain_name())),
+            _ => false,
+        });
+        let with_rules = with_rules.flat_map(|(key, object)| references(key, object));
+        let with_rules = with_rules.filter(|key| matches!(key, Key::Set(_)));
+        prop_assert_eq!(
+            with_rules.collect::<BTreeSet<_>>(),
+            with_elements.collect::<BTreeSet<_>>()
+        );
     }
 }
 

@@ -2,15 +2,15 @@
 
 use nfnetlink::Family;
 use viprule_dataplane::ipvs::{Section, Settings, sections};
-use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal, NodeEffect, State};
+use viprule_dataplane::{CommonSettings, DetectLocal};
 use viprule_service::model::{Protocol, Service};
 
-use crate::world::{ip, plan, service, with_services};
+use crate::world::{ip, service, with_services};
 
 /// The rules of a chain, IPv4.
 fn chain(settings: Settings, services: &[Service], chain: &str) -> Vec<String> {
-    let links = with_services(settings, services).links();
-    let text = &sections(&links)[&Section::Rules(Family::Ipv4)];
+    let desired = with_services(settings, services);
+    let text = &sections(&desired)[&Section::Rules(Family::Ipv4)];
     let start = format!("-A {chain} ");
     text.lines()
         .filter_map(|line| line.strip_prefix(&start))
@@ -157,18 +157,4 @@ fn external_addresses_are_accepted_from_elsewhere_and_masqueraded_where_not_loca
         rules(&service),
         [format!("-LOCAL {elsewhere}"), format!("-LOCAL {here}")]
     );
-}
-
-#[test]
-fn the_first_and_the_last_element_of_a_set_change_the_rules() {
-    let mut dataplane = with_services(Settings::default(), &[]);
-    let nothing = State::default();
-    let one = dataplane.service(&plan(&service())).fingerprints();
-    let mut apply = |before, after| dataplane.applied(before, after);
-    assert_eq!(apply(&nothing, &one), NodeEffect::Foundation);
-    // Another Service with the same endpoints and the like.
-    assert_eq!(apply(&nothing, &one), NodeEffect::Nothing);
-    assert_eq!(apply(&one, &one), NodeEffect::Nothing);
-    assert_eq!(apply(&one, &nothing), NodeEffect::Nothing);
-    assert_eq!(apply(&one, &nothing), NodeEffect::Foundation);
 }

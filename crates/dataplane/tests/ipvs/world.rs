@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use viprule_dataplane::Dataplane as _;
 use viprule_dataplane::ipvs::{Desired, Ipvs, Key, Object, Settings, line};
-use viprule_dataplane::{Dataplane as _, State};
 use viprule_service::model::{Conditions, Family, Service};
 use viprule_service::plan::{Budgets, NodeFacts, PlanConfig, ServicePlan, plan_service};
 use viprule_testkit::objects::{self, endpoint, slice};
@@ -75,12 +75,9 @@ pub(crate) fn about(texts: &BTreeSet<String>, words: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// A dataplane that has written these Services.
-pub(crate) fn with_services(settings: Settings, services: &[Service]) -> Ipvs {
-    let mut dataplane = Ipvs::new(settings, &facts());
-    for service in services {
-        let state = dataplane.service(&plan(service)).fingerprints();
-        dataplane.applied(&State::default(), &state);
-    }
-    dataplane
+/// Everything that is there where these Services are.
+pub(crate) fn with_services(settings: Settings, services: &[Service]) -> Desired {
+    let dataplane = Ipvs::new(settings, &facts());
+    let services = services.iter();
+    dataplane.desired(services.map(|service| dataplane.service(&plan(service))))
 }

@@ -32,7 +32,7 @@ pub(crate) type StateOf<M> = State<KeyOf<M>, ObjectOf<M>>;
 /// A mode, as a history needs it.
 pub(crate) trait Mode {
     /// How plans are expressed.
-    type Dataplane: Dataplane<Object: PartialEq> + Clone;
+    type Dataplane: Dataplane;
     /// How the kernel is read.
     type Writer: WriterFor<Self::Dataplane>;
 

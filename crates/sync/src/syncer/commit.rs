@@ -1,6 +1,6 @@
-//! A transaction was committed, or failed.
+//! A transaction was committed.
 
-use viprule_dataplane::{Dataplane, NodeEffect, ObjectKey as _, State};
+use viprule_dataplane::{Dataplane, ObjectKey as _, State};
 
 use super::Syncer;
 use crate::ledger::Note;
@@ -10,24 +10,21 @@ use crate::{FragmentId, Report, Touched, WriterFor};
 
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// A transaction was committed.
-    pub(super) fn record(&mut self, transaction: Transaction<D::Key>, report: &mut Report) {
+    pub(super) fn record(&mut self, transaction: Transaction<D>, report: &mut Report) {
         let nothing = State::default();
-        let mut effect = transaction.effect;
         self.committed += 1;
-        for (at, staged) in transaction.fragments.into_iter().enumerate() {
+        for staged in transaction.fragments {
             let Staged {
                 id, digest, note, ..
             } = staged;
             report.add(staged.touched);
+            self.ledger.wrote(staged.counts);
             if staged.finished {
                 self.owed.remove(&id);
                 self.ledger.enter(&id, &note);
                 self.update_flows(&id, note);
             }
             let before = self.applied.own(&id).unwrap_or(&nothing);
-            if !D::ATOMIC && at >= transaction.assumed {
-                effect = effect.max(self.dataplane.applied(before, &digest));
-            }
             tell(&mut self.listener, &id, before, &digest);
             if !self.leftovers.is_empty() {
                 let taken_over = digest.iter().filter(|(key, _)| !key.is_common());
@@ -35,9 +32,12 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                     self.leftovers.remove(key);
                 });
             }
+            if id == FragmentId::Links {
+                // Rendered as for all that stands before them.
+                self.applied.take_container_changes();
+            }
             self.applied.set(id, digest);
         }
-        self.owe_for(effect);
         report.add(Touched {
             removed: transaction.orphans.len(),
             ..Touched::nothing("leftovers".to_owned())
@@ -49,17 +49,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         self.stuck.retain(|key, _| orphans.contains_key(key));
     }
 
-    /// A transaction failed.
-    pub(super) fn roll_back(&mut self, transaction: &Transaction<D::Key>) {
-        let (nothing, mut effect) = (State::default(), NodeEffect::Nothing);
-        for Staged { id, digest, .. } in &transaction.fragments[..transaction.assumed] {
-            let before = self.applied.own(id).unwrap_or(&nothing);
-            effect = effect.max(self.dataplane.applied(digest, before));
-        }
-        self.owe_for(effect);
-    }
-
-    fn update_flows(&self, id: &FragmentId, note: Note) {
+    fn update_flows(&self, id: &FragmentId, note: Note<D::Counts>) {
         if let (Some(cleaner), FragmentId::Service(id), Note::Service(facts)) =
             (&self.cleaner, id, note)
         {

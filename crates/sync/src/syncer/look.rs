@@ -1,8 +1,8 @@
 //! Looks at the kernel, and what follows from what is there.
 
-use viprule_dataplane::{
-    Content, Dataplane, Fingerprint, NodeEffect, ObjectKey as _, Scope, State,
-};
+use std::marker::PhantomData;
+
+use viprule_dataplane::{Content as _, Dataplane, Fingerprint, ObjectKey as _, Scope, State};
 use viprule_service::model::ServiceId;
 use viprule_service::plan::FlowDestination;
 use viprule_writer::{PartOf, WriteError};
@@ -10,45 +10,35 @@ use viprule_writer::{PartOf, WriteError};
 use super::Syncer;
 use crate::{FragmentId, SyncError, WriterFor};
 
-/// An object's fingerprint.
-#[derive(Debug, Clone, Copy)]
-struct Print(Fingerprint);
-
-impl<O: Content> From<O> for Print {
-    fn from(object: O) -> Self {
-        Self(object.fingerprint())
-    }
-}
-
-/// An object's fingerprint, and the UDP frontend that it serves if it does. Rules of Services
-/// that went while nobody was running are the only evidence of the flows that led there.
-#[derive(Debug, Clone, Copy)]
-struct Observed {
+/// What is kept of an object: its fingerprint, and the UDP frontend that it serves if it does. Rules
+/// of Services that went while nobody was running are the only evidence of the flows that led there.
+struct Observed<D> {
     print: Fingerprint,
     udp: Option<FlowDestination>,
+    dataplane: PhantomData<D>,
 }
 
-impl<O: Content> From<O> for Observed {
-    fn from(object: O) -> Self {
+impl<D: Dataplane> From<(D::Key, D::Object)> for Observed<D> {
+    fn from((key, object): (D::Key, D::Object)) -> Self {
         Self {
             print: object.fingerprint(),
-            udp: object.udp_frontend(),
+            udp: D::udp_frontend(&key, &object),
+            dataplane: PhantomData,
         }
     }
 }
 
 /// The same, and the Service that the object says it is of.
-#[derive(Debug, Clone)]
-struct Named {
-    observed: Observed,
+struct Named<D> {
+    observed: Observed<D>,
     service: Option<ServiceId>,
 }
 
-impl<O: Content> From<O> for Named {
-    fn from(object: O) -> Self {
+impl<D: Dataplane> From<(D::Key, D::Object)> for Named<D> {
+    fn from((key, object): (D::Key, D::Object)) -> Self {
         Self {
             service: object.service(),
-            observed: object.into(),
+            observed: (key, object).into(),
         }
     }
 }
@@ -65,22 +55,13 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             if !self.tracker.withholds_anything() {
                 self.leftovers.clear();
             }
-            let seen = self.writer.observe::<Print>(scope)?.into_iter();
-            seen.map(|(key, Print(print))| (key, print)).collect()
+            self.writer.observe(scope)?
         };
         self.take_changes();
-        let (dataplane, nothing) = (&mut self.dataplane, State::default());
-        let mut effect = NodeEffect::Nothing;
-        let changed = self.applied.correct(scope, seen, |lost| {
-            if !D::ATOMIC {
-                effect = effect.max(dataplane.applied(&lost, &nothing));
-            }
-        });
-        self.owed.extend(changed);
-        self.owe_for(effect);
+        self.owed.extend(self.applied.correct(scope, seen));
         let refused: Vec<ServiceId> = self.quarantined.keys().cloned().collect();
         for id in refused {
-            self.keep(&FragmentId::Service(id));
+            self.keep(id);
         }
         if *scope == Scope::Everything {
             self.owed
@@ -99,10 +80,9 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
 
     /// What the kernel has of a refused Service stays that Service's, also what was written of it
     /// before the refusal, or by somebody else since.
-    pub(super) fn keep(&mut self, refused: &FragmentId) {
-        let (desired, _) = self.render(refused);
-        let adopted = self.applied.adopt(refused, &desired);
-        self.adopted(&adopted);
+    pub(super) fn keep(&mut self, refused: ServiceId) {
+        let desired = self.render_service(&refused);
+        self.applied.adopt(&FragmentId::Service(refused), &desired);
     }
 
     /// Looks at what others left.
@@ -111,8 +91,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         scope: &Scope<PartOf<W>>,
     ) -> Result<State<D::Key, Fingerprint>, WriteError> {
         self.tracker.complete();
-        let seen: State<D::Key, Observed> = if self.tracker.withholds_anything() {
-            let seen = self.writer.observe::<Named>(scope)?;
+        let seen: State<D::Key, Observed<D>> = if self.tracker.withholds_anything() {
+            let seen = self.writer.observe::<Named<D>>(scope)?;
             let tracker = &self.tracker;
             let may_be_wanted = seen.iter().filter(|(_, named)| {
                 let service = named.service.as_ref();
@@ -127,20 +107,9 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         // Kubelet makes the others on every node.
         let proxys = seen.iter().filter(|(key, _)| key.is_removable());
         self.found = Some(proxys.count());
-        let served = |(key, observed): &(D::Key, Observed)| observed.udp.or(D::udp_frontend(key));
-        self.found_udp = seen.iter().filter_map(served).collect();
+        let udp = seen.iter().filter_map(|(_, observed)| observed.udp);
+        self.found_udp = udp.collect();
         let seen = seen.into_iter();
         Ok(seen.map(|(key, observed)| (key, observed.print)).collect())
-    }
-
-    /// Nobody's objects became a fragment's.
-    pub(super) fn adopted(&mut self, objects: &State<D::Key, Fingerprint>) -> NodeEffect {
-        if D::ATOMIC || objects.is_empty() {
-            return NodeEffect::Nothing;
-        }
-        let effect = self.dataplane.applied(&State::default(), objects);
-        // However the transaction ends.
-        self.owe_for(effect);
-        effect
     }
 }

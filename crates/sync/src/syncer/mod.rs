@@ -52,7 +52,7 @@ pub struct Syncer<D: Dataplane, W> {
     dataplane: D,
     writer: W,
     applied: Applied<D::Key>,
-    ledger: Ledger,
+    ledger: Ledger<D::Counts>,
     /// Ends flows that lead to endpoints which are gone.
     cleaner: Option<Cleaner>,
     /// How many objects of a service proxy, and of nobody else, the first look found.
@@ -78,7 +78,7 @@ pub struct Syncer<D: Dataplane, W> {
     /// Every Service was written once: what leads to them is known.
     complete: bool,
     /// A large Service of which a part is written.
-    unfinished: Option<Rendered<D::Key, D::Object>>,
+    unfinished: Option<Rendered<D>>,
     /// The last Service of which a part was written.
     last_part: Option<ServiceId>,
     /// Transactions that were committed.
@@ -123,7 +123,7 @@ impl<D: Dataplane, W> Syncer<D, W> {
     }
 
     /// Facts about what was written.
-    pub fn ledger(&mut self) -> &mut Ledger {
+    pub fn ledger(&mut self) -> &mut Ledger<D::Counts> {
         &mut self.ledger
     }
 
@@ -272,7 +272,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// A Service may be another than when a part of it was written.
     fn render_anew(&mut self, service: &ServiceId) {
         let is_it =
-            |it: &mut Rendered<_, _>| matches!(&it.id, FragmentId::Service(id) if id == service);
+            |it: &mut Rendered<D>| matches!(&it.id, FragmentId::Service(id) if id == service);
         self.unfinished.take_if(is_it);
     }
 

@@ -38,10 +38,6 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                     self.departed.insert(service.clone());
                     let left = self.applied.disown(id);
                     tell(&mut self.listener, id, &left, &State::default());
-                    if !D::ATOMIC {
-                        let effect = self.dataplane.applied(&left, &State::default());
-                        self.owe_for(effect);
-                    }
                     return Ok(!left.is_empty());
                 }
                 if let Some(cleaner) = &self.cleaner {
@@ -49,7 +45,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 }
                 let reason = reason.to_owned();
                 let before = self.quarantined.insert(service.clone(), reason.clone());
-                self.keep(id);
+                self.keep(service.clone());
                 if before.is_none() {
                     tracing::error!(%service, reason, "quarantined: the kernel refuses its rules; what it had before stays");
                 }

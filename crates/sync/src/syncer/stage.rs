@@ -1,8 +1,7 @@
 //! Stages what one transaction is to hold.
 
-use viprule_dataplane::{
-    Content as _, Dataplane, Diff, Fingerprint, NodeEffect, ObjectKey as _, RuleCounts, State, diff,
-};
+use viprule_dataplane::{Content as _, Dataplane, Diff, Fingerprint, ObjectKey as _, State, diff};
+use viprule_service::model::ServiceId;
 use viprule_writer::{ApplyError, PartOf, Tag};
 
 use super::Syncer;
@@ -16,18 +15,14 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     pub(super) fn send(
         &mut self,
         items: &[WorkItem<D::Key>],
-        transaction: &mut Transaction<D::Key>,
+        transaction: &mut Transaction<D>,
     ) -> Result<Report, ApplyError<PartOf<W>>> {
         let mut report = Report::default();
         for (at, item) in items.iter().enumerate() {
             let tag = Tag(u32::try_from(at).unwrap_or(u32::MAX));
             match item {
                 WorkItem::Fragment(id, steps) if self.owed.contains(id) => {
-                    if *id == FragmentId::Links {
-                        self.assume_applied(transaction);
-                    }
                     let staged = self.stage_fragment(tag, id, *steps, transaction)?;
-                    report.rules += staged.rules;
                     transaction.fragments.push(staged);
                 }
                 WorkItem::Orphan(key) if !self.stuck.contains_key(&**key) => {
@@ -51,20 +46,6 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         Ok(report)
     }
 
-    /// Renders the links as for what stands before them in the transaction.
-    fn assume_applied(&mut self, transaction: &mut Transaction<D::Key>) {
-        if D::ATOMIC {
-            return;
-        }
-        let nothing = State::default();
-        for Staged { id, digest, .. } in &transaction.fragments {
-            let before = self.applied.own(id).unwrap_or(&nothing);
-            self.dataplane.applied(before, digest);
-        }
-        transaction.assumed = transaction.fragments.len();
-        transaction.effect = NodeEffect::Nothing;
-    }
-
     /// Stages what turns a fragment into what it shall be, or so many steps of that, but for the removal
     /// of what others may want as well.
     fn stage_fragment(
@@ -72,23 +53,22 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         tag: Tag,
         id: &FragmentId,
         steps: Option<usize>,
-        transaction: &mut Transaction<D::Key>,
-    ) -> Result<Staged<D::Key>, ApplyError<PartOf<W>>> {
+        transaction: &mut Transaction<D>,
+    ) -> Result<Staged<D>, ApplyError<PartOf<W>>> {
         let begun = self.unfinished.take_if(|it| it.id == *id);
         let Rendered {
             desired,
             digest,
             note,
             ..
-        } = begun.unwrap_or_else(|| self.begin(id));
-        let (held, adopted) = self.applied.held(id, &desired);
-        transaction.effect = transaction.effect.max(self.adopted(&adopted));
+        } = begun.unwrap_or_else(|| self.render(id, &transaction.fragments));
+        let held = self.applied.held(id, &desired);
         let mut staged = Staged {
             touched: Touched::nothing(id.to_string()),
             id: id.clone(),
             digest,
             note,
-            rules: RuleCounts::default(),
+            counts: D::Counts::default(),
             finished: true,
         };
         // A start on a kernel that has it all should cost no more than looking.
@@ -96,9 +76,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             let mut diff = part::with_contents(diff(&held, &staged.digest), &desired);
             let mut after = None;
             if let Some(steps) = steps
-                && part::cut(&mut diff, steps, |key, object| {
-                    D::rules(key, object).total()
-                })
+                && part::cut(&mut diff, steps)
             {
                 let nothing = State::default();
                 let own = self.applied.own(id).unwrap_or(&nothing);
@@ -127,7 +105,9 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 !common
             });
             staged.touched = Touched::of(id.to_string(), &diff);
-            staged.rules = rules::<D>(diff.writes.iter().map(|it| (it.key, it.new)));
+            for write in &diff.writes {
+                staged.counts += D::counts(write.key, write.new);
+            }
             if !diff.is_empty() {
                 self.writer.stage(tag, &diff)?;
             }
@@ -144,8 +124,40 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         Ok(staged)
     }
 
-    fn begin(&self, id: &FragmentId) -> Rendered<D::Key, D::Object> {
-        let (desired, note) = self.render(id);
+    /// What a fragment shall be, and what to note about it once it is. Links are as for what is staged
+    /// before them.
+    fn render(&self, id: &FragmentId, staged: &[Staged<D>]) -> Rendered<D> {
+        let count = |state: &State<D::Key, D::Object>| {
+            let mut counts = D::Counts::default();
+            for (key, object) in state {
+                counts += D::counts(key, object);
+            }
+            counts
+        };
+        let (desired, note) = match id {
+            FragmentId::Foundation => {
+                let state = self.dataplane.foundation();
+                let note = Note::Foundation(count(&state));
+                (state, note)
+            }
+            FragmentId::Links => {
+                let staged = staged.iter().map(|it| (&it.id, &it.digest));
+                let has = self.applied.has_with(staged);
+                (self.dataplane.links(&has), Note::Links)
+            }
+            FragmentId::Service(id) => match self.tracker.plan(id) {
+                Some(plan) => {
+                    let state = self.dataplane.service(&plan);
+                    let objections = self.dataplane.objections(&plan);
+                    let mut facts = self.ledger.facts(&plan, count(&state), objections);
+                    if self.cleaner.is_some() {
+                        facts.flows = plan.flow_frontends();
+                    }
+                    (state, Note::Service(Some(facts)))
+                }
+                None => (State::default(), Note::Service(None)),
+            },
+        };
         Rendered {
             id: id.clone(),
             digest: desired.fingerprints(),
@@ -154,33 +166,16 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         }
     }
 
-    /// What a fragment shall be, and what to note about it once it is.
-    pub(super) fn render(&self, id: &FragmentId) -> (State<D::Key, D::Object>, Note) {
-        let count = |state: &State<_, _>| rules::<D>(state.iter().map(|(key, it)| (key, it)));
-        let state = match id {
-            FragmentId::Foundation => self.dataplane.foundation(),
-            FragmentId::Links => self.dataplane.links(),
-            FragmentId::Service(id) => {
-                let Some(plan) = self.tracker.plan(id) else {
-                    return (State::default(), Note::Service(None));
-                };
-                let state = self.dataplane.service(&plan);
-                let objections = self.dataplane.objections(&plan);
-                let mut facts = self.ledger.facts(&plan, count(&state), objections);
-                if self.cleaner.is_some() {
-                    facts.flows = plan.flow_frontends();
-                }
-                return (state, Note::Service(Some(facts)));
-            }
-        };
-        let rules = count(&state);
-        (state, Note::Rules(rules))
+    /// What a Service shall be.
+    pub(super) fn render_service(&self, id: &ServiceId) -> State<D::Key, D::Object> {
+        let plan = self.tracker.plan(id);
+        plan.map_or_else(State::default, |plan| self.dataplane.service(&plan))
     }
 
     /// Stages the removal of what fragments of this transaction let go and no other one has.
     fn stage_released(
         &mut self,
-        transaction: &mut Transaction<D::Key>,
+        transaction: &mut Transaction<D>,
     ) -> Result<(), ApplyError<PartOf<W>>> {
         let mut released = std::mem::take(&mut transaction.released);
         if released.is_empty() {
@@ -215,7 +210,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
 
     /// Flows that the new rules make must not be taken for stale ones, however soon they come. What
     /// could not be written is announced anew with the next attempt, or withdrawn with the Service.
-    fn announce_flows(&self, staged: &[Staged<D::Key>]) {
+    fn announce_flows(&self, staged: &[Staged<D>]) {
         let Some(cleaner) = &self.cleaner else { return };
         for Staged { id, note, .. } in staged {
             if let (FragmentId::Service(id), Note::Service(Some(facts))) = (id, note)
@@ -225,13 +220,4 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             }
         }
     }
-}
-
-/// How many rules these objects consist of.
-fn rules<'a, D: Dataplane>(objects: impl Iterator<Item = (&'a D::Key, &'a D::Object)>) -> RuleCounts
-where
-    D::Key: 'a,
-    D::Object: 'a,
-{
-    objects.map(|(key, object)| D::rules(key, object)).sum()
 }

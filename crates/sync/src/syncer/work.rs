@@ -33,6 +33,9 @@ impl<K> WorkItem<K> {
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// What the next transaction is to hold, in the order of writing, and whether there is more.
     pub(super) fn work(&mut self, room: Option<u64>) -> (Vec<WorkItem<D::Key>>, bool) {
+        if self.applied.take_container_changes() {
+            self.owed.insert(FragmentId::Links);
+        }
         let owed = self.owed.iter().filter(|_| !self.removing);
         let owed = owed.filter(|id| !self.is_withheld(id)).cloned();
         let Some(room) = room else {
@@ -120,9 +123,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         }
         // Also before it is written: a look may only then tell of what is in it.
         self.tracker.known_in_part().any(|id| {
-            let id = FragmentId::Service(id.clone());
-            let rendered = || self.render(&id).0.get(&whole).is_some();
-            self.has(&id, &whole) || rendered()
+            let rendered = || self.render_service(id).get(&whole).is_some();
+            self.has(&FragmentId::Service(id.clone()), &whole) || rendered()
         })
     }
 
@@ -140,9 +142,12 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         !self.leftovers.is_empty()
             && self.tracker.withholds(service)
             && self.applied.own(id).is_none()
-            && knows_less(&self.tracker, service, &self.render(id).0, |key| {
-                self.leftovers.contains(key)
-            })
+            && knows_less(
+                &self.tracker,
+                service,
+                &self.render_service(service),
+                |key| self.leftovers.contains(key),
+            )
     }
 
     /// True for a part of what a Service has that the kernel refuses: what it had before stays, also

@@ -89,15 +89,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// One transaction.
     fn attempt(&mut self, items: &[WorkItem<D::Key>]) -> Result<Report, ApplyError<PartOf<W>>> {
         let mut transaction = Transaction::default();
-        match self.send(items, &mut transaction) {
-            Ok(mut report) => {
-                self.record(transaction, &mut report);
-                Ok(report)
-            }
-            Err(error) => {
-                self.roll_back(&transaction);
-                Err(error)
-            }
-        }
+        let mut report = self.send(items, &mut transaction)?;
+        self.record(transaction, &mut report);
+        Ok(report)
     }
 }

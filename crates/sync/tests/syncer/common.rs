@@ -6,11 +6,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use viprule_dataplane::{
-    Content, Dataplane, Fingerprint, NodeEffect, ObjectKey, RuleCounts, Scope, State,
-};
+use viprule_dataplane::{Content, Dataplane, Fingerprint, NodeEffect, ObjectKey, Scope, State};
 use viprule_service::model::{Event, ServiceId};
-use viprule_service::plan::{Budgets, NodeFacts, PlanConfig, ServicePlan};
+use viprule_service::plan::{Budgets, FlowDestination, NodeFacts, PlanConfig, ServicePlan};
 use viprule_service::tracker::Tracker;
 use viprule_sync::{Syncer, desired};
 use viprule_testkit::strategy::{NODE, Path, path};
@@ -58,11 +56,22 @@ impl ObjectKey for Key {
     fn is_common(&self) -> bool {
         matches!(self, Self::Element(_))
     }
+
+    /// Each element is one of its own.
+    fn container(&self) -> Option<Self> {
+        self.is_common().then(|| self.clone())
+    }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}")
+    }
+}
+
+impl From<(Key, Self)> for Number {
+    fn from((_, number): (Key, Self)) -> Self {
+        number
     }
 }
 
@@ -73,9 +82,8 @@ impl Content for Number {
 }
 
 /// Its link says how many different elements there are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Shared {
-    holders: BTreeMap<Key, usize>,
     /// This element stays.
     excluded: Option<u8>,
 }
@@ -84,8 +92,7 @@ impl Dataplane for Shared {
     type Key = Key;
     type Object = Number;
     type Settings = ();
-
-    const ATOMIC: bool = false;
+    type Counts = usize;
 
     fn set_node(&mut self, _: &NodeFacts) -> NodeEffect {
         NodeEffect::Nothing
@@ -116,37 +123,14 @@ impl Dataplane for Shared {
             .collect()
     }
 
-    fn links(&self) -> State<Key, Number> {
-        [(Key::Link, Number(self.holders.len()))]
-            .into_iter()
-            .collect()
+    fn links(&self, has: &dyn Fn(&Key) -> bool) -> State<Key, Number> {
+        let elements = (0..ELEMENTS).map(Key::Element);
+        let elements = elements.filter(has).count();
+        [(Key::Link, Number(elements))].into_iter().collect()
     }
 
     fn flushed(&self, _: &Key) -> Option<Number> {
         None
-    }
-
-    fn applied(
-        &mut self,
-        before: &State<Key, Fingerprint>,
-        after: &State<Key, Fingerprint>,
-    ) -> NodeEffect {
-        let occupied = self.holders.len();
-        for (key, _) in after.iter().filter(|(key, _)| key.is_common()) {
-            *self.holders.entry(key.clone()).or_default() += 1;
-        }
-        for (key, _) in before.iter().filter(|(key, _)| key.is_common()) {
-            let holders = self.holders.get_mut(key).expect("it was there before");
-            *holders -= 1;
-            if *holders == 0 {
-                self.holders.remove(key);
-            }
-        }
-        if self.holders.len() == occupied {
-            NodeEffect::Nothing
-        } else {
-            NodeEffect::Foundation
-        }
     }
 
     fn is_excluded(&self, key: &Key) -> bool {
@@ -169,8 +153,12 @@ impl Dataplane for Shared {
             .collect()
     }
 
-    fn rules(_: &Key, _: &Number) -> RuleCounts {
-        RuleCounts::default()
+    fn udp_frontend(_: &Key, _: &Number) -> Option<FlowDestination> {
+        None
+    }
+
+    fn counts(_: &Key, _: &Number) -> usize {
+        1
     }
 }
 
@@ -208,10 +196,7 @@ fn restarted(mut syncer: SharedSyncer, told: &[Event]) -> SharedSyncer {
 
 fn wanted(syncer: &SharedSyncer) -> BTreeMap<Key, Number> {
     let wanted = desired(syncer.dataplane(), syncer.tracker());
-    let fresh = desired(&Shared::default(), syncer.tracker());
-    // What the syncer's dataplane counted so far is in it, too: the link is the fresh one's.
-    let links = fresh.into_iter().filter(|(key, _)| *key == Key::Link);
-    wanted.into_iter().chain(links).collect()
+    wanted.into_iter().collect()
 }
 
 #[track_caller]
@@ -377,10 +362,7 @@ fn what_an_operator_spares_stays() {
     }
     let mut syncer = Syncer::new(
         Tracker::new(node(Memory::default()).tracker().config().clone()),
-        Shared {
-            excluded: Some(1),
-            ..Shared::default()
-        },
+        Shared { excluded: Some(1) },
         kernel,
     );
     syncer.reconcile(Scope::Everything).unwrap();

@@ -1,7 +1,8 @@
 //! What is noted about Services once they are written.
 
 use viprule_dataplane::iptables::{Iptables, Settings};
-use viprule_dataplane::{CommonSettings, Dataplane as _, RuleCounts, Scope};
+use viprule_dataplane::netfilter::RuleCounts;
+use viprule_dataplane::{CommonSettings, Dataplane as _, Scope};
 use viprule_service::model::{CreationTime, Event, ServiceType};
 use viprule_sync::NoLocal;
 use viprule_sync::ServiceCheck;
@@ -10,15 +11,15 @@ use viprule_testkit::fake::Blame;
 use crate::world::{FakeSyncer, NAT, balancing_chain, id, service, slice, synced, wanted};
 
 fn noted(syncer: &mut FakeSyncer) -> RuleCounts {
-    syncer.ledger().totals().rules
+    syncer.ledger().totals().counts
 }
 
 fn counted(syncer: &FakeSyncer) -> RuleCounts {
-    let wanted = wanted(syncer);
-    wanted
-        .iter()
-        .map(|(key, it)| Iptables::rules(key, it))
-        .sum()
+    let mut counts = RuleCounts::default();
+    for (key, object) in &wanted(syncer) {
+        counts += Iptables::counts(key, object);
+    }
+    counts
 }
 
 fn local_load_balancer(name: &str) -> Event {
@@ -36,14 +37,15 @@ fn local_load_balancer(name: &str) -> Event {
 fn rules_are_counted_as_they_come_and_go() {
     let mut syncer = synced();
     assert_eq!(noted(&mut syncer), counted(&syncer));
+    assert_ne!(syncer.ledger().take_written(), RuleCounts::default());
     syncer.apply(slice("a", &["10.244.0.5"]));
     syncer.apply(Event::ServiceDeleted(id("b")));
-    let report = syncer.sync().unwrap();
+    syncer.sync().unwrap();
     assert_eq!(noted(&mut syncer), counted(&syncer));
     // Two rules of the endpoint's chain stay; the Service's chain has one jump now.
-    assert_eq!(report.rules.nat, [1, 0]);
-    let report = syncer.reconcile(Scope::Everything).unwrap();
-    assert_eq!(report.rules, RuleCounts::default());
+    assert_eq!(syncer.ledger().take_written().nat, [1, 0]);
+    syncer.reconcile(Scope::Everything).unwrap();
+    assert_eq!(syncer.ledger().take_written(), RuleCounts::default());
     assert_eq!(noted(&mut syncer), counted(&syncer));
 }
 

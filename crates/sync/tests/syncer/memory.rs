@@ -1,7 +1,6 @@
 //! A kernel that does objects one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use viprule_dataplane::{Content, Diff, Feature, ObjectKey, Scope, State};
 use viprule_writer::{ApplyError, ForeignChanges, Refusal, Tag, WriteError, Writer, Written};
@@ -41,17 +40,20 @@ impl<K, O> Default for Memory<K, O> {
 
 impl<K, O> Writer for Memory<K, O>
 where
-    K: ObjectKey + fmt::Debug,
-    O: Content + Clone + PartialEq + fmt::Debug,
+    K: ObjectKey,
+    O: Content + From<(K, O)>,
 {
     type Key = K;
     type Object = O;
 
-    fn observe<V: From<O>>(&mut self, scope: &Scope<K::Part>) -> Result<State<K, V>, WriteError> {
+    fn observe<V: From<(K, O)>>(
+        &mut self,
+        scope: &Scope<K::Part>,
+    ) -> Result<State<K, V>, WriteError> {
         let objects = self.objects.iter();
         let seen = objects.filter(|(key, _)| scope.contains(&key.part()));
         Ok(seen
-            .map(|(key, it)| (key.clone(), V::from(it.clone())))
+            .map(|(key, it)| (key.clone(), V::from((key.clone(), it.clone()))))
             .collect())
     }
 

@@ -109,7 +109,7 @@ impl Kernel {
         self.part_limit = Some(operations);
     }
 
-    fn observed<V: From<Object>>(&self, scope: &Scope<Part>) -> State<Key, V> {
+    fn observed<V: From<(Key, Object)>>(&self, scope: &Scope<Part>) -> State<Key, V> {
         let mut observation = Observation::new(Layout::Iptables);
         for (table, name, rules) in self.tables.chains() {
             let rules = || rules.iter().map(|slot| slot.rule.clone());

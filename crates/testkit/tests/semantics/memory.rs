@@ -1,6 +1,5 @@
 //! The real writers on the kernel in memory: what generated clusters want is what is there then.
 
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,12 +21,7 @@ use crate::{agreement, generated, ipvs};
 fn reconcile<W: Writer>(
     writer: &mut W,
     wanted: &State<W::Key, W::Object>,
-) -> State<W::Key, W::Object>
-where
-    W::Key: ObjectKey,
-    <W::Key as ObjectKey>::Part: Debug,
-    W::Object: Content,
-{
+) -> State<W::Key, W::Object> {
     let there = writer.observe::<W::Object>(&Scope::Everything);
     let there = there.expect("a kernel that answers");
     writer.stage(Tag(0), &diff(&there, wanted)).expect("staged");

@@ -47,10 +47,8 @@ impl Served {
         // The programs may take long, and signals are not to wait for them.
         let count = tokio::task::spawn_blocking(move || asked.try_to_count()).await;
         count.unwrap_or_else(|error| {
-            Err(WriteError::Failed {
-                operation: "counting the Services that are served".to_owned(),
-                reason: error.to_string(),
-            })
+            let operation = "counting the Services that are served";
+            Err(WriteError::failed(operation, error))
         })
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+use viprule_dataplane::netfilter::RuleCounts;
 use viprule_service::model::{Event, Family, Refused, ServiceId};
 use viprule_service::tracker::{Conflict, Oversized};
 use viprule_source::kube::{Events, Regarding, Severity, Trigger};
@@ -182,14 +183,16 @@ impl Telemetry {
         outcome: Result<&Report, &SyncError>,
         found: usize,
         pending: &mut Pending,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<RuleCounts>,
     ) {
         for family in &self.families {
             self.metrics.sync_attempted(*family, cause.kind(), took);
         }
+        // Also of a sync that failed.
+        let written = ledger.take_written();
         match outcome {
             Ok(report) => {
-                self.succeeded(report, pending, ledger);
+                self.succeeded(report, written, pending, ledger);
                 self.announce(cause, report, found);
             }
             Err(error) => {
@@ -211,7 +214,13 @@ impl Telemetry {
         self.health.warn(WAITING, message, Moment::now());
     }
 
-    fn succeeded(&self, report: &Report, pending: &mut Pending, ledger: &mut Ledger) {
+    fn succeeded(
+        &self,
+        report: &Report,
+        rules: RuleCounts,
+        pending: &mut Pending,
+        ledger: &mut Ledger<RuleCounts>,
+    ) {
         let (now, time) = (Moment::now(), SystemTime::now());
         self.health.clear(WAITING);
         for family in &self.families {
@@ -237,8 +246,8 @@ impl Telemetry {
         for family in &self.families {
             let at = *family as usize;
             let tables = [
-                (Table::Filter, totals.rules.filter, report.rules.filter),
-                (Table::Nat, totals.rules.nat, report.rules.nat),
+                (Table::Filter, totals.counts.filter, rules.filter),
+                (Table::Nat, totals.counts.nat, rules.nat),
             ];
             for (table, total, written) in tables {
                 self.metrics.rules(*family, table, total[at] as usize);

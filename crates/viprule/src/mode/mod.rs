@@ -24,6 +24,7 @@ pub use settings::{ModeArgs, ModeSettings};
 use std::net::{IpAddr, SocketAddr};
 
 use nfnetlink::Family;
+use viprule_dataplane::netfilter::RuleCounts;
 use viprule_dataplane::{Dataplane, State};
 use viprule_service::plan::NodeFacts;
 use viprule_sync::{Listener, Syncer, WriterFor};
@@ -115,7 +116,7 @@ pub(crate) struct Counters<M: Mode> {
 /// What the agent and all verbs do otherwise in each mode.
 pub(crate) trait Mode: Sized + 'static {
     /// How plans are expressed.
-    type Dataplane: Dataplane + Clone;
+    type Dataplane: Dataplane<Counts = RuleCounts> + Clone;
     /// How that gets into the kernel.
     type Writer: WriterFor<Self::Dataplane>;
 

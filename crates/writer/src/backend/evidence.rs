@@ -50,10 +50,10 @@ pub(super) struct Nft {
 
 impl Nft {
     pub(super) fn read() -> Result<Self, WriteError> {
-        let mut socket = Socket::open(NETFILTER).map_err(|error| reading(&error))?;
+        let mut socket = Socket::open(NETFILTER).map_err(reading)?;
         // There may be nf_tables without what iptables' rules take.
         let compat = compat::ask(&mut socket, Family::Ipv4, "comment", 0);
-        if compat.map_err(|error| reading(&error))? != Compat::Match {
+        if compat.map_err(reading)? != Compat::Match {
             return Err(WriteError::Missing {
                 operation: "looking for iptables in nf_tables".to_owned(),
                 part: "nft_compat (CONFIG_NFT_COMPAT)".to_owned(),
@@ -104,7 +104,7 @@ impl Nft {
                 Ok(()) => break,
                 // What one list lacks another one has.
                 Err(Error::Interrupted) => {}
-                Err(error) => return Err(reading(&error)),
+                Err(error) => return Err(reading(error)),
             }
         }
         // Somebody commits all the time, whatever it is: what all lists told is evidence enough.
@@ -126,7 +126,7 @@ impl Nft {
             match nftables::rules(&mut self.socket, id, |_| count += 1) {
                 // An estimate is enough.
                 Ok(()) | Err(Error::Interrupted) => {}
-                Err(error) => return Err(reading(&error)),
+                Err(error) => return Err(reading(error)),
             }
         }
         Ok(count >= enough)
@@ -140,7 +140,7 @@ fn lacks(socket: &mut Socket) -> Result<Option<&'static str>, WriteError> {
         (Family::Ipv4, true, "CONFIG_NF_TABLES_IPV4"),
         (Family::Ipv6, probe::ipv6(), "CONFIG_NF_TABLES_IPV6"),
     ] {
-        if needed && !nftables::has_family(socket, family).map_err(|error| reading(&error))? {
+        if needed && !nftables::has_family(socket, family).map_err(reading)? {
             return Ok(Some(option));
         }
     }
@@ -191,6 +191,6 @@ impl Legacy {
     }
 }
 
-fn reading(error: &Error) -> WriteError {
+fn reading(error: Error) -> WriteError {
     WriteError::netlink("reading nf_tables chains", error)
 }

@@ -179,7 +179,7 @@ impl Cleaner {
             .name("viprule-flows".to_owned())
             .spawn(move || work(&for_thread, sweep, report))
             .map_err(|error| {
-                WriteError::failed("starting the thread that ends stale flows", &error)
+                WriteError::failed("starting the thread that ends stale flows", error)
             })?;
         Ok(Self {
             shared,
@@ -279,7 +279,7 @@ fn work(shared: &Shared, mut sweep: impl Sweep, mut report: impl FnMut(Cleaned))
             let result = sweep(protocol, family, &among, &shared.state, &mut counts);
             let failure = result
                 .err()
-                .map(|error| WriteError::conntrack("ending stale flows", &error));
+                .map(|error| WriteError::conntrack("ending stale flows", error));
             if let Some(error) = &failure {
                 shared.lock().failed(among, error, shared.waits.retry);
             }

@@ -232,7 +232,7 @@ impl<P: Piece> Committer<P> {
                 reason: error.to_string(),
             }]),
             CommitError::NotSent(error) => {
-                WriteError::netlink("committing to nf_tables", &error).into()
+                WriteError::netlink("committing to nf_tables", error).into()
             }
         }
     }

@@ -33,7 +33,7 @@ impl<P: Piece> Watch<P> {
         events
             .ignore(own)
             .and_then(|()| events.join(GROUP))
-            .map_err(|error| listening(&error))?;
+            .map_err(listening)?;
         let generation = current(&mut asks)?;
         Ok(Self {
             events,
@@ -57,7 +57,7 @@ impl<P: Piece> Watch<P> {
         let now = current(&mut self.asks)?;
         if complete && self.heard.is_behind(now) {
             // A commit has its generation before it tells what it did.
-            nftables::wait_for_commit(&mut self.asks).map_err(|error| listening(&error))?;
+            nftables::wait_for_commit(&mut self.asks).map_err(listening)?;
             complete = self.drain()?;
         }
         if !complete || self.heard.is_behind(now) {
@@ -68,7 +68,7 @@ impl<P: Piece> Watch<P> {
 
     /// The same, of a commit in progress too.
     pub(crate) fn settle(&mut self) -> Result<(), WriteError> {
-        nftables::wait_for_commit(&mut self.asks).map_err(|error| listening(&error))?;
+        nftables::wait_for_commit(&mut self.asks).map_err(listening)?;
         self.absorb()
     }
 
@@ -82,16 +82,14 @@ impl<P: Piece> Watch<P> {
 
     /// Stops listening for the time of a commit of ours.
     pub(super) fn pause(&mut self) -> Result<(), WriteError> {
-        self.events
-            .leave(GROUP)
-            .map_err(|error| listening(&error))?;
+        self.events.leave(GROUP).map_err(listening)?;
         self.paused = true;
         Ok(())
     }
 
     /// Listens again, and returns the generation from which on everything is heard.
     pub(super) fn listen_again(&mut self) -> Result<u32, WriteError> {
-        self.events.join(GROUP).map_err(|error| listening(&error))?;
+        self.events.join(GROUP).map_err(listening)?;
         self.paused = false;
         current(&mut self.asks)
     }
@@ -122,7 +120,7 @@ impl<P: Piece> Watch<P> {
                 Ok(0) => return Ok(true),
                 Ok(_) => {}
                 Err(Error::Resync) => return Ok(false),
-                Err(error) => return Err(listening(&error)),
+                Err(error) => return Err(listening(error)),
             }
         }
     }
@@ -130,9 +128,9 @@ impl<P: Piece> Watch<P> {
 
 fn current(socket: &mut Socket) -> Result<u32, WriteError> {
     nftables::generation(socket)
-        .map_err(|error| WriteError::netlink("asking for the rule set's generation", &error))
+        .map_err(|error| WriteError::netlink("asking for the rule set's generation", error))
 }
 
-fn listening(error: &Error) -> WriteError {
+fn listening(error: Error) -> WriteError {
     WriteError::netlink("listening for changes of the rule set", error)
 }

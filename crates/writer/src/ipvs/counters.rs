@@ -32,6 +32,6 @@ impl Counters {
         });
         servers
             .map(Vec::into_iter)
-            .map_err(|error| WriteError::of("reading counters", &error, servers::PART))
+            .map_err(|error| WriteError::of("reading counters", error, servers::PART))
     }
 }

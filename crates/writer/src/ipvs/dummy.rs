@@ -20,7 +20,7 @@ const ATTEMPTS: u32 = 10;
 /// Reads the link and its addresses. `None` where there is no link of ours.
 pub(super) fn read(socket: &mut Socket) -> Result<Option<(Index, BTreeSet<IpAddr>)>, WriteError> {
     let found = link::find(socket, IPVS_LINK, KIND)
-        .map_err(|error| WriteError::of("looking for links", &error, PART))?;
+        .map_err(|error| WriteError::of("looking for links", error, PART))?;
     let Found::Link(index) = found else {
         return Ok(None);
     };
@@ -33,7 +33,7 @@ pub(super) fn read(socket: &mut Socket) -> Result<Option<(Index, BTreeSet<IpAddr
         })?;
         Ok(Some((index, addresses)))
     })
-    .map_err(|error| WriteError::of("reading addresses", &error, PART))
+    .map_err(|error| WriteError::of("reading addresses", error, PART))
 }
 
 /// Takes addresses from the link, if there is one of ours. Returns those that stay, and why.
@@ -46,7 +46,7 @@ pub(super) fn free(
         return Ok(left);
     }
     let found = link::find(socket, IPVS_LINK, KIND)
-        .map_err(|error| WriteError::of("looking for links", &error, PART))?;
+        .map_err(|error| WriteError::of("looking for links", error, PART))?;
     let Found::Link(index) = found else {
         return Ok(left);
     };
@@ -63,7 +63,7 @@ pub(super) fn free(
     match sent {
         // Who lost an answer looks again.
         Ok(_) | Err(Failure::Lost) => Ok(left),
-        Err(Failure::Netlink(error)) => Err(WriteError::of("removing addresses", &error, PART)),
+        Err(Failure::Netlink(error)) => Err(WriteError::of("removing addresses", error, PART)),
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn remove(socket: &mut Socket) -> Result<(), String> {
 }
 
 pub(super) fn open() -> Result<Socket, WriteError> {
-    Socket::open(ROUTE).map_err(|error| WriteError::of("opening a netlink socket", &error, PART))
+    Socket::open(ROUTE).map_err(|error| WriteError::of("opening a netlink socket", error, PART))
 }
 
 /// What is not a virtual address is left alone: one with others beside it somebody else put there,

@@ -69,7 +69,7 @@ impl Former {
     pub fn find() -> Result<Option<Self>, WriteError> {
         // Opening would load the module.
         let servers = if Ipvs::is_loaded() {
-            let ipvs = Ipvs::open().map_err(|error| servers::unusable(&error))?;
+            let ipvs = Ipvs::open().map_err(servers::unusable)?;
             Some(Servers::new(ipvs, Drain::new(None)))
         } else {
             None
@@ -112,7 +112,7 @@ impl Former {
         Ok(())
     }
 
-    fn read<V: From<Object>>(&mut self) -> Result<Observed<V>, WriteError> {
+    fn read<V: From<(Key, Object)>>(&mut self) -> Result<Observed<V>, WriteError> {
         let mut observation = Observation::<V>::new();
         let link = dummy::read(&mut self.route)?;
         if let Some((_, addresses)) = &link {

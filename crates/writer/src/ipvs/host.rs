@@ -10,7 +10,6 @@ use ipvs_netlink::{Ipvs, Requests, Timeouts};
 
 use super::probe;
 use crate::WriteError;
-use crate::error::chain;
 use crate::host::{Change, Host, Outcome, Problem, Setting, Why};
 
 /// Settings that are always made.
@@ -97,7 +96,7 @@ fn set_timeouts(settings: &IpvsSettings, outcome: &mut Outcome) {
         return;
     }
     let current = probe::open().and_then(|mut ipvs| {
-        let current = ipvs.config().map_err(|error| asking(&error))?;
+        let current = ipvs.config().map_err(asking)?;
         Ok((ipvs, current))
     });
     let (mut ipvs, current) = match current {
@@ -133,11 +132,11 @@ fn set_timeouts(settings: &IpvsSettings, outcome: &mut Outcome) {
 fn send(ipvs: &mut Ipvs, timeouts: &Timeouts) -> Result<(), WriteError> {
     let mut requests: Requests<()> = ipvs.requests();
     requests.set_config(timeouts);
-    let answers = ipvs.send(&mut requests).map_err(|error| asking(&error))?;
+    let answers = ipvs.send(&mut requests).map_err(asking)?;
     match answers.refusals.first() {
         Some(refusal) => Err(WriteError::failed(
             "setting IPVS timeouts",
-            &requests.reason(refusal),
+            requests.reason(refusal).to_string(),
         )),
         None => Ok(()),
     }
@@ -159,12 +158,12 @@ fn problem(wanted: Timeouts, current: Option<Timeouts>, error: &WriteError) -> P
         essential: false,
         why: match error {
             WriteError::Permission { .. } => Why::NotPermitted,
-            error => Why::Other(chain(error)),
+            error => Why::Other(error.to_string()),
         },
     }
 }
 
-fn asking(error: &netlink_batch::Error) -> WriteError {
+fn asking(error: netlink_batch::Error) -> WriteError {
     WriteError::of("setting IPVS timeouts", error, super::servers::PART)
 }
 

@@ -134,7 +134,7 @@ impl Writer for IpvsWriter {
     type Key = Key;
     type Object = Object;
 
-    fn observe<V: From<Object>>(
+    fn observe<V: From<(Key, Object)>>(
         &mut self,
         scope: &Scope<Part>,
     ) -> Result<State<Key, V>, WriteError> {

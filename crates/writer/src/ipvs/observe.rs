@@ -20,7 +20,7 @@ const ATTEMPTS: u32 = 10;
 const ROOM: usize = 64 << 10;
 
 impl IpvsWriter {
-    pub(super) fn read<V: From<Object>>(
+    pub(super) fn read<V: From<(Key, Object)>>(
         &mut self,
         scope: &Scope<Part>,
     ) -> Result<State<Key, V>, WriteError> {
@@ -70,7 +70,7 @@ impl IpvsWriter {
 ///
 /// Destinations come from the kernel's table as text, which leaves out virtual servers where other
 /// network namespaces have some too: those are asked one by one.
-pub(super) fn read_servers<V: From<Object>>(
+pub(super) fn read_servers<V: From<(Key, Object)>>(
     ipvs: &mut Ipvs,
     observation: &mut Observation<V>,
 ) -> Result<(), WriteError> {
@@ -82,7 +82,7 @@ pub(super) fn read_servers<V: From<Object>>(
             servers.push(entry.id);
         })
     })
-    .map_err(|error| WriteError::of("reading virtual servers", &error, PART))?;
+    .map_err(|error| WriteError::of("reading virtual servers", error, PART))?;
     let (mut server, mut told) = (None, Vec::with_capacity(servers.len()));
     proc::read(|line| match line {
         Line::Server(line) => {
@@ -97,7 +97,7 @@ pub(super) fn read_servers<V: From<Object>>(
             }
         }
     })
-    .map_err(|error| unreadable(&error))?;
+    .map_err(unreadable)?;
     told.sort_unstable();
     servers.sort_unstable();
     servers.dedup();
@@ -110,13 +110,13 @@ pub(super) fn read_servers<V: From<Object>>(
                 observation.destination(server, it.id, it.destination);
             })
         })
-        .map_err(|error| WriteError::of("reading destinations", &error, PART))?;
+        .map_err(|error| WriteError::of("reading destinations", error, PART))?;
     }
     Ok(())
 }
 
 /// Tells of the link and its addresses.
-pub(super) fn tell<V: From<Object>>(
+pub(super) fn tell<V: From<(Key, Object)>>(
     observation: &mut Observation<V>,
     addresses: &BTreeSet<IpAddr>,
 ) {

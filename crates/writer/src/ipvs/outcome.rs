@@ -76,7 +76,7 @@ impl Outcome {
                 Ok(())
             }
             Err(Failure::Lost) => Err(ApplyError::Unknown(format!("{doing}: answers were lost"))),
-            Err(Failure::Netlink(error)) => Err(WriteError::of(doing, &error, part).into()),
+            Err(Failure::Netlink(error)) => Err(WriteError::of(doing, error, part).into()),
         }
     }
 

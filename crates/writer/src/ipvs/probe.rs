@@ -47,7 +47,7 @@ pub(super) fn has_scheduler(ipvs: &mut Ipvs, scheduler: &Scheduler) -> Result<bo
         return Ok(false);
     }
     ipvs.has_scheduler(scheduler)
-        .map_err(|error| WriteError::of(OPERATION, &error, PART))
+        .map_err(|error| WriteError::of(OPERATION, error, PART))
 }
 
 fn has_match(socket: &mut Socket, name: &str, revision: u32) -> Result<(), WriteError> {
@@ -58,7 +58,7 @@ fn has_match(socket: &mut Socket, name: &str, revision: u32) -> Result<(), Write
             format!("rules with -m {name} (CONFIG_NETFILTER_XT_{option}; modprobe xt_{name})")
         }
         Ok(Compat::Nothing) => "iptables rules in nf_tables (CONFIG_NFT_COMPAT)".to_owned(),
-        Err(error) => return Err(WriteError::netlink(OPERATION, &error)),
+        Err(error) => return Err(WriteError::netlink(OPERATION, error)),
     };
     Err(WriteError::Missing {
         operation: OPERATION.to_owned(),
@@ -72,7 +72,7 @@ pub(super) fn open() -> Result<Ipvs, WriteError> {
         Err(Error::NotSupported) if load_module().is_ok() => Ipvs::open(),
         result => result,
     }
-    .map_err(|error| unusable(&error))
+    .map_err(unusable)
 }
 
 /// Loads the module `ip_vs` with the host's program, as kube-proxy does (contract 3.1).

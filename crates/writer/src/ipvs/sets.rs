@@ -6,7 +6,7 @@ use std::time::Duration;
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::ipset::{self, Changes, Entry, Error, Spec};
-use viprule_dataplane::ipvs::{Object, Observation, Part};
+use viprule_dataplane::ipvs::{Key, Object, Observation, Part};
 use viprule_dataplane::ownership::{Set, SetName};
 
 use super::outcome::Outcome;
@@ -32,7 +32,7 @@ pub(super) struct Sets {
 impl Sets {
     pub(super) fn open(families: &[Family]) -> Result<Self, WriteError> {
         let socket = Socket::open(NETFILTER)
-            .map_err(|error| WriteError::of("opening a netlink socket", &error, PART))?;
+            .map_err(|error| WriteError::of("opening a netlink socket", error, PART))?;
         Ok(Self {
             socket,
             families: families.to_vec(),
@@ -40,7 +40,7 @@ impl Sets {
     }
 
     /// Reads our sets with their elements.
-    pub(super) fn observe<V: From<Object>>(
+    pub(super) fn observe<V: From<(Key, Object)>>(
         &mut self,
         observation: &mut Observation<V>,
     ) -> Result<(), WriteError> {
@@ -353,7 +353,7 @@ pub(super) fn failed(operation: &str, error: Error) -> WriteError {
             operation: operation.to_owned(),
             part: PART.to_owned(),
         },
-        Error::Netlink(error) => WriteError::of(operation, &error, PART),
-        error => WriteError::failed(operation, &chain(&error)),
+        Error::Netlink(error) => WriteError::of(operation, error, PART),
+        error => WriteError::failed(operation, error),
     }
 }

@@ -37,7 +37,7 @@ struct Known {
 impl Watch {
     pub(super) fn start() -> Result<Self, WriteError> {
         let events = dummy::open()?;
-        events.join(LINKS).map_err(|error| listening(&error))?;
+        events.join(LINKS).map_err(listening)?;
         let watch = Self {
             events,
             known: Known::default(),
@@ -50,14 +50,14 @@ impl Watch {
     pub(super) fn pause(&self) -> Result<(), WriteError> {
         let leave = |group| self.events.leave(group);
         let left = ADDRESSES.into_iter().try_for_each(leave);
-        left.map_err(|error| listening(&error))
+        left.map_err(listening)
     }
 
     /// Listens to them again; [`Watch::compare`] what they are now.
     pub(super) fn resume(&self) -> Result<(), WriteError> {
         let join = |group| self.events.join(group);
         let joined = ADDRESSES.into_iter().try_for_each(join);
-        joined.map_err(|error| listening(&error))
+        joined.map_err(listening)
     }
 
     /// Compares what was read with what we know to be there.
@@ -138,7 +138,7 @@ impl Watch {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
                 Err(Error::Resync) => self.known.touched = true,
-                Err(error) => return Err(listening(&error)),
+                Err(error) => return Err(listening(error)),
             }
         }
     }
@@ -178,7 +178,7 @@ impl Known {
     }
 }
 
-fn listening(error: &Error) -> WriteError {
+fn listening(error: Error) -> WriteError {
     WriteError::of("listening for changes of addresses", error, "rtnetlink")
 }
 

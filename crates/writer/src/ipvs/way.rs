@@ -44,14 +44,13 @@ pub fn clear_way(api_server: &[SocketAddr]) -> Result<Vec<IpAddr>, WriteError> {
         address::delete(&mut batch, link, address, flags::ACK);
     }
     let sent = socket.send(&batch, |_, _| {});
-    let answers =
-        sent.map_err(|error| WriteError::of("removing addresses", &error, "rtnetlink"))?;
+    let answers = sent.map_err(|error| WriteError::of("removing addresses", error, "rtnetlink"))?;
     let mut refusals = answers.refusals.iter();
     match refusals.find(|it| !address::is_gone(it.errno)) {
         None => Ok(freed.into_iter().collect()),
         Some(refusal) => Err(WriteError::failed(
             "removing the API server's addresses",
-            &pipeline::reason(refusal),
+            pipeline::reason(refusal),
         )),
     }
 }

@@ -109,11 +109,7 @@ pub fn remove(is_excluded: impl Fn(&IpAddr) -> bool) -> Result<Removal, WriteErr
 }
 
 fn open() -> Result<Socket, WriteError> {
-    Socket::open(NETFILTER).map_err(|error| failed("opening a netlink socket", &error))
-}
-
-fn failed(operation: &str, error: &netlink_batch::Error) -> WriteError {
-    WriteError::netlink(operation, error)
+    Socket::open(NETFILTER).map_err(|error| WriteError::netlink("opening a netlink socket", error))
 }
 
 fn has_table(socket: &mut Socket, family: Family) -> Result<bool, WriteError> {
@@ -122,7 +118,7 @@ fn has_table(socket: &mut Socket, family: Family) -> Result<bool, WriteError> {
         nftables::tables(socket, family, |table| found |= table.name == NFT_TABLE)?;
         Ok(found)
     })
-    .map_err(|error| failed("listing nftables tables", &error))
+    .map_err(|error| WriteError::netlink("listing nftables tables", error))
 }
 
 fn remove_table(socket: &mut Socket, family: Family) -> Result<(), String> {

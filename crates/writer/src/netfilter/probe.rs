@@ -68,10 +68,10 @@ fn counters(socket: &mut Socket, make: bool) -> Result<bool, WriteError> {
             Ok(()) => {}
             Err(nfacct::Error::NotSupported) => return Ok(false),
             Err(nfacct::Error::Netlink { source, .. }) => {
-                return Err(WriteError::netlink("asking for an nfacct counter", &source));
+                return Err(WriteError::netlink("asking for an nfacct counter", source));
             }
             Err(error) => {
-                return Err(WriteError::failed("asking for an nfacct counter", &error));
+                return Err(WriteError::failed("asking for an nfacct counter", error));
             }
         }
     }

@@ -118,15 +118,7 @@ pub(crate) fn lines(namespace: &Namespace, line: &str) -> Vec<String> {
 
 /// The link, the sets and the static chains, with the rules that sets with elements bring.
 pub(crate) fn with_skeleton(services: &Desired) -> Desired {
-    let mut dataplane = Ipvs::new(Settings::default(), &NodeFacts::default());
-    dataplane.applied(&State::default(), &services.fingerprints());
-    let objects = services.iter().cloned();
-    dataplane
-        .foundation()
-        .into_iter()
-        .chain(objects)
-        .chain(dataplane.links())
-        .collect()
+    Ipvs::new(Settings::default(), &NodeFacts::default()).desired([services.clone()])
 }
 
 /// A Service on a cluster IP.

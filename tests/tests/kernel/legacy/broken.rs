@@ -116,8 +116,8 @@ fn a_lock_held_elsewhere_fails_a_sync_at_once_and_says_so() {
     lock.lock().unwrap();
     let error = node.look().unwrap_err();
     assert!(
-        matches!(&error, SyncError::Write(WriteError::Failed { reason, .. })
-            if reason.contains("another program holds the xtables lock")),
+        matches!(&error, SyncError::Write(WriteError::Failed { cause, .. })
+            if cause.to_string().contains("another program holds the xtables lock")),
         "{error:?}"
     );
     assert_eq!(node.fed().matches("# ").count(), 1, "tried once");

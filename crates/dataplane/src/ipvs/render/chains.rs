@@ -6,7 +6,6 @@ use nfnetlink::xtables::{
 };
 
 use super::from_netfilter;
-use crate::ipvs::occupancy::Occupancy;
 use crate::ipvs::settings::Options;
 use crate::ipvs::{Key, Object};
 use crate::netfilter::{
@@ -16,13 +15,14 @@ use crate::netfilter::{
 use crate::ownership::{Chain, Layout, Set, SetName};
 use crate::state::State;
 
-/// The chains that no Service has rules of its own in, and what leads to them.
-pub(in crate::ipvs) fn links(options: &Options, occupancy: &Occupancy) -> State<Key, Object> {
+/// The chains that no Service has rules of its own in, and what leads to them. `has` tells whether a
+/// set has an element.
+pub(in crate::ipvs) fn links(options: &Options, has: &dyn Fn(&Key) -> bool) -> State<Key, Object> {
     let chains = options.families.iter().flat_map(|family| {
         let chains = Chains {
             family: *family,
             options,
-            occupancy,
+            has,
         };
         chains.render()
     });
@@ -33,7 +33,7 @@ pub(in crate::ipvs) fn links(options: &Options, occupancy: &Occupancy) -> State<
 struct Chains<'a> {
     family: Family,
     options: &'a Options,
-    occupancy: &'a Occupancy,
+    has: &'a dyn Fn(&Key) -> bool,
 }
 
 impl Chains<'_> {
@@ -79,7 +79,7 @@ impl Chains<'_> {
     }
 
     fn occupied(&self, name: SetName) -> bool {
-        self.occupancy.has(self.set(name))
+        (self.has)(&Key::Set(self.set(name)))
     }
 
     /// A rule about what is in a set.

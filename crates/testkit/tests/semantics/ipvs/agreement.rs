@@ -2,7 +2,7 @@
 
 use proptest::test_runner::TestCaseError;
 use viprule_dataplane::ipvs::{self, Desired, Ipvs};
-use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal, State};
+use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal};
 use viprule_service::model::{Family, Service};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::semantics::{Cluster, Detector, Settings, ipvs as semantics};
@@ -138,14 +138,9 @@ pub(super) fn known_clients(cluster: &Cluster, packet: &Packet) -> Vec<Remembere
 }
 
 fn render(settings: ipvs::Settings, tracker: &Tracker) -> Desired {
-    let mut dataplane = Ipvs::new(settings, tracker.facts());
-    let mut state = dataplane.foundation();
-    for id in tracker.services() {
-        let fragment = dataplane.service(&tracker.plan(&id).expect("the tracker lists it"));
-        dataplane.applied(&State::default(), &fragment.fingerprints());
-        state = state.merged(fragment);
-    }
-    state.merged(dataplane.links())
+    let dataplane = Ipvs::new(settings, tracker.facts());
+    let plans = tracker.services().into_iter().map(|id| tracker.plan(&id));
+    dataplane.desired(plans.map(|plan| dataplane.service(&plan.expect("the tracker lists it"))))
 }
 
 fn detect_local(detector: Option<&Detector>) -> DetectLocal {

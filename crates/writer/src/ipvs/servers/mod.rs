@@ -14,7 +14,6 @@ use ipvs_netlink::{
 use netlink_batch::Refusal;
 use viprule_dataplane::ipvs::Part;
 
-use crate::error::chain;
 use crate::ipvs::drain::Drain;
 use crate::ipvs::outcome::Outcome;
 use crate::ipvs::pipeline::{self, Failure};
@@ -231,12 +230,12 @@ impl Servers {
 }
 
 /// The kernel's table can't be read.
-pub(in crate::ipvs) fn unreadable(error: &proc::Error) -> WriteError {
-    WriteError::failed("reading the table of virtual servers", &chain(error))
+pub(in crate::ipvs) fn unreadable(error: proc::Error) -> WriteError {
+    WriteError::failed("reading the table of virtual servers", error)
 }
 
 /// IPVS can't be opened.
-pub(in crate::ipvs) fn unusable(error: &Error) -> WriteError {
+pub(in crate::ipvs) fn unusable(error: Error) -> WriteError {
     let operation = "opening IPVS";
     match error {
         Error::NotSupported => WriteError::Missing {

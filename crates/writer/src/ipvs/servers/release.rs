@@ -151,7 +151,7 @@ impl Servers {
                     }
                 }
             })
-            .map_err(|error| unreadable(&error))?;
+            .map_err(unreadable)?;
         }
         // The table leaves out servers where other network namespaces have some too, and thresholds.
         let drain = &self.drain;
@@ -168,7 +168,7 @@ impl Servers {
             // A look that misses something is put right by the next one.
             match read {
                 Err(error) if !error.is_stale() => {
-                    return Err(WriteError::of("looking at destinations", &error, PART));
+                    return Err(WriteError::of("looking at destinations", error, PART));
                 }
                 _ => {}
             }

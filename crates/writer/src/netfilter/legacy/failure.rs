@@ -48,7 +48,7 @@ impl LegacyWriter {
     fn no_table(&self, table: Table, said: &str) -> WriteError {
         let asked = self.tools.save(table.family, Some(table));
         asked.err().unwrap_or_else(|| {
-            WriteError::failed(format!("writing the legacy table {table}"), &said)
+            WriteError::failed(format!("writing the legacy table {table}"), said)
         })
     }
 

@@ -78,7 +78,7 @@ impl Writer for LegacyWriter {
     type Key = Key;
     type Object = Object;
 
-    fn observe<V: From<Object>>(
+    fn observe<V: From<(Key, Object)>>(
         &mut self,
         scope: &Scope<Part>,
     ) -> Result<State<Key, V>, WriteError> {

@@ -19,13 +19,13 @@ struct Seen<V> {
     text: Option<Box<str>>,
 }
 
-impl<V: From<Object>> From<Object> for Seen<V> {
-    fn from(object: Object) -> Self {
+impl<V: From<(Key, Object)>> From<(Key, Object)> for Seen<V> {
+    fn from((key, object): (Key, Object)) -> Self {
         let text = match &object {
             Object::Rule(rule) => Some(rule.to_string().into()),
             Object::Rules(_) | Object::Shared => None,
         };
-        let value = object.into();
+        let value = (key, object).into();
         Self { value, text }
     }
 }
@@ -34,7 +34,7 @@ impl<V: From<Object>> From<Object> for Seen<V> {
 pub(super) type Standing = BTreeMap<BaseChain, Vec<Option<Key>>>;
 
 impl LegacyWriter {
-    pub(super) fn observe_scope<V: From<Object>>(
+    pub(super) fn observe_scope<V: From<(Key, Object)>>(
         &mut self,
         scope: &Scope<Part>,
     ) -> Result<State<Key, V>, WriteError> {
@@ -65,7 +65,7 @@ impl LegacyWriter {
 
     /// Reads tables of a family, and learns the texts of what will be deleted by text. Several are
     /// read with all that exist: to start a program takes longer than to read one in vain.
-    fn learn<V: From<Object>>(
+    fn learn<V: From<(Key, Object)>>(
         &mut self,
         family: Family,
         wanted: &BTreeSet<Table>,
@@ -80,7 +80,7 @@ impl LegacyWriter {
         };
         let text = self.tools.save(family, table)?;
         let state = parse_save::<Seen<V>>(self.layout, family, &text).map_err(|error| {
-            WriteError::failed(format!("reading the legacy tables of {family}"), &error)
+            WriteError::failed(format!("reading the legacy tables of {family}"), error)
         })?;
         let rules = &mut self.rules;
         let read = state

@@ -27,7 +27,7 @@ pub(crate) fn present(family: Family) -> Result<BTreeSet<String>, WriteError> {
             // The file is root's own.
             capability: "CAP_DAC_READ_SEARCH",
         }),
-        Err(error) => Err(WriteError::failed(operation(), &error)),
+        Err(error) => Err(WriteError::failed(operation(), error)),
     }
 }
 

@@ -69,7 +69,7 @@ impl Tools {
         if let Some(table) = table {
             command.args(["-t", table.kind.name()]);
         }
-        let ended = run(&mut command).map_err(|error| starting(program, &error))?;
+        let ended = run(&mut command).map_err(|error| starting(program, error))?;
         let cut = ended.out.cut;
         if ended.status.success() && !cut {
             return Ok(String::from_utf8_lossy(&ended.out.bytes).into_owned());
@@ -90,7 +90,7 @@ impl Tools {
                 part: needs(table),
             }
         } else {
-            WriteError::failed(operation, &said)
+            WriteError::failed(operation, said)
         })
     }
 
@@ -105,11 +105,11 @@ impl Tools {
             pipe.flush()
         };
         let ended = program::run(&mut command, LIMIT, feed).map_err(|failure| match failure {
-            Failure::Start(error) => Stopped::Failed(starting(program, &error)),
+            Failure::Start(error) => Stopped::Failed(starting(program, error)),
             Failure::Wait(error) => Stopped::Unknown(format!("{}: {error}", program.display())),
         })?;
         let running = || format!("running {}", program.display());
-        let failed = |reason: String| Stopped::Failed(WriteError::failed(running(), &reason));
+        let failed = |reason: String| Stopped::Failed(WriteError::failed(running(), reason));
         // It would go no better at once. The caller looks at what was written before the next try.
         if let Some(reason) = no_exit(&ended) {
             return Err(failed(reason));
@@ -163,7 +163,7 @@ impl Programs {
                     });
                 }
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(starting(&restore, &error));
+                    return Err(starting(&restore, error));
                 }
                 _ => {}
             }
@@ -247,7 +247,7 @@ fn denied(operation: String) -> WriteError {
     }
 }
 
-fn starting(program: impl AsRef<OsStr>, error: &io::Error) -> WriteError {
+fn starting(program: impl AsRef<OsStr>, error: io::Error) -> WriteError {
     WriteError::failed(format!("starting {}", program.as_ref().display()), error)
 }
 

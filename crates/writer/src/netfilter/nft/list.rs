@@ -50,7 +50,7 @@ impl NftWriter {
             match result {
                 Ok(()) => return Ok(now),
                 Err(Error::Interrupted) => {}
-                Err(error) => return Err(reading(&error)),
+                Err(error) => return Err(reading(error)),
             }
             let before = listed.len();
             listed.join(now);
@@ -62,7 +62,7 @@ impl NftWriter {
                 return Ok(listed);
             }
         }
-        Err(reading(&Error::Interrupted))
+        Err(reading(Error::Interrupted))
     }
 
     /// How many chains and other objects the tables have that ours are in, by what they say.
@@ -78,7 +78,7 @@ impl NftWriter {
         match result {
             // A table that is left out shows in the comparison.
             Ok(()) | Err(Error::Interrupted) => Ok(counts),
-            Err(error) => Err(reading(&error)),
+            Err(error) => Err(reading(error)),
         }
     }
 }

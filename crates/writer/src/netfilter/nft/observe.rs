@@ -15,7 +15,7 @@ use crate::WriteError;
 pub(super) const ATTEMPTS: usize = 10;
 
 impl NftWriter {
-    pub(super) fn observe_everything<V: From<Object>>(
+    pub(super) fn observe_everything<V: From<(Key, Object)>>(
         &mut self,
     ) -> Result<State<Key, V>, WriteError> {
         self.known = super::Known::default();
@@ -29,7 +29,7 @@ impl NftWriter {
         self.read(&parts)
     }
 
-    pub(super) fn observe_parts<V: From<Object>>(
+    pub(super) fn observe_parts<V: From<(Key, Object)>>(
         &mut self,
         parts: &BTreeSet<Part>,
     ) -> Result<State<Key, V>, WriteError> {
@@ -40,7 +40,7 @@ impl NftWriter {
             let id = chains::id(table, &name);
             let found =
                 nftables::find_chain(&mut self.committer.socket, id, |chain| chain.base.is_some());
-            let is_base = found.map_err(|error| reading(&error))?;
+            let is_base = found.map_err(reading)?;
             if is_base.is_some() {
                 self.known.tables.insert(table);
             }
@@ -60,7 +60,10 @@ impl NftWriter {
         self.read(&present)
     }
 
-    fn read<V: From<Object>>(&mut self, parts: &[Part]) -> Result<State<Key, V>, WriteError> {
+    fn read<V: From<(Key, Object)>>(
+        &mut self,
+        parts: &[Part],
+    ) -> Result<State<Key, V>, WriteError> {
         let mut observation = Observation::new(self.layout);
         let (mut handles, mut rules) = (Vec::new(), Vec::new());
         for part in parts {
@@ -123,17 +126,17 @@ impl NftWriter {
                         continue;
                     }
                 }
-                Err(error) => return Err(reading(&error)),
+                Err(error) => return Err(reading(error)),
             }
             return match unreadable {
                 Some(error) => Err(WriteError::failed(
                     format!("reading a rule of {table} {name}"),
-                    &error,
+                    error,
                 )),
                 None => Ok(()),
             };
         }
-        Err(reading(&Error::Interrupted))
+        Err(reading(Error::Interrupted))
     }
 
     /// Learns the handles of a chain's rules anew.
@@ -156,6 +159,6 @@ fn place(part: &Part) -> (Table, String) {
     }
 }
 
-pub(super) fn reading(error: &Error) -> WriteError {
+pub(super) fn reading(error: Error) -> WriteError {
     WriteError::netlink("reading nf_tables chains and rules", error)
 }

@@ -10,7 +10,6 @@ use viprule_dataplane::netfilter::Part;
 
 use super::NftWriter;
 use super::stage::Staged;
-use crate::error::chain;
 use crate::{ApplyError, Refusal, Tag, WriteError, socket};
 
 /// Names of the sets in rules that are being read.
@@ -42,7 +41,7 @@ impl SetReader {
         match self.names.ask_name(&mut self.socket, index) {
             Ok(name) => name.map(str::to_owned),
             Err(error) => {
-                self.failed.get_or_insert(failed(&error));
+                self.failed.get_or_insert_with(|| failed(error));
                 None
             }
         }
@@ -66,7 +65,7 @@ impl NftWriter {
     pub(super) fn learn_sets(&mut self, tag: Tag, rule: &Rule) -> Result<(), ApplyError<Part>> {
         for name in rule.sets() {
             let found = self.staged.sets.ask_index(&mut self.committer.socket, name);
-            if found.map_err(|error| failed(&error))?.is_none() {
+            if found.map_err(failed)?.is_none() {
                 let name = name.to_owned();
                 return Err(ApplyError::Refused {
                     refusals: vec![Refusal {
@@ -99,13 +98,13 @@ impl NftWriter {
     }
 }
 
-fn failed(error: &ipset::Error) -> WriteError {
+fn failed(error: ipset::Error) -> WriteError {
     let operation = "asking for the number of an IP set".to_owned();
     match error {
         ipset::Error::NotSupported => WriteError::Missing {
             operation,
             part: "IP sets (CONFIG_IP_SET)".to_owned(),
         },
-        error => WriteError::failed(operation, &chain(error)),
+        error => WriteError::failed(operation, error),
     }
 }

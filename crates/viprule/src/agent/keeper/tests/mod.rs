@@ -19,10 +19,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn failure() -> WriteError {
-    WriteError::Failed {
-        operation: "reading".to_owned(),
-        reason: "no memory".to_owned(),
-    }
+    WriteError::failed("reading", "no memory")
 }
 
 #[test]
