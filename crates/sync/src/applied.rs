@@ -53,10 +53,13 @@ impl<K: ObjectKey> Applied<K> {
         let mut changed = Vec::new();
         // Common objects that are others than we knew.
         let mut meddled = BTreeSet::new();
-        for (id, digest) in &mut self.fragments {
-            if digest.iter().any(|(key, _)| scope.contains(&key.part())) {
+        for (id, fingerprints) in &mut self.fragments {
+            if fingerprints
+                .iter()
+                .any(|(key, _)| scope.contains(&key.part()))
+            {
                 let mut differs = false;
-                let objects = std::mem::take(digest).into_iter();
+                let objects = std::mem::take(fingerprints).into_iter();
                 let still_there = objects.filter_map(|(key, print)| {
                     if !scope.contains(&key.part()) {
                         return Some((key, print));
@@ -78,7 +81,7 @@ impl<K: ObjectKey> Applied<K> {
                     }
                     now.map(|print| (key, print))
                 });
-                *digest = still_there.collect();
+                *fingerprints = still_there.collect();
                 if differs {
                     changed.push(id.clone());
                 }
@@ -168,12 +171,12 @@ impl<K: ObjectKey> Applied<K> {
     }
 
     /// A fragment was written.
-    pub(crate) fn set(&mut self, id: FragmentId, digest: State<K, Fingerprint>) {
-        self.hold(&digest);
-        let before = if digest.is_empty() {
+    pub(crate) fn set(&mut self, id: FragmentId, fingerprints: State<K, Fingerprint>) {
+        self.hold(&fingerprints);
+        let before = if fingerprints.is_empty() {
             self.fragments.remove(&id)
         } else {
-            self.fragments.insert(id, digest)
+            self.fragments.insert(id, fingerprints)
         };
         let before = before.unwrap_or_default();
         for (key, _) in &before {

@@ -36,7 +36,7 @@ pub(crate) struct Released {
 #[derive(Debug)]
 pub(crate) struct Staged<D: Dataplane> {
     pub(crate) id: FragmentId,
-    pub(crate) digest: State<D::Key, Fingerprint>,
+    pub(crate) fingerprints: State<D::Key, Fingerprint>,
     pub(crate) note: Note<D::Counts>,
     pub(crate) touched: Touched,
     /// Of what is to be written of it.
@@ -63,6 +63,6 @@ pub(crate) struct Rendered<D: Dataplane> {
     pub(crate) id: FragmentId,
     /// What it shall be.
     pub(crate) desired: State<D::Key, D::Object>,
-    pub(crate) digest: State<D::Key, Fingerprint>,
+    pub(crate) fingerprints: State<D::Key, Fingerprint>,
     pub(crate) note: Note<D::Counts>,
 }

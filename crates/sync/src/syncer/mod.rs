@@ -5,7 +5,7 @@
 //! first corrects it by what the kernel really has; first sync, takeover, repair and recovery from
 //! an unknown outcome are all that.
 
-mod commit;
+mod flows;
 mod look;
 mod refusal;
 mod stage;

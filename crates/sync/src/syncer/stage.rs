@@ -58,7 +58,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         let begun = self.unfinished.take_if(|it| it.id == *id);
         let Rendered {
             desired,
-            digest,
+            fingerprints,
             note,
             ..
         } = begun.unwrap_or_else(|| self.render(id, &transaction.fragments));
@@ -66,21 +66,21 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         let mut staged = Staged {
             touched: Touched::nothing(id.to_string()),
             id: id.clone(),
-            digest,
+            fingerprints,
             note,
             counts: D::Counts::default(),
             finished: true,
         };
         // A start on a kernel that has it all should cost no more than looking.
-        if held != staged.digest {
-            let mut diff = part::with_contents(diff(&held, &staged.digest), &desired);
+        if held != staged.fingerprints {
+            let mut diff = part::with_contents(diff(&held, &staged.fingerprints), &desired);
             let mut after = None;
             if let Some(steps) = steps
                 && part::cut(&mut diff, steps)
             {
                 let nothing = State::default();
                 let own = self.applied.own(id).unwrap_or(&nothing);
-                after = Some(part::after(own, &held, &staged.digest, &diff));
+                after = Some(part::after(own, &held, &staged.fingerprints, &diff));
             }
             diff.writes.retain(|write| {
                 let common = write.key.is_common();
@@ -116,7 +116,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 self.unfinished = Some(Rendered {
                     id: id.clone(),
                     desired,
-                    digest: std::mem::replace(&mut staged.digest, after),
+                    fingerprints: std::mem::replace(&mut staged.fingerprints, after),
                     note: staged.note.clone(),
                 });
             }
@@ -141,7 +141,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                 (state, note)
             }
             FragmentId::Links => {
-                let staged = staged.iter().map(|it| (&it.id, &it.digest));
+                let staged = staged.iter().map(|it| (&it.id, &it.fingerprints));
                 let has = self.applied.has_with(staged);
                 (self.dataplane.links(&has), Note::Links)
             }
@@ -160,7 +160,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         };
         Rendered {
             id: id.clone(),
-            digest: desired.fingerprints(),
+            fingerprints: desired.fingerprints(),
             desired,
             note,
         }
@@ -181,8 +181,8 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         if released.is_empty() {
             return Ok(());
         }
-        for Staged { digest, .. } in &transaction.fragments {
-            for (key, _) in digest.iter().filter(|(key, _)| key.is_common()) {
+        for Staged { fingerprints, .. } in &transaction.fragments {
+            for (key, _) in fingerprints.iter().filter(|(key, _)| key.is_common()) {
                 released.remove(key);
             }
         }
@@ -206,18 +206,5 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             transaction.fragments[released.at].touched.removed += 1;
         }
         Ok(())
-    }
-
-    /// Flows that the new rules make must not be taken for stale ones, however soon they come. What
-    /// could not be written is announced anew with the next attempt, or withdrawn with the Service.
-    fn announce_flows(&self, staged: &[Staged<D>]) {
-        let Some(cleaner) = &self.cleaner else { return };
-        for Staged { id, note, .. } in staged {
-            if let (FragmentId::Service(id), Note::Service(Some(facts))) = (id, note)
-                && !facts.flows.is_empty()
-            {
-                cleaner.announce(id, &facts.flows);
-            }
-        }
     }
 }

@@ -1,13 +1,14 @@
 //! One transaction after the other.
 
-use viprule_dataplane::{Dataplane, Scope};
+use viprule_dataplane::{Dataplane, ObjectKey as _, Scope, State};
 use viprule_writer::{ApplyError, PartOf};
 
 use super::Syncer;
 use super::work::WorkItem;
 use crate::error::ATTEMPTS;
-use crate::transaction::Transaction;
-use crate::{Report, SyncError, WriterFor};
+use crate::listener::tell;
+use crate::transaction::{Staged, Transaction};
+use crate::{FragmentId, Report, SyncError, Touched, WriterFor};
 
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// Writes until nothing is owed that the kernel takes, or until there is no more room.
@@ -31,13 +32,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         if !report.unfinished {
             self.complete = true;
             self.end_departed_flows();
-            // Not before the cleaner knows all Services: what it does not know it would end.
-            if self.leftovers.is_empty() && !self.found_udp.is_empty() {
-                let found = std::mem::take(&mut self.found_udp);
-                if let Some(cleaner) = &self.cleaner {
-                    cleaner.removed(found);
-                }
-            }
+            self.end_found_flows();
         }
         report.refused = self.refusal_lines();
         Ok(report)
@@ -92,5 +87,50 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         let mut report = self.send(items, &mut transaction)?;
         self.record(transaction, &mut report);
         Ok(report)
+    }
+
+    /// A transaction was committed.
+    fn record(&mut self, transaction: Transaction<D>, report: &mut Report) {
+        let nothing = State::default();
+        self.committed += 1;
+        for Staged {
+            id,
+            fingerprints,
+            note,
+            touched,
+            counts,
+            finished,
+        } in transaction.fragments
+        {
+            report.add(touched);
+            self.ledger.wrote(counts);
+            if finished {
+                self.owed.remove(&id);
+                self.ledger.enter(&id, &note);
+                self.update_flows(&id, note);
+            }
+            let before = self.applied.own(&id).unwrap_or(&nothing);
+            tell(&mut self.listener, &id, before, &fingerprints);
+            if !self.leftovers.is_empty() {
+                let taken_over = fingerprints.iter().filter(|(key, _)| !key.is_common());
+                taken_over.for_each(|(key, _)| {
+                    self.leftovers.remove(key);
+                });
+            }
+            if id == FragmentId::Links {
+                // Rendered as for all that stands before them.
+                self.applied.take_container_changes();
+            }
+            self.applied.set(id, fingerprints);
+        }
+        report.add(Touched {
+            removed: transaction.orphans.len(),
+            ..Touched::nothing("leftovers".to_owned())
+        });
+        for key in &transaction.orphans {
+            self.applied.remove(key);
+        }
+        let orphans = self.applied.orphans();
+        self.stuck.retain(|key, _| orphans.contains_key(key));
     }
 }
