@@ -29,7 +29,7 @@ use viprule_service::plan::{FlowDestination, NodeFacts, ServicePlan};
 
 /// How one kernel facility expresses plans.
 ///
-/// The desired state is the foundation, one fragment for each Service, and the links. Fragments
+/// The desired state is the base, one fragment for each Service, and the entry points. Fragments
 /// share no keys but common ones ([`ObjectKey::is_common`]). Written in this order and removed in
 /// the reverse order, what a packet meets is complete at every step.
 pub trait Dataplane {
@@ -55,14 +55,14 @@ pub trait Dataplane {
     }
 
     /// What every Service's objects need.
-    fn foundation(&self) -> State<Self::Key, Self::Object>;
+    fn base(&self) -> State<Self::Key, Self::Object>;
 
     /// One Service's objects.
     fn service(&self, plan: &ServicePlan) -> State<Self::Key, Self::Object>;
 
     /// What makes the rest reachable. `has` tells whether an object has an element among those of
-    /// the Services ([`ObjectKey::container`]); whenever that changes, the links are rendered again.
-    fn links(&self, has: &dyn Fn(&Self::Key) -> bool) -> State<Self::Key, Self::Object>;
+    /// the Services ([`ObjectKey::container`]); whenever that changes, the entry points are rendered again.
+    fn entry_points(&self, has: &dyn Fn(&Self::Key) -> bool) -> State<Self::Key, Self::Object>;
 
     /// The whole desired state, with these Services' objects.
     fn desired(
@@ -71,9 +71,9 @@ pub trait Dataplane {
     ) -> State<Self::Key, Self::Object> {
         let services: State<_, _> = services.into_iter().flatten().collect();
         let containers: BTreeSet<Self::Key> = services.containers().collect();
-        let links = self.links(&|container| containers.contains(container));
-        let foundation = self.foundation().into_iter();
-        foundation.chain(services).chain(links).collect()
+        let entry_points = self.entry_points(&|container| containers.contains(container));
+        let base = self.base().into_iter();
+        base.chain(services).chain(entry_points).collect()
     }
 
     /// What to leave of an object of ours that shall go and that the kernel won't let go; `None`
@@ -124,8 +124,8 @@ impl<C: Copy + Default + fmt::Debug + AddAssign + SubAssign> Counts for C {}
 pub enum NodeEffect {
     /// Nothing.
     Nothing,
-    /// The foundation and the links.
-    Foundation,
+    /// The base and the entry points.
+    Base,
     /// Every Service too.
     Everything,
 }

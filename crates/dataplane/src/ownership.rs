@@ -5,9 +5,9 @@
 //! else's is not, so a name that only resembles ours is foreign.
 //!
 //! What one mode leaves behind counts as ours in the others: chains and sets here, the rest in
-//! [`leavings`].
+//! [`leftovers`].
 
-pub mod leavings;
+pub mod leftovers;
 mod sets;
 
 pub use sets::{Set, SetName};

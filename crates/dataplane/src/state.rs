@@ -28,8 +28,8 @@ pub trait ObjectKey: Ord + Clone + Hash + fmt::Debug + fmt::Display {
         false
     }
 
-    /// The object that this one is an element of, where the links depend on whether that has any
-    /// ([`crate::Dataplane::links`]): these elements are counted.
+    /// The object that this one is an element of, where the entry points depend on whether that has any
+    /// ([`crate::Dataplane::entry_points`]): these elements are counted.
     fn container(&self) -> Option<Self> {
         None
     }

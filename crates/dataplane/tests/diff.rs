@@ -18,7 +18,7 @@ use viprule_testkit::strategy::{self, NODE, events, iptables_settings};
 
 type Objects = BTreeMap<Key, Object>;
 
-/// Every share of a desired state: the foundation, each Service's, the links.
+/// Every share of a desired state: the base, each Service's, the entry points.
 fn fragments(events: impl IntoIterator<Item = Event>, settings: &Settings) -> Vec<Desired> {
     let mut tracker = Tracker::new(PlanConfig {
         node_name: NODE.to_owned(),
@@ -30,9 +30,9 @@ fn fragments(events: impl IntoIterator<Item = Event>, settings: &Settings) -> Ve
     let dataplane = Iptables::new(settings.clone(), tracker.facts());
     let plans = tracker.services().into_iter().map(|id| tracker.plan(&id));
     let services = plans.map(|plan| dataplane.service(&plan.expect("the tracker lists it")));
-    std::iter::once(dataplane.foundation())
+    std::iter::once(dataplane.base())
         .chain(services)
-        .chain([dataplane.links(&|_| false)])
+        .chain([dataplane.entry_points(&|_| false)])
         .collect()
 }
 

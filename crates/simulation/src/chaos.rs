@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, advance};
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{Fate, Hooks, MemoryKernel, Program, Ruleset, Sent};
 
-use crate::mode::{Edit, Surroundings, elsewhere, lost};
+use crate::mode::{Edit, Environment, elsewhere, lost};
 
 /// Datagrams that the agent may send without any time passing.
 const SENDS_AT_ONCE: u32 = 20_000;
@@ -37,7 +37,7 @@ struct State {
     chance: Chance,
     storm: Storm,
     rival: Program,
-    surroundings: Box<dyn Surroundings>,
+    environment: Box<dyn Environment>,
     edit_behind: EditBehind,
     wrong: Option<String>,
     log: Vec<String>,
@@ -69,13 +69,13 @@ impl Chaos {
     pub(crate) fn new(
         chance: Chance,
         kernel: &MemoryKernel,
-        surroundings: Box<dyn Surroundings>,
+        environment: Box<dyn Environment>,
     ) -> Self {
         let chaos = Self(Arc::new(Mutex::new(State {
             chance,
             storm: Storm::default(),
             rival: kernel.program("rival", 4242),
-            surroundings,
+            environment,
             edit_behind: EditBehind::None,
             wrong: None,
             log: Vec::new(),
@@ -101,15 +101,15 @@ impl Chaos {
         let mut state = self.state();
         let State {
             chance,
-            surroundings,
+            environment,
             ..
         } = &mut *state;
-        surroundings.clients(chance, kernel);
+        environment.clients(chance, kernel);
     }
 
     /// All clients go.
     pub(crate) fn no_clients(&self, kernel: &MemoryKernel) {
-        self.state().surroundings.no_clients(kernel);
+        self.state().environment.no_clients(kernel);
     }
 
     /// Another program commits to a table of its own.
@@ -133,12 +133,12 @@ impl Chaos {
 
     /// How many of the steady Services lead to an endpoint now, in the family in which more do.
     pub(crate) fn serving(&self, kernel: &MemoryKernel) -> usize {
-        self.state().surroundings.serving(kernel)
+        self.state().environment.serving(kernel)
     }
 
     /// The kernel is what it should be.
     pub(crate) fn all_is_right(&self) {
-        self.state().surroundings.all_is_right();
+        self.state().environment.all_is_right();
     }
 
     /// So many datagrams of the agent go through from now on, and no more.
@@ -175,10 +175,10 @@ impl State {
         let Self {
             chance,
             rival,
-            surroundings,
+            environment,
             ..
         } = self;
-        surroundings.edit(chance, rival, kernel)
+        environment.edit(chance, rival, kernel)
     }
 
     /// After a step of the agent.
@@ -292,7 +292,7 @@ impl Hooks for Chaos {
             *left = rest;
         }
         state.meddle(kernel, "before a message");
-        state.surroundings.before_send(kernel);
+        state.environment.before_send(kernel);
         state.take_long(sent);
         state.fate(sent)
     }
@@ -303,14 +303,14 @@ impl Hooks for Chaos {
 
     fn committed(&mut self, kernel: &MemoryKernel, before: &Ruleset, after: &Ruleset) {
         let mut state = self.state();
-        let wrong = state.surroundings.committed(before, after);
+        let wrong = state.environment.committed(before, after);
         let wrong = lost(before, after).or(wrong);
         state.stepped(kernel, wrong);
     }
 
     fn took_effect(&mut self, kernel: &MemoryKernel) {
         let mut state = self.state();
-        let wrong = state.surroundings.took_effect(kernel);
+        let wrong = state.environment.took_effect(kernel);
         state.stepped(kernel, wrong);
     }
 }

@@ -192,8 +192,8 @@ impl<'t, M: Mode> World<'t, M> {
         let server = ApiServer::new(chance.fork());
         cluster.publish(&server);
         let chances = (chance.fork(), chance.fork());
-        let surroundings = M::surroundings(&cluster, &settings::usual(M::NAME)?)?;
-        let chaos = Chaos::new(chances.0, &kernel, surroundings);
+        let environment = M::environment(&cluster, &settings::usual(M::NAME)?)?;
+        let chaos = Chaos::new(chances.0, &kernel, environment);
         let node = Node::new(kernel, server.clone(), chances.1, rooms, trace.clone())?;
         Ok(Self {
             chance,

@@ -24,7 +24,7 @@ pub(crate) struct Applied<K> {
     fragments: BTreeMap<FragmentId, State<K, Fingerprint>>,
     /// Of the fragments' objects those that several of them may hold.
     holders: Holders,
-    /// What the links depend on.
+    /// What the entry points depend on.
     elements: Elements<K>,
     /// Objects that belong to no fragment.
     orphans: BTreeMap<K, Fingerprint>,

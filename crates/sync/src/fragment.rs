@@ -10,19 +10,19 @@ use viprule_service::model::ServiceId;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FragmentId {
     /// What every Service needs.
-    Foundation,
+    Base,
     /// One Service's objects.
     Service(ServiceId),
     /// What makes the rest reachable.
-    Links,
+    EntryPoints,
 }
 
 impl fmt::Display for FragmentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foundation => f.write_str("foundation"),
+            Self::Base => f.write_str("base"),
             Self::Service(id) => write!(f, "service {id}"),
-            Self::Links => f.write_str("links"),
+            Self::EntryPoints => f.write_str("entry points"),
         }
     }
 }

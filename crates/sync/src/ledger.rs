@@ -13,7 +13,7 @@ use crate::FragmentId;
 pub struct Ledger<C> {
     families: Vec<Family>,
     services: BTreeMap<ServiceId, Entry<C>>,
-    foundation: C,
+    base: C,
     totals: Totals<C>,
     written: C,
     checks: BTreeMap<ServiceId, Option<ServiceCheck>>,
@@ -40,7 +40,7 @@ struct Rare {
 /// Sums over all Services.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals<C> {
-    /// Of the foundation and of all Services.
+    /// Of the base and of all Services.
     pub counts: C,
     /// Service ports that have endpoints, none of which may be used here.
     pub no_local: NoLocal,
@@ -90,12 +90,12 @@ impl ServiceCheck {
 /// What a rendered fragment is entered with.
 #[derive(Debug, Clone)]
 pub(crate) enum Note<C> {
-    /// The foundation's figures.
-    Foundation(C),
+    /// The base's figures.
+    Base(C),
     /// A Service's facts, or that it is gone.
     Service(Option<Facts<C>>),
     /// Nothing.
-    Links,
+    EntryPoints,
 }
 
 /// Facts about one Service.
@@ -111,7 +111,7 @@ impl<C: Counts> Ledger<C> {
         Self {
             families: Family::ALL.to_vec(),
             services: BTreeMap::new(),
-            foundation: C::default(),
+            base: C::default(),
             totals: Totals::default(),
             written: C::default(),
             checks: BTreeMap::new(),
@@ -182,9 +182,9 @@ impl<C: Counts> Ledger<C> {
             (FragmentId::Service(id), Note::Service(facts)) => {
                 self.enter_service(id, facts.as_ref());
             }
-            (_, Note::Foundation(counts)) => {
+            (_, Note::Base(counts)) => {
                 self.totals.counts += *counts;
-                self.totals.counts -= std::mem::replace(&mut self.foundation, *counts);
+                self.totals.counts -= std::mem::replace(&mut self.base, *counts);
             }
             _ => {}
         }

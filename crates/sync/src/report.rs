@@ -20,7 +20,7 @@ pub struct Report {
     pub touched: Vec<Touched>,
     /// What an earlier proxy had left elsewhere and is gone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub leavings: Vec<String>,
+    pub leftovers: Vec<String>,
     /// What the kernel refused, and why.
     pub refused: Vec<String>,
     /// There is more to write: others get their turn first.
@@ -34,7 +34,7 @@ pub struct Report {
 /// What a sync did to one share of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Touched {
-    /// The share: `service NAMESPACE/NAME`, `foundation`, `links`, or `leftovers` for objects
+    /// The share: `service NAMESPACE/NAME`, `base`, `entry points`, or `leftovers` for objects
     /// that belong to no Service any more.
     pub share: String,
     /// Objects created.
@@ -71,7 +71,7 @@ impl Touched {
 impl Report {
     /// True where the kernel had it all.
     pub fn is_empty(&self) -> bool {
-        self.created + self.replaced + self.removed == 0 && self.leavings.is_empty()
+        self.created + self.replaced + self.removed == 0 && self.leftovers.is_empty()
     }
 
     pub(crate) fn add(&mut self, touched: Touched) {
@@ -91,7 +91,7 @@ impl Report {
         self.transactions += other.transactions;
         self.bytes += other.bytes;
         self.touched.extend(other.touched);
-        self.leavings.extend(other.leavings);
+        self.leftovers.extend(other.leftovers);
         self.refused = other.refused;
         self.unfinished = other.unfinished;
         self.contended |= other.contended;

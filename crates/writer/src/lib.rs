@@ -11,7 +11,7 @@ mod files;
 mod generation;
 pub mod host;
 pub mod ipvs;
-pub mod leavings;
+pub mod leftovers;
 mod link;
 pub mod netfilter;
 mod socket;
@@ -86,7 +86,7 @@ pub trait Writer {
 
     /// Goes on with what takes time, such as removals that wait for connections to end. Returns
     /// when to call it again.
-    fn tend(&mut self) -> Result<Option<Duration>, WriteError> {
+    fn drain(&mut self) -> Result<Option<Duration>, WriteError> {
         Ok(None)
     }
 }

@@ -7,7 +7,7 @@ use ipvs_netlink::proc::{self, Line};
 use ipvs_netlink::{Ipvs, Protocol, Requests, ServerId};
 use netlink_batch::Socket;
 use netlink_batch::socket::{NETFILTER, ROUTE};
-use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 use viprule_testkit::Namespace;
 use viprule_tests::figures::cluster::PORT;
 

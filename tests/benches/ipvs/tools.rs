@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use viprule_dataplane::ipvs::{Desired, Section, sections};
-use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 use viprule_tests::figures::report::{Limit, Measure, Report};
 use viprule_tests::figures::samples::{Sample, time};
 

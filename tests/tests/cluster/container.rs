@@ -105,7 +105,7 @@ fn one_capability_is_enough_behind_the_init_container() {
     prepare(&stage, &config);
     let mut agent = serve(&stage, &config);
     agent
-        .wait_until("leavings to go", LIMIT, || left(&stage) == [false; 3])
+        .wait_until("leftovers to go", LIMIT, || left(&stage) == [false; 3])
         .unwrap();
     assert_eq!(status(&agent, "CapBnd:"), "0000000000001000");
     assert_eq!(status(&agent, "CapEff:"), "0000000000001000");

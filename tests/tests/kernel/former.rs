@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use viprule_testkit::dump::{Dump, Family, ForeignState};
-use viprule_writer::leavings;
+use viprule_writer::leftovers;
 
 use crate::support::{Place, ordered};
 
@@ -16,8 +16,8 @@ const FORMER: [&str; 5] = [
     "KUBE-IPVS-OUT-FILTER",
 ];
 
-fn leaving(file: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/writer/tests/leavings");
+fn leftover(file: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/writer/tests/leftovers");
     std::fs::read_to_string(folder.join(file)).unwrap()
 }
 
@@ -42,13 +42,13 @@ fn foreign(place: &Place) {
 
 /// The golden cluster's node as kube-proxy in IPVS mode left it.
 fn ipvs(place: &Place) {
-    feed(place, "ipset", &["restore"], leaving("ipset-save.txt"));
+    feed(place, "ipset", &["restore"], leftover("ipset-save.txt"));
     for (family, file) in Family::ALL
         .into_iter()
         .zip(["iptables-save.txt", "ip6tables-save.txt"])
     {
         // Kernels without IPVS don't take `-m ipvs`.
-        let lines = leaving(file);
+        let lines = leftover(file);
         let lines = lines.lines().filter(|line| !line.contains("-m ipvs "));
         let text = lines.collect::<Vec<_>>().join("\n") + "\n";
         feed(place, family.restore_tool(), &["--noflush"], text);
@@ -64,10 +64,10 @@ fn former_chains(dumps: &[Dump; 2]) -> Vec<&str> {
         .collect()
 }
 
-fn remove_leavings(place: &Place) -> leavings::Removal {
+fn remove_leftovers(place: &Place) -> leftovers::Removal {
     place
         .namespace
-        .run(|| leavings::remove(|_| false))
+        .run(|| leftovers::remove(|_| false))
         .unwrap()
         .unwrap()
 }
@@ -98,7 +98,7 @@ fn rules_of_ipvs_mode_go_with_the_commit_that_brings_ours() {
     );
     assert_eq!(place.tool("ipset list -n"), "KUBE-CLUSTER-IPS\n");
     place.assert_in_sync();
-    assert_eq!(remove_leavings(&place), leavings::Removal::default());
+    assert_eq!(remove_leftovers(&place), leftovers::Removal::default());
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn cleanup_removes_rules_of_ipvs_mode() {
     assert!(said.contains("KUBE-IPVS-FILTER"), "{said}");
     place.viprule("cleanup", &[]).ok();
     assert_eq!(former_chains(&place.dump()), [""; 0]);
-    assert_eq!(remove_leavings(&place).left, []);
+    assert_eq!(remove_leftovers(&place).left, []);
     assert_eq!(
         before.changes(&ForeignState::take(&place.namespace).unwrap()),
         ""
@@ -136,7 +136,12 @@ fn cleanup_removes_rules_of_ipvs_mode() {
 #[test]
 fn tables_of_nftables_mode_go_once_ours_serve() {
     let place = Place::golden();
-    feed(&place, "nft", &["-f", "-"], leaving("nft-list-ruleset.txt"));
+    feed(
+        &place,
+        "nft",
+        &["-f", "-"],
+        leftover("nft-list-ruleset.txt"),
+    );
     foreign(&place);
     let differs = place.viprule("diff", &[]);
     assert_eq!(differs.code, 1, "{}", differs.all());

@@ -105,7 +105,7 @@ fn parts_of_any_size_end_in_the_same_rules() {
     }
 }
 
-/// An agent is killed in the middle of its first sync: the foundation is there and half of the
+/// An agent is killed in the middle of its first sync: the base is there and half of the
 /// Services, and nothing leads to them.
 #[test]
 fn a_first_sync_in_parts_is_taken_up_where_it_was_left() {
@@ -142,6 +142,10 @@ fn a_first_sync_in_parts_is_taken_up_where_it_was_left() {
     }
     let report = second.reconcile(Scope::Everything).unwrap();
     assert_eq!((report.replaced, report.removed), (0, 0), "{report:?}");
-    assert_eq!(report.touched.len(), 31, "the other half and the links");
+    assert_eq!(
+        report.touched.len(),
+        31,
+        "the other half and the entry points"
+    );
     assert_in_sync(&place, &second);
 }

@@ -95,7 +95,7 @@ fn changes_go_in(pause: Duration) {
     let rival = Rival::start(&place.namespace, pause).unwrap();
     let mut agent = place.start(&[NEVER]);
     // What is written may be a change, or go in along with a repair of what nobody heard.
-    agent.wait_for_line(": foundation", LIMIT).unwrap();
+    agent.wait_for_line(": base", LIMIT).unwrap();
     // Nobody listened during the first sync, which is large: all may have to be read again.
     place.write("b", 2, &["10.244.7.0"]);
     agent.wait_for_line(": service shop/b", LIMIT).unwrap();

@@ -7,5 +7,5 @@ mod served;
 mod settings;
 
 pub use options::Options;
-pub use render::{foundation, links, service};
+pub use render::{base, entry_points, service};
 pub use settings::{Iptables, Settings};

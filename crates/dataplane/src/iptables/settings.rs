@@ -78,7 +78,7 @@ fn effect(old: &Options, new: &Options) -> NodeEffect {
     if old == new {
         NodeEffect::Nothing
     } else if services_see(old) == services_see(new) {
-        NodeEffect::Foundation
+        NodeEffect::Base
     } else {
         NodeEffect::Everything
     }
@@ -102,16 +102,16 @@ impl Dataplane for Iptables {
         self.set_node(facts)
     }
 
-    fn foundation(&self) -> State<Key, Object> {
-        super::foundation(&self.options)
+    fn base(&self) -> State<Key, Object> {
+        super::base(&self.options)
     }
 
     fn service(&self, plan: &ServicePlan) -> State<Key, Object> {
         super::service(plan, &self.options)
     }
 
-    fn links(&self, _has: &dyn Fn(&Key) -> bool) -> State<Key, Object> {
-        super::links(&self.options)
+    fn entry_points(&self, _has: &dyn Fn(&Key) -> bool) -> State<Key, Object> {
+        super::entry_points(&self.options)
     }
 
     /// A chain without rules: a rule of somebody else may lead there for all we know.

@@ -12,7 +12,7 @@ use super::settings::{Options, Settings};
 use super::{Key, Object, Part, render, served};
 use crate::netfilter::{self, RuleCounts};
 use crate::ownership::Layout;
-use crate::ownership::leavings::IPVS_LINK;
+use crate::ownership::leftovers::IPVS_LINK;
 use crate::{Dataplane, Feature, NodeEffect, State, api_server};
 
 /// IPVS mode on one node.
@@ -34,7 +34,7 @@ impl Ipvs {
         let effect = if options == self.options {
             NodeEffect::Nothing
         } else if options.services_see_no_difference(&self.options) {
-            NodeEffect::Foundation
+            NodeEffect::Base
         } else {
             NodeEffect::Everything
         };
@@ -90,16 +90,16 @@ impl Dataplane for Ipvs {
         self.adopt(options)
     }
 
-    fn foundation(&self) -> State<Key, Object> {
-        render::foundation(&self.options)
+    fn base(&self) -> State<Key, Object> {
+        render::base(&self.options)
     }
 
     fn service(&self, plan: &ServicePlan) -> State<Key, Object> {
         render::service(plan, &self.options)
     }
 
-    fn links(&self, has: &dyn Fn(&Key) -> bool) -> State<Key, Object> {
-        render::links(&self.options, has)
+    fn entry_points(&self, has: &dyn Fn(&Key) -> bool) -> State<Key, Object> {
+        render::entry_points(&self.options, has)
     }
 
     /// A chain without rules: a rule of somebody else may lead there for all we know.

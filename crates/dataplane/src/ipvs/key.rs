@@ -9,7 +9,7 @@ use viprule_service::model::ServiceId;
 
 use crate::netfilter;
 use crate::ownership::Set;
-use crate::ownership::leavings::IPVS_LINK;
+use crate::ownership::leftovers::IPVS_LINK;
 use crate::state::{Content, Fingerprint, ObjectKey};
 
 /// What identifies an object of IPVS mode.

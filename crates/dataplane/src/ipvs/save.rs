@@ -11,7 +11,7 @@ use nfnetlink::{Family, ipset};
 use super::observe::{Netfilter, Observation, Observed};
 use super::{Desired, Key, Object};
 use crate::netfilter::{self, parse_save};
-use crate::ownership::{Layout, Set, leavings::IPVS_LINK};
+use crate::ownership::{Layout, Set, leftovers::IPVS_LINK};
 
 /// What a text tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     /// What kube-proxy 1.36.3 made.
-    const GOLDEN: &str = include_str!("../../../writer/tests/leavings/ipset-save.txt");
+    const GOLDEN: &str = include_str!("../../../writer/tests/leftovers/ipset-save.txt");
 
     #[test]
     fn every_set_of_kube_proxy_is_known() {

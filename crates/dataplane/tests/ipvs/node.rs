@@ -43,15 +43,15 @@ fn settings_concern_services_or_the_chains_alone() {
     );
     assert_eq!(
         configure(&|it| it.common.masquerade_bit = 1),
-        NodeEffect::Foundation
+        NodeEffect::Base
     );
     assert_eq!(
         configure(&|it| it.common.masquerade_all = true),
-        NodeEffect::Foundation
+        NodeEffect::Base
     );
     assert_eq!(
         configure(&|it| it.common.detect_local = bridge()),
-        NodeEffect::Foundation
+        NodeEffect::Base
     );
     assert_eq!(
         configure(&|it| it.scheduler = "lc".parse().unwrap()),
@@ -100,7 +100,7 @@ fn one_familys_objects_leave_the_other_alone() {
     };
     let dataplane = Ipvs::new(settings, &facts());
     assert!(dataplane.service(&plan(&service())).is_empty());
-    for state in [dataplane.foundation(), dataplane.links(&|_| false)] {
+    for state in [dataplane.base(), dataplane.entry_points(&|_| false)] {
         assert!(!sections(&state).contains_key(&Section::Rules(Family::Ipv4)));
     }
 }
@@ -110,9 +110,9 @@ fn chains_that_cannot_go_are_left_empty() {
     let dataplane = Ipvs::new(Settings::default(), &facts());
     let mut flushed = 0;
     for (key, _) in dataplane
-        .links(&|_| false)
+        .entry_points(&|_| false)
         .iter()
-        .chain(dataplane.foundation().iter())
+        .chain(dataplane.base().iter())
     {
         let left = dataplane.flushed(key);
         let is_whole = matches!(key, Key::Netfilter(netfilter::Key::Chain { chain, .. })

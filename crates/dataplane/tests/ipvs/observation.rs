@@ -166,7 +166,7 @@ fn the_other_modes_chains_and_jumps_are_left_over() {
         },
         ..Settings::default()
     };
-    let wanted = Ipvs::new(settings, &facts()).links(&|_| false);
+    let wanted = Ipvs::new(settings, &facts()).entry_points(&|_| false);
     let observed = saves.finish().state;
     let kept: Vec<String> = survivors(&observed, &wanted);
     // A kube-proxy of another mode would leave these as well.
@@ -176,7 +176,7 @@ fn the_other_modes_chains_and_jumps_are_left_over() {
     );
 
     let observed = parse_save::<netfilter::Object>(Layout::Iptables, family, ipvs).unwrap();
-    let wanted = iptables::links(&iptables::Options::default());
+    let wanted = iptables::entry_points(&iptables::Options::default());
     let gone: Vec<_> = diff(&observed, &wanted)
         .deletes
         .iter()

@@ -35,14 +35,14 @@ fn tracker(events: impl IntoIterator<Item = Event>) -> Tracker {
     tracker
 }
 
-/// Every share of a desired state: the foundation, each Service's, the links.
+/// Every share of a desired state: the base, each Service's, the entry points.
 fn fragments(events: impl IntoIterator<Item = Event>, settings: &Settings) -> Vec<Desired> {
     let tracker = tracker(events);
     let dataplane = Ipvs::new(settings.clone(), tracker.facts());
     let mut fragments = services(&dataplane, &tracker);
     let containers: BTreeSet<Key> = fragments.iter().flat_map(State::containers).collect();
-    fragments.insert(0, dataplane.foundation());
-    fragments.push(dataplane.links(&|container| containers.contains(container)));
+    fragments.insert(0, dataplane.base());
+    fragments.push(dataplane.entry_points(&|container| containers.contains(container)));
     fragments
 }
 
@@ -230,13 +230,13 @@ fn all_families_sets_are_made() {
         Settings::default(),
         &viprule_service::plan::NodeFacts::default(),
     );
-    let foundation = dataplane.foundation();
+    let base = dataplane.base();
     let sets: BTreeSet<Key> = Family::ALL
         .into_iter()
         .flat_map(Set::all)
         .map(Key::Set)
         .collect();
-    let made = foundation.iter().map(|(key, _)| *key);
+    let made = base.iter().map(|(key, _)| *key);
     assert_eq!(
         made.filter(|key| matches!(key, Key::Set(_)))
             .collect::<BTreeSet<_>>(),

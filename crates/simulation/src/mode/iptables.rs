@@ -13,7 +13,7 @@ use viprule_testkit::memory::{MemoryKernel, Program, Ruleset};
 use viprule_writer::WriteError;
 use viprule_writer::netfilter::NftWriter;
 
-use super::{Edit, Mode, Surroundings, netfilter, steady};
+use super::{Edit, Environment, Mode, netfilter, steady};
 use crate::cluster::Cluster;
 use crate::settings::SUPPORT;
 
@@ -37,10 +37,10 @@ impl Mode for IptablesMode {
         NftWriter::open(&[Family::Ipv4, Family::Ipv6])
     }
 
-    fn surroundings(
+    fn environment(
         cluster: &Cluster,
         effective: &Effective,
-    ) -> anyhow::Result<Box<dyn Surroundings>> {
+    ) -> anyhow::Result<Box<dyn Environment>> {
         let steady = steady::<Self, _>(cluster, effective, |_, key| {
             let name = key.chain_name();
             let is_service = matches!(key, Key::Chain { .. }) && name.starts_with("KUBE-SVC-");
@@ -62,7 +62,7 @@ struct Chains {
     disturbed: BTreeSet<(ChainOf, String)>,
 }
 
-impl Surroundings for Chains {
+impl Environment for Chains {
     fn committed(&mut self, before: &Ruleset, after: &Ruleset) -> Option<String> {
         let (before, after) = (endpoints(before), endpoints(after));
         let is_disturbed = |chain: &ChainOf| self.disturbed.iter().any(|(it, _)| it == chain);

@@ -11,7 +11,7 @@ use nfnetlink::ipset::{Entry, IpPort};
 use viprule::config::Effective;
 use viprule::mode::ipvs;
 use viprule_dataplane::ipvs::{Ipvs, Key};
-use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 use viprule_dataplane::ownership::{Set, SetName};
 use viprule_service::plan::NodeFacts;
 use viprule_testkit::chance::Chance;
@@ -20,7 +20,7 @@ use viprule_writer::WriteError;
 use viprule_writer::backend::Backend;
 use viprule_writer::ipvs::IpvsWriter;
 
-use super::{Edit, Mode, StateOf, Surroundings, steady};
+use super::{Edit, Environment, Mode, StateOf, steady};
 use crate::cluster::Cluster;
 use crate::settings::SUPPORT;
 use rival::Interference;
@@ -45,10 +45,10 @@ impl Mode for IpvsMode {
         IpvsWriter::open(Backend::Nft, &[Family::Ipv4, Family::Ipv6])
     }
 
-    fn surroundings(
+    fn environment(
         cluster: &Cluster,
         effective: &Effective,
-    ) -> anyhow::Result<Box<dyn Surroundings>> {
+    ) -> anyhow::Result<Box<dyn Environment>> {
         let steady = steady::<Self, _>(cluster, effective, |plan, key| {
             let Key::Server(server) = key else {
                 return None;
@@ -102,7 +102,7 @@ impl Servers {
     }
 }
 
-impl Surroundings for Servers {
+impl Environment for Servers {
     fn before_send(&mut self, kernel: &MemoryKernel) {
         // Between the agent's messages others may have done something.
         if self.version != kernel.version() {

@@ -46,10 +46,10 @@ pub(crate) trait Mode {
     fn open() -> Result<Self::Writer, WriteError>;
 
     /// What besides the agent is at the kernel. An error where not all steady Services can be told.
-    fn surroundings(
+    fn environment(
         cluster: &Cluster,
         effective: &Effective,
-    ) -> anyhow::Result<Box<dyn Surroundings>>;
+    ) -> anyhow::Result<Box<dyn Environment>>;
 
     /// What is still there for the sake of what was, if anything.
     fn left(_kernel: &MemoryKernel, _observed: &StateOf<Self>) -> Option<String> {
@@ -90,7 +90,7 @@ pub(crate) struct Edit {
 ///
 /// A step is wrong where it takes away the last endpoint of a Service that has one at every moment,
 /// or what is somebody else's. What was wrong is told in words.
-pub(crate) trait Surroundings: Send {
+pub(crate) trait Environment: Send {
     /// The agent is about to send something.
     fn before_send(&mut self, _kernel: &MemoryKernel) {}
 

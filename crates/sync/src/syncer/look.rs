@@ -65,7 +65,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         }
         if *scope == Scope::Everything {
             self.owed
-                .extend([FragmentId::Foundation, FragmentId::Links]);
+                .extend([FragmentId::Base, FragmentId::EntryPoints]);
             self.owed
                 .extend(self.tracker.services().into_iter().map(FragmentId::Service));
         }

@@ -287,9 +287,9 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         if effect > NodeEffect::Nothing {
             self.unfinished = None;
         }
-        if effect >= NodeEffect::Foundation {
+        if effect >= NodeEffect::Base {
             self.owed
-                .extend([FragmentId::Foundation, FragmentId::Links]);
+                .extend([FragmentId::Base, FragmentId::EntryPoints]);
         }
         if effect >= NodeEffect::Everything {
             self.quarantined.clear();

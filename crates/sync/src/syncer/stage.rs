@@ -124,7 +124,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         Ok(staged)
     }
 
-    /// What a fragment shall be, and what to note about it once it is. Links are as for what is staged
+    /// What a fragment shall be, and what to note about it once it is. Entry points are as for what is staged
     /// before them.
     fn render(&self, id: &FragmentId, staged: &[Staged<D>]) -> Rendered<D> {
         let count = |state: &State<D::Key, D::Object>| {
@@ -135,15 +135,15 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             counts
         };
         let (desired, note) = match id {
-            FragmentId::Foundation => {
-                let state = self.dataplane.foundation();
-                let note = Note::Foundation(count(&state));
+            FragmentId::Base => {
+                let state = self.dataplane.base();
+                let note = Note::Base(count(&state));
                 (state, note)
             }
-            FragmentId::Links => {
+            FragmentId::EntryPoints => {
                 let staged = staged.iter().map(|it| (&it.id, &it.fingerprints));
                 let has = self.applied.has_with(staged);
-                (self.dataplane.links(&has), Note::Links)
+                (self.dataplane.entry_points(&has), Note::EntryPoints)
             }
             FragmentId::Service(id) => match self.tracker.plan(id) {
                 Some(plan) => {

@@ -34,7 +34,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// What the next transaction is to hold, in the order of writing, and whether there is more.
     pub(super) fn work(&mut self, room: Option<u64>) -> (Vec<WorkItem<D::Key>>, bool) {
         if self.applied.take_container_changes() {
-            self.owed.insert(FragmentId::Links);
+            self.owed.insert(FragmentId::EntryPoints);
         }
         let owed = self.owed.iter().filter(|_| !self.removing);
         let owed = owed.filter(|id| !self.is_withheld(id)).cloned();
@@ -73,7 +73,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         }
         if turn.leaves_out && !self.complete {
             // What leads to the Services may be there for the sake of those that are left out.
-            items.retain(|item| item.fragment() != Some(&FragmentId::Links));
+            items.retain(|item| item.fragment() != Some(&FragmentId::EntryPoints));
         }
         items.sort_by(|a, b| a.fragment().cmp(&b.fragment()));
         // Who is still to be written may want what is nobody's.

@@ -117,7 +117,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
                     self.leftovers.remove(key);
                 });
             }
-            if id == FragmentId::Links {
+            if id == FragmentId::EntryPoints {
                 // Rendered as for all that stands before them.
                 self.applied.take_container_changes();
             }

@@ -102,7 +102,7 @@ impl Dataplane for Shared {
         NodeEffect::Nothing
     }
 
-    fn foundation(&self) -> State<Key, Number> {
+    fn base(&self) -> State<Key, Number> {
         [(Key::Set, Number(0))].into_iter().collect()
     }
 
@@ -123,7 +123,7 @@ impl Dataplane for Shared {
             .collect()
     }
 
-    fn links(&self, has: &dyn Fn(&Key) -> bool) -> State<Key, Number> {
+    fn entry_points(&self, has: &dyn Fn(&Key) -> bool) -> State<Key, Number> {
         let elements = (0..ELEMENTS).map(Key::Element);
         let elements = elements.filter(has).count();
         [(Key::Link, Number(elements))].into_iter().collect()

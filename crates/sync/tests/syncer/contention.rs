@@ -100,7 +100,7 @@ fn a_deleted_jump_comes_back_to_its_place_among_ours() {
     ] {
         syncer.writer().foreign_delete(FILTER, "FORWARD", lost);
         let report = repair(&mut syncer);
-        assert_eq!((shares(&report), report.created), (vec!["links"], 1));
+        assert_eq!((shares(&report), report.created), (vec!["entry points"], 1));
         assert_eq!(syncer.writer().rules(FILTER, "FORWARD"), before);
     }
 }
@@ -190,7 +190,7 @@ fn a_change_meets_foreign_ones_that_nobody_told_yet() {
     assert_eq!(report.transactions, 1, "change and repair are one");
     assert_eq!(
         shares(&report),
-        ["foundation", "service shop/b", "service shop/d"]
+        ["base", "service shop/b", "service shop/d"]
     );
     assert_in_sync(&mut syncer);
 }

@@ -156,6 +156,6 @@ fn new_settings_write_what_they_change() {
     syncer.configure(plan, settings);
     let report = syncer.sync().unwrap();
     let shares: Vec<&str> = report.touched.iter().map(|it| it.share.as_str()).collect();
-    assert_eq!(shares, ["foundation"]);
+    assert_eq!(shares, ["base"]);
     crate::world::assert_in_sync(&mut syncer);
 }

@@ -197,7 +197,7 @@ fn a_refused_foundation_is_an_error_that_says_so() {
         let mut syncer = fresh(kernel);
         let error = syncer.reconcile(Scope::Everything).unwrap_err().to_string();
         assert!(
-            error.starts_with("the kernel refused the foundation: "),
+            error.starts_with("the kernel refused the base: "),
             "{error}"
         );
         syncer.writer().accept();

@@ -28,7 +28,7 @@ fn the_first_sync_writes_everything_at_once() {
     let shares: Vec<&str> = report.touched.iter().map(|it| it.share.as_str()).collect();
     let services = ["a", "b", "c", "d", "e"].map(|name| format!("service shop/{name}"));
     let services = services.iter().map(String::as_str);
-    let order = ["foundation"].into_iter().chain(services).chain(["links"]);
+    let order = ["base"].into_iter().chain(services).chain(["entry points"]);
     assert!(order.eq(shares));
 }
 

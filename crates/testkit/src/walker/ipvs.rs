@@ -139,12 +139,12 @@ impl Way<'_> {
     fn go(&mut self, start: InFlight) -> Result<(), WalkError> {
         use BaseChain::{Forward, Input, Output, Postrouting, Prerouting};
         use Kind::{Filter, Mangle, Nat};
-        let (mut done, mut leaving) = (Vec::new(), Vec::new());
+        let (mut done, mut leftover) = (Vec::new(), Vec::new());
         if self.hooks.packet.origin == Origin::Node {
             let sent = self.pass(Output, &[Mangle, Nat], vec![start])?;
             let sent = self.serve(sent);
             // What IPVS sends on starts over in OUTPUT; nat was settled.
-            leaving.extend(self.pass(Output, &[Mangle, Filter], sent)?);
+            leftover.extend(self.pass(Output, &[Mangle, Filter], sent)?);
         } else {
             let arrived = self.pass(Prerouting, &[Mangle, Nat], vec![start])?;
             let (to_host, away) = self.hooks.route(arrived);
@@ -153,10 +153,10 @@ impl Way<'_> {
             let (here, elsewhere) = self.hooks.route(served);
             done.extend(self.pass(Input, &[Nat], here)?);
             // IPVS sends like the host itself (`ip_vs_nat_send_or_cont`).
-            leaving.extend(self.pass(Output, &[Mangle, Filter], elsewhere)?);
-            leaving.extend(self.pass(Forward, &[Mangle, Filter], away)?);
+            leftover.extend(self.pass(Output, &[Mangle, Filter], elsewhere)?);
+            leftover.extend(self.pass(Forward, &[Mangle, Filter], away)?);
         }
-        let left = self.pass(Postrouting, &[Mangle, Nat], leaving)?;
+        let left = self.pass(Postrouting, &[Mangle, Nat], leftover)?;
         let (back, away) = self.hooks.route(left);
         done.extend(self.pass(Input, &[Mangle, Filter], back)?);
         finish(done.into_iter().chain(away), &mut self.endings);

@@ -39,12 +39,12 @@ impl<'a> Node<'a> {
         let tracker = tracker(cluster, settings);
         let mut options = options(settings, &tracker);
         change(&mut options);
-        let mut state = iptables::foundation(&options);
+        let mut state = iptables::base(&options);
         for id in tracker.services() {
             let plan = tracker.plan(&id).expect("the tracker lists it");
             state = state.merged(iptables::service(&plan, &options));
         }
-        let state = state.merged(iptables::links(&options));
+        let state = state.merged(iptables::entry_points(&options));
         Self {
             cluster,
             settings,

@@ -116,9 +116,9 @@ fn destinations_drain_on_the_kernels_own_time() {
         assert_eq!(kernel.virtual_servers()[&server][&destination], 0);
         assert_eq!(writer.draining(), 1);
         let pass = |writer: &mut IpvsWriter| {
-            let rest = writer.tend().expect("a look");
+            let rest = writer.drain().expect("a look");
             *time.lock().expect("no panic") += rest.unwrap_or_default() + Duration::from_secs(1);
-            writer.tend().expect("a look")
+            writer.drain().expect("a look")
         };
         assert!(pass(&mut writer).is_some(), "it is looked at again");
         assert_eq!(kernel.virtual_servers()[&server][&destination], 0);

@@ -2,21 +2,21 @@
 
 mod descriptors;
 mod flows;
-mod front;
 pub(crate) mod host_settings;
 mod host_watch;
 mod inputs;
-mod keeper;
 mod news;
-mod patience;
-mod rival;
+mod node_report;
+mod prerequisites;
+mod repair_backoff;
 mod run;
 mod seccomp;
 mod served;
 mod servers;
 #[doc(hidden)]
 pub mod simulation;
-mod surroundings;
+mod supervisor;
+mod sync_loop;
 mod sync_thread;
 mod takeover;
 mod telemetry;

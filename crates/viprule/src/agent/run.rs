@@ -10,10 +10,10 @@ use viprule_sync::Rooms;
 use viprule_writer::netfilter::{Support, probe};
 
 use super::descriptors;
-use super::front::{Front, Input, Next, Signals};
 use super::host_settings::{self, Strictness};
 use super::seccomp::{self, Extent};
 use super::servers::{self, Servers};
+use super::supervisor::{Input, Next, Signals, Supervisor};
 use super::sync_thread::{KernelFacts, SyncThread};
 use super::telemetry::{EventSink, Telemetry};
 use crate::config::{Effective, Reloader};
@@ -122,8 +122,8 @@ async fn agent<M: Mode + Default>(
         conflicts,
         stopped,
     };
-    let keeper = sync.spawn(ended)?;
-    let mut front = Front {
+    let sync_loop = sync.spawn(ended)?;
+    let mut supervisor = Supervisor {
         configuration,
         log,
         signals,
@@ -138,7 +138,7 @@ async fn agent<M: Mode + Default>(
         served,
     };
     let outcome = loop {
-        match front.follow(input).await {
+        match supervisor.follow(input).await {
             Next::End(outcome) => break outcome,
             Next::Follow(next) => {
                 tracing::info!("following the API server another way");
@@ -148,8 +148,8 @@ async fn agent<M: Mode + Default>(
     };
     // An agent that has ended does not listen any more.
     let _ = stop.send(());
-    drop(front);
-    let join = tokio::task::spawn_blocking(move || keeper.join());
+    drop(supervisor);
+    let join = tokio::task::spawn_blocking(move || sync_loop.join());
     let Ok(joined) = tokio::time::timeout(END, join).await else {
         tracing::warn!(
             "the kernel or a program keeps the sync thread busy for more than {} s: the agent ends \

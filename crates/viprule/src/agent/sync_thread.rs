@@ -15,11 +15,11 @@ use viprule_writer::netfilter::Support;
 
 use super::flows;
 use super::host_watch::HostWatch;
-use super::keeper::{Foreign, Keeper, Timing};
 use super::news::News;
-use super::patience::Patience;
+use super::node_report::NodeReport;
+use super::prerequisites::Prerequisites;
 use super::served::Served;
-use super::surroundings::Surroundings;
+use super::sync_loop::{Foreign, SyncLoop, Timing};
 use super::takeover::Takeover;
 use super::telemetry::{Pending, Telemetry};
 use crate::config::{Effective, InputSource};
@@ -151,12 +151,12 @@ impl<M: Mode + Default> SyncThread<M> {
             }),
         );
         let from_cluster = matches!(self.effective.input, InputSource::Cluster { .. });
-        let patience = if from_cluster {
-            Patience::of(resolved)
+        let prerequisites = if from_cluster {
+            Prerequisites::of(resolved)
         } else {
-            Patience::default()
+            Prerequisites::default()
         };
-        let keeper = Keeper {
+        let sync_loop = SyncLoop {
             syncer,
             mode: M::default(),
             takeover,
@@ -164,9 +164,9 @@ impl<M: Mode + Default> SyncThread<M> {
             inbox: self.inbox,
             conflicts: self.conflicts,
             telemetry: self.telemetry,
-            surroundings: Surroundings::new(!from_cluster),
+            node_report: NodeReport::new(!from_cluster),
             resolved: resolved.clone(),
-            patience,
+            prerequisites,
             timing: Timing::new(),
             refused: BTreeSet::new(),
             oversized: BTreeSet::new(),
@@ -178,6 +178,6 @@ impl<M: Mode + Default> SyncThread<M> {
             foreign: Foreign::default(),
             way: Vec::new(),
         };
-        keeper.keep(self.stopped).await
+        sync_loop.keep(self.stopped).await
     }
 }

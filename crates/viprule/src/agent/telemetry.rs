@@ -375,7 +375,7 @@ impl Telemetry {
     /// What an earlier proxy left is gone.
     pub(super) fn leftovers_removed(&self, what: &str) {
         let note = format!("removed what an earlier proxy left: {what}");
-        self.publish(Severity::Normal, "LeavingsRemoved", "TakeOver", note);
+        self.publish(Severity::Normal, "LeftoversRemoved", "TakeOver", note);
     }
 
     fn announce(&self, cause: &Cause, report: &Report, found: usize) {

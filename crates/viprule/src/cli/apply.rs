@@ -61,16 +61,16 @@ fn make_right<M: Dump>(
     print::objections(&dataplane, &tracker);
     let mut syncer = Syncer::new(tracker, dataplane, writer);
     let mut report = syncer.reconcile(Scope::Everything)?;
-    let tended = syncer.writer().tend()?;
+    let drained = syncer.writer().drain()?;
     let mut rest = Vec::new();
-    if tended.is_some() {
+    if drained.is_some() {
         rest.extend(M::unfinished(syncer.writer()));
     }
     // What another mode left may be all that such a Service has.
     if !(syncer.has_refused() || syncer.withholds()) {
         for mut left in elsewhere.leftovers(resolved)? {
             let progress = left.drain()?;
-            report.leavings.extend(progress.gone);
+            report.leftovers.extend(progress.gone);
             report.refused.extend(progress.left);
             if progress.next.is_some() {
                 rest.push(format!(
@@ -125,7 +125,7 @@ pub(super) fn describe(report: &Report) -> String {
             "{share}: {created} created, {replaced} replaced, {removed} removed"
         );
     }
-    for leftover in &report.leavings {
+    for leftover in &report.leftovers {
         let _ = writeln!(text, "removed {}", escape::line(leftover));
     }
     for refused in &report.refused {

@@ -117,7 +117,7 @@ impl Effective {
             );
             flags.fill(&mut proxy);
         }
-        proxy.settle();
+        proxy.fill_by_mode();
         flags.fill_own(&mut own);
         let resolved = resolve::resolve(&proxy, &own, &names).map_err(|problems| ConfigError {
             origin: match flags.config() {

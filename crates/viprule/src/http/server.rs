@@ -93,13 +93,13 @@ impl Server {
     ) -> Self {
         let (wanted, wishes) = watch::channel(address);
         let (report, state) = watch::channel(ServerState::Off);
-        let keeper = Keeper {
+        let sync_loop = SyncLoop {
             options,
             handler,
             report,
             serving: None,
         };
-        let task = tokio::spawn(keeper.keep(wishes));
+        let task = tokio::spawn(sync_loop.keep(wishes));
         Self {
             wanted,
             state,
@@ -152,7 +152,7 @@ impl Server {
     }
 }
 
-struct Keeper<H> {
+struct SyncLoop<H> {
     options: ServerOptions,
     handler: Arc<H>,
     report: watch::Sender<ServerState>,
@@ -160,7 +160,7 @@ struct Keeper<H> {
     serving: Option<(SocketAddr, Acceptor)>,
 }
 
-impl<H: Handler> Keeper<H> {
+impl<H: Handler> SyncLoop<H> {
     async fn keep(mut self, mut wishes: watch::Receiver<Option<SocketAddr>>) {
         let mut hard_fail = self.options.hard_fail;
         loop {

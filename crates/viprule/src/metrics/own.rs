@@ -31,7 +31,7 @@ pub enum Repair {
     Period,
     /// A write's outcome was unknown.
     UnknownOutcome,
-    /// It was there at the start: leavings of a former run or of another proxy.
+    /// It was there at the start: leftovers of a former run or of another proxy.
     Start,
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nfnetlink::Family;
 use viprule_sync::Report;
 use viprule_writer::backend::Choice;
-use viprule_writer::leavings::{Leaving, Removal};
+use viprule_writer::leftovers::{Leftover, Removal};
 
 use super::changes::Changes;
 use super::{Mode as _, ModeSettings, ProxyMode, nftables, with_mode};
@@ -96,16 +96,16 @@ pub(super) fn told(removal: Removal) -> Report {
     let (sets, others): (Vec<_>, Vec<_>) = removal
         .removed
         .into_iter()
-        .partition(|leaving| matches!(leaving, Leaving::Set(_)));
+        .partition(|leftover| matches!(leftover, Leftover::Set(_)));
     let mut gone: Vec<String> = others.iter().map(ToString::to_string).collect();
     if !sets.is_empty() {
         gone.push(format!("{} IP sets", sets.len()));
     }
     let left = removal.left.into_iter();
     Report {
-        leavings: gone,
+        leftovers: gone,
         refused: left
-            .map(|(leaving, why)| format!("{leaving}: {why}"))
+            .map(|(leftover, why)| format!("{leftover}: {why}"))
             .collect(),
         ..Report::default()
     }

@@ -2,7 +2,7 @@
 //! configuration.
 
 use viprule_sync::Report;
-use viprule_writer::leavings::{self, Leaving};
+use viprule_writer::leftovers::{self, Leftover};
 
 use super::leftovers::{Failed, Leftovers, Progress};
 use super::{Failures, ModeMetrics};
@@ -33,7 +33,7 @@ fields! {
 
 /// Its tables, which nobody else uses.
 pub(super) fn leftovers() -> Option<Result<Box<dyn Leftovers>, Failed>> {
-    match leavings::tables() {
+    match leftovers::tables() {
         Ok(tables) if tables.is_empty() => None,
         Ok(tables) => Some(Ok(Box::new(Tables(tables)))),
         Err(error) => Some(Err(Failed {
@@ -47,7 +47,7 @@ const NAME: &str = "tables of nftables mode";
 
 /// The tables, with all that is in them.
 #[derive(Debug)]
-struct Tables(Vec<Leaving>);
+struct Tables(Vec<Leftover>);
 
 impl Leftovers for Tables {
     fn name(&self) -> String {
@@ -61,13 +61,13 @@ impl Leftovers for Tables {
     fn drain(&mut self) -> anyhow::Result<Progress> {
         let report = self.remove()?;
         Ok(Progress {
-            gone: report.leavings,
+            gone: report.leftovers,
             left: report.refused,
             ..Progress::default()
         })
     }
 
     fn remove(&mut self) -> anyhow::Result<Report> {
-        Ok(super::leftovers::told(leavings::remove_tables()?))
+        Ok(super::leftovers::told(leftovers::remove_tables()?))
     }
 }

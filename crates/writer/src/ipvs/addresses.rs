@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use netlink_batch::{Errno, Socket};
 use viprule_dataplane::ipvs::Part;
-use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 
 use super::dummy::{self, KIND, PART};
 use super::outcome::Outcome;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netlink_batch::{Socket, retry_stale, socket::ROUTE};
-use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 
 use super::pipeline::{self, Failure, pipeline};
 use crate::WriteError;

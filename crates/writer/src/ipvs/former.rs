@@ -25,7 +25,7 @@ use super::servers::{self, Servers};
 use super::sets::Sets;
 use super::stage::Tagged;
 use crate::clock;
-use crate::leavings::{Leaving, Removal};
+use crate::leftovers::{Leftover, Removal};
 use crate::{ApplyError, Tag, WriteError};
 
 /// Nobody is told of these objects one by one.
@@ -155,16 +155,16 @@ impl Former {
     }
 
     /// What there was at the beginning, in the order of removal.
-    pub fn leavings(&self) -> Vec<Leaving> {
+    pub fn leftovers(&self) -> Vec<Leftover> {
         let Found {
             has_link,
             sets,
             servers,
             ..
         } = &self.found;
-        let servers = (!servers.is_empty()).then_some(Leaving::VirtualServers(servers.len()));
-        let link = has_link.then_some(Leaving::Link);
-        let sets = sets.iter().map(|set| Leaving::Set(set.to_string()));
+        let servers = (!servers.is_empty()).then_some(Leftover::VirtualServers(servers.len()));
+        let link = has_link.then_some(Leftover::Link);
+        let sets = sets.iter().map(|set| Leftover::Set(set.to_string()));
         servers.into_iter().chain(link).chain(sets).collect()
     }
 
@@ -203,7 +203,7 @@ impl Former {
             }
             let gone = before - self.found.servers.len();
             if gone > 0 {
-                let gone = Leaving::VirtualServers(gone);
+                let gone = Leftover::VirtualServers(gone);
                 progress.removal.removed.push(gone);
             }
             progress.next = servers.drain.rest(clock::now());
@@ -242,7 +242,7 @@ impl Former {
         {
             let mut outcome = Outcome::default();
             settle(servers.delete(&ours, &mut outcome))?;
-            let gone = Leaving::VirtualServers(ours.len());
+            let gone = Leftover::VirtualServers(ours.len());
             match outcome.reason(TAG) {
                 None => removal.removed.push(gone),
                 Some(reason) => removal.left.push((gone, reason.to_owned())),
@@ -256,8 +256,8 @@ impl Former {
     fn remove_rest(&mut self, removal: &mut Removal) -> Result<(), WriteError> {
         if std::mem::take(&mut self.found.has_link) {
             match dummy::remove(&mut self.route) {
-                Ok(()) => removal.removed.push(Leaving::Link),
-                Err(reason) => removal.left.push((Leaving::Link, reason)),
+                Ok(()) => removal.removed.push(Leftover::Link),
+                Err(reason) => removal.left.push((Leftover::Link, reason)),
             }
         }
         let sets = std::mem::take(&mut self.found.sets);
@@ -272,7 +272,7 @@ impl Former {
         let mut outcome = Outcome::default();
         settle(self.sets.destroy(&numbered, &mut outcome))?;
         for it in &numbered {
-            let set = Leaving::Set(it.what.to_string());
+            let set = Leftover::Set(it.what.to_string());
             match outcome.reason(it.tag) {
                 None => removal.removed.push(set),
                 Some(reason) => removal.left.push((set, reason.to_owned())),

@@ -194,7 +194,7 @@ impl Writer for IpvsWriter {
         probe::has_scheduler(self.servers.ipvs(), scheduler)
     }
 
-    fn tend(&mut self) -> Result<Option<Duration>, WriteError> {
+    fn drain(&mut self) -> Result<Option<Duration>, WriteError> {
         self.tend_drains()?;
         self.end_retired()?;
         let rest = self.servers.drain.rest(clock::now());

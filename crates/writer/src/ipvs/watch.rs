@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use netlink_batch::{Error, Message, Socket};
-use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 
 use super::dummy;
 use crate::WriteError;

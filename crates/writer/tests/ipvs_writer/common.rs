@@ -93,8 +93,8 @@ impl<'a> Node<'a> {
         self.run(IpvsWriter::commit)
     }
 
-    pub(crate) fn tend(&mut self) -> Result<Option<std::time::Duration>, WriteError> {
-        self.run(IpvsWriter::tend)
+    pub(crate) fn drain(&mut self) -> Result<Option<std::time::Duration>, WriteError> {
+        self.run(IpvsWriter::drain)
     }
 
     pub(crate) fn ipvsadm(&self) -> Vec<String> {

@@ -65,7 +65,7 @@ fn an_idle_destination_goes_at_once() {
     node.sync(&desired(&service(&[A])));
     assert_eq!(destinations(&node), [format!("{A} at 1")]);
     assert_eq!(node.writer.draining(), 0);
-    assert_eq!(node.tend().unwrap(), None);
+    assert_eq!(node.drain().unwrap(), None);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_busy_destination_stays_until_its_connections_end() {
     assert_eq!(node.writer.draining(), 1);
     assert_eq!(answers(&mut kept), A, "goes on");
     assert_eq!(answers(&mut open(&world)), B, "new ones go elsewhere");
-    assert!(node.tend().unwrap().is_some());
+    assert!(node.drain().unwrap().is_some());
     assert_eq!(node.observe(), wanted, "what drains is not there");
     assert_eq!(node.writer.draining(), 1);
 
@@ -97,7 +97,7 @@ fn a_busy_destination_stays_until_its_connections_end() {
     node.writer
         .set_drain_timeout(Some(Duration::from_millis(1)));
     std::thread::sleep(Duration::from_millis(2));
-    assert_eq!(node.tend().unwrap(), None, "its time is up");
+    assert_eq!(node.drain().unwrap(), None, "its time is up");
     assert_eq!(destinations(&node), [format!("{B} at 1")]);
 }
 
@@ -204,7 +204,7 @@ fn end(node: &mut Node<'_>) {
     node.writer
         .set_drain_timeout(Some(Duration::from_millis(1)));
     std::thread::sleep(Duration::from_millis(2));
-    assert_eq!(node.tend().unwrap(), None);
+    assert_eq!(node.drain().unwrap(), None);
 }
 
 #[test]
@@ -228,14 +228,14 @@ fn a_virtual_server_stays_with_its_address_until_its_connections_end() {
     assert!(refused.is_err(), "nobody gets in");
     assert_eq!(node.observe(), nothing, "what drains is not there");
     assert_eq!(node.reconcile(&nothing).bytes, 0);
-    assert!(node.tend().unwrap().is_some());
+    assert!(node.drain().unwrap().is_some());
 
     // A restart finds it again, however often.
     for _ in 0..2 {
         node = Node::start(world.node());
         node.reconcile(&nothing);
         assert_eq!(node.observe(), nothing);
-        assert!(node.tend().unwrap().is_some());
+        assert!(node.drain().unwrap().is_some());
         assert_eq!(left(&node), held());
         assert_eq!(answers(&mut kept), A);
     }
@@ -255,7 +255,7 @@ fn a_virtual_server_that_comes_back_is_taken_over() {
     node.sync(&nothing);
     node.sync(&wanted);
     assert_eq!(node.observe(), wanted);
-    assert_eq!((node.writer.draining(), node.tend().unwrap()), (0, None));
+    assert_eq!((node.writer.draining(), node.drain().unwrap()), (0, None));
     assert_eq!(answers(&mut kept), A);
     // As another Service's, with other endpoints.
     node.sync(&nothing);
@@ -300,7 +300,7 @@ fn the_way_to_the_api_server_waits_for_nobodys_connections() {
     assert_eq!(left(&node), held());
     node.writer
         .set_api_server(&["10.1.0.20:6443".parse().unwrap()]);
-    node.tend().unwrap();
+    node.drain().unwrap();
     assert_eq!(left(&node), [NOTHING; 3]);
 }
 
@@ -342,7 +342,7 @@ fn the_time_of_a_drain_goes_on_over_a_restart() {
     node.sync(&wanted);
     let began = stamp(&node, A);
     assert!((before + 1..=uptime() + 1).contains(&began), "{began}");
-    node.tend().unwrap();
+    node.drain().unwrap();
     assert_eq!(stamp(&node, A), began);
 
     // As if it had begun when the machine started.
@@ -356,7 +356,7 @@ fn the_time_of_a_drain_goes_on_over_a_restart() {
     node.writer
         .set_drain_timeout(Some(Duration::from_secs(uptime() - 3)));
     node.reconcile(&wanted);
-    assert_eq!(node.tend().unwrap(), None, "its time is up");
+    assert_eq!(node.drain().unwrap(), None, "its time is up");
     assert_eq!(destinations(&node), [format!("{B} at 1")]);
 }
 
@@ -375,10 +375,10 @@ fn a_drain_that_somebody_else_began_is_noted_once_and_ends_with_its_return() {
     let mut node = Node::start(world.node());
     let nothing = desired(&[]);
     node.reconcile(&nothing);
-    node.tend().unwrap();
+    node.drain().unwrap();
     let noted = stamp(&node, A);
     assert!(noted > 0);
-    node.tend().unwrap();
+    node.drain().unwrap();
     assert_eq!(stamp(&node, A), noted);
     node.sync(&wanted);
     assert_eq!(node.observe(), wanted);

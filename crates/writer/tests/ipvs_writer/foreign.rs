@@ -2,7 +2,7 @@
 
 use viprule_dataplane::Feature;
 use viprule_testkit::Namespace;
-use viprule_writer::leavings::Leaving;
+use viprule_writer::leftovers::Leftover;
 use viprule_writer::{ApplyError, Writer as _};
 
 use crate::common::{Node, Service, desired, lines, require_ipvs, text};
@@ -231,8 +231,8 @@ fn an_unused_set_of_our_name_is_made_anew_and_one_in_use_is_told() {
         let mut node = Node::start(&namespace);
         node.reconcile(&wanted);
         assert_eq!(node.observe(), wanted, "{made}");
-        let found = namespace.run(viprule_writer::leavings::find).unwrap();
-        let set = Leaving::Set("KUBE-CLUSTER-IP".to_owned());
+        let found = namespace.run(viprule_writer::leftovers::find).unwrap();
+        let set = Leftover::Set("KUBE-CLUSTER-IP".to_owned());
         assert!(found.unwrap().contains(&set), "{made}");
 
         let namespace = Namespace::new("sets").unwrap();
@@ -253,7 +253,7 @@ fn an_unused_set_of_our_name_is_made_anew_and_one_in_use_is_told() {
         let listed = text(&namespace, "ipset list KUBE-CLUSTER-IP");
         assert!(listed.contains("192.0.2.1,tcp:80"), "{listed}");
         let removal = namespace
-            .run(|| viprule_writer::leavings::remove(|_| false))
+            .run(|| viprule_writer::leftovers::remove(|_| false))
             .unwrap()
             .unwrap();
         assert!(removal.left.iter().any(|(it, _)| *it == set), "{removal:?}");

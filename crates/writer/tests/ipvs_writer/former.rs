@@ -6,7 +6,7 @@ use viprule_dataplane::State;
 use viprule_dataplane::ipvs::{Desired, Key};
 use viprule_testkit::{Namespace, Protocol, World};
 use viprule_writer::ipvs::{Former, Progress};
-use viprule_writer::leavings::{self, Leaving};
+use viprule_writer::leftovers::{self, Leftover};
 
 use crate::common::{Node, Service, desired, lines, require_ipvs, text};
 use crate::drain::{A, VIP, answers, destinations, open, world};
@@ -53,11 +53,14 @@ fn connections_go_on_until_they_end() {
     leave(&mut node, &services());
 
     let mut former = find(&world);
-    let leavings = former.leavings();
-    assert_eq!(leavings[..2], [Leaving::VirtualServers(3), Leaving::Link]);
-    assert_eq!(leavings.len(), 2 + 34);
+    let leftovers = former.leftovers();
+    assert_eq!(
+        leftovers[..2],
+        [Leftover::VirtualServers(3), Leftover::Link]
+    );
+    assert_eq!(leftovers.len(), 2 + 34);
     let progress = drain(&world, &mut former);
-    assert_eq!(progress.removal.removed, [Leaving::VirtualServers(2)]);
+    assert_eq!(progress.removal.removed, [Leftover::VirtualServers(2)]);
     assert_eq!(progress.udp, ["10.1.0.21:53".parse().unwrap()]);
     assert!(progress.next.is_some());
     assert_eq!(destinations(&node), [format!("{A} at 0")]);
@@ -69,7 +72,7 @@ fn connections_go_on_until_they_end() {
 
     // A restart goes on with it.
     let mut former = find(&world);
-    assert_eq!(former.leavings()[0], Leaving::VirtualServers(1));
+    assert_eq!(former.leftovers()[0], Leftover::VirtualServers(1));
     assert!(drain(&world, &mut former).next.is_some());
     assert_eq!(answers(&mut kept), A);
     former.set_drain_timeout(Some(Duration::from_millis(1)));
@@ -105,10 +108,10 @@ fn all_goes_at_once_where_that_is_asked_for() {
     require_ipvs();
     let namespace = Namespace::new("cleanup").unwrap();
     let nothing = namespace
-        .run(|| leavings::remove(|_| false))
+        .run(|| leftovers::remove(|_| false))
         .unwrap()
         .unwrap();
-    assert_eq!(nothing, leavings::Removal::default());
+    assert_eq!(nothing, leftovers::Removal::default());
     text(&namespace, "ipvsadm -A -t 192.0.2.1:80 -s rr");
     let mut node = Node::start(&namespace);
     node.reconcile(&desired(&services()));
@@ -117,12 +120,12 @@ fn all_goes_at_once_where_that_is_asked_for() {
         &namespace,
         "iptables -A INPUT -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT",
     );
-    let found = namespace.run(leavings::find).unwrap().unwrap();
+    let found = namespace.run(leftovers::find).unwrap().unwrap();
     let removal = namespace
-        .run(|| leavings::remove(|_| false))
+        .run(|| leftovers::remove(|_| false))
         .unwrap()
         .unwrap();
-    let busy = Leaving::Set("KUBE-CLUSTER-IP".to_owned());
+    let busy = Leftover::Set("KUBE-CLUSTER-IP".to_owned());
     let left: Vec<_> = removal.left.iter().map(|(it, _)| it).collect();
     assert_eq!(left, [&busy]);
     assert_eq!(removal.removed.len(), found.len() - 1);
@@ -130,7 +133,7 @@ fn all_goes_at_once_where_that_is_asked_for() {
     assert_eq!(lines(&namespace, "ipset list -n"), ["KUBE-CLUSTER-IP"]);
     text(&namespace, "iptables -F");
     let removal = namespace
-        .run(|| leavings::remove(|_| false))
+        .run(|| leftovers::remove(|_| false))
         .unwrap()
         .unwrap();
     assert_eq!(removal.removed, [busy]);

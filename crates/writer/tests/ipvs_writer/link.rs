@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use viprule_dataplane::ipvs::{Desired, Key, Part};
-use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 use viprule_dataplane::{Fingerprint, Scope, State, diff};
 use viprule_testkit::Namespace;
 use viprule_writer::ipvs::IpvsWriter;

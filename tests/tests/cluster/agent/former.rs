@@ -159,7 +159,7 @@ impl Stage<'_> {
             let line = agent.wait_for_line("removed what an earlier proxy left", LIMIT);
             let line = line.unwrap();
             assert!(line.contains(what), "{line}");
-            let (kind, said) = events::wait_for(self.cluster, "LeavingsRemoved", "node-0");
+            let (kind, said) = events::wait_for(self.cluster, "LeftoversRemoved", "node-0");
             assert_eq!(kind, "Normal", "{said}");
         }
         sleep(WHILE);

@@ -70,7 +70,7 @@ fn legacy_chains(place: &Place) -> [usize; 2] {
 }
 
 #[test]
-fn leavings_of_one_family_go_where_the_other_ones_programs_are_missing() {
+fn leftovers_of_one_family_go_where_the_other_ones_programs_are_missing() {
     let place = moved_on();
     let [four, six] = legacy_chains(&place);
     assert!(four > 0 && six > 0);
@@ -94,7 +94,7 @@ fn leavings_of_one_family_go_where_the_other_ones_programs_are_missing() {
 }
 
 #[test]
-fn leavings_of_a_family_that_is_not_served_stay() {
+fn leftovers_of_a_family_that_is_not_served_stay() {
     let place = moved_on();
     let [four, six] = legacy_chains(&place);
     assert!(four > 0 && six > 0);

@@ -17,7 +17,7 @@ pub(crate) struct Run {
 /// One line of the log about a sync.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// `first sync: foundation, service shop/edge`
+    /// `first sync: base, service shop/edge`
     pub(crate) message: String,
     /// Objects created.
     pub(crate) created: u64,

@@ -1,7 +1,7 @@
 //! From plan to desired state.
 
-mod foundation;
+mod base;
 mod service;
 
-pub use foundation::{foundation, links};
+pub use base::{base, entry_points};
 pub use service::service;

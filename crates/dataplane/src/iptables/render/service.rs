@@ -13,7 +13,7 @@ use crate::netfilter::{Draft, Key, Kind, Object, Table, counter, keyed, loopback
 use crate::ownership::{Chain, ChainHash};
 use crate::state::State;
 
-/// Everything that a Service needs besides the foundation.
+/// Everything that a Service needs besides the base.
 pub fn service(plan: &ServicePlan, options: &Options) -> State<Key, Object> {
     let mut objects = Vec::new();
     for port in &plan.ports {

@@ -17,7 +17,10 @@ use crate::state::State;
 
 /// The chains that no Service has rules of its own in, and what leads to them. `has` tells whether a
 /// set has an element.
-pub(in crate::ipvs) fn links(options: &Options, has: &dyn Fn(&Key) -> bool) -> State<Key, Object> {
+pub(in crate::ipvs) fn entry_points(
+    options: &Options,
+    has: &dyn Fn(&Key) -> bool,
+) -> State<Key, Object> {
     let chains = options.families.iter().flat_map(|family| {
         let chains = Chains {
             family: *family,

@@ -1,11 +1,11 @@
 //! From plan to desired state.
 
+mod base;
 mod chains;
-mod foundation;
 mod service;
 
-pub(super) use chains::links;
-pub(super) use foundation::foundation;
+pub(super) use base::base;
+pub(super) use chains::entry_points;
 pub(super) use service::service;
 
 use crate::ipvs::{Key, Object};

@@ -20,7 +20,7 @@ use crate::ownership::{Chain, Set, SetName};
 use crate::protocol::in_ipvs;
 use crate::state::State;
 
-/// Everything that a Service needs besides the foundation and the links.
+/// Everything that a Service needs besides the base and the entry points.
 pub(in crate::ipvs) fn service(plan: &ServicePlan, options: &Options) -> State<Key, Object> {
     let Balancing {
         scheduler, flags, ..

@@ -10,7 +10,7 @@ use ipvs_netlink::{
 use netlink_batch::Socket;
 use netlink_batch::socket::NETFILTER;
 use nfnetlink::ipset::{self, Changes};
-use viprule_dataplane::ownership::leavings::IPVS_LINK;
+use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 use viprule_testkit::chance::Chance;
 use viprule_testkit::memory::{MemoryKernel, Program};
 

@@ -73,7 +73,7 @@ impl KubeProxyConfiguration {
 
     /// What an empty mode means on Linux, and what follows from the mode. What belongs to other
     /// modes is emptied, as `/configz` shows it.
-    pub fn settle(&mut self) {
+    pub fn fill_by_mode(&mut self) {
         text(&mut self.mode, "iptables");
         text(&mut self.detect_local_mode, "ClusterCIDR");
         let zero = GoDuration::default();

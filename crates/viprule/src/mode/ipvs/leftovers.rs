@@ -37,7 +37,7 @@ impl Leftovers for Former {
     }
 
     fn lines(&mut self) -> anyhow::Result<Vec<String>> {
-        Ok(self.leavings().iter().map(ToString::to_string).collect())
+        Ok(self.leftovers().iter().map(ToString::to_string).collect())
     }
 
     fn changes(&mut self) -> anyhow::Result<Changes> {
@@ -52,7 +52,7 @@ impl Leftovers for Former {
     fn drain(&mut self) -> anyhow::Result<Progress> {
         let progress = Self::drain(self)?;
         let Report {
-            leavings: gone,
+            leftovers: gone,
             refused: left,
             ..
         } = leftovers::told(progress.removal);

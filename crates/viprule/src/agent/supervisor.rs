@@ -52,7 +52,7 @@ async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
 
 /// All of it.
 #[derive(Debug)]
-pub(super) struct Front<'l> {
+pub(super) struct Supervisor<'l> {
     pub(super) configuration: Reloader,
     pub(super) log: &'l LogHandle,
     pub(super) signals: Signals,
@@ -77,7 +77,7 @@ pub(super) enum Next {
     Follow(Input),
 }
 
-impl Front<'_> {
+impl Supervisor<'_> {
     /// Follows an input and acts on everything else that happens, until the agent ends or another
     /// input takes its place.
     pub(super) async fn follow(&mut self, input: Input) -> Next {

@@ -5,10 +5,10 @@
 use nfnetlink::Family;
 use viprule_testkit::Namespace;
 use viprule_testkit::netns::require_privileges;
-use viprule_writer::leavings::{Leaving, Removal, find, remove};
+use viprule_writer::leftovers::{Leftover, Removal, find, remove};
 
-const NFT: &str = include_str!("leavings/nft-list-ruleset.txt");
-const SETS: &str = include_str!("leavings/ipset-save.txt");
+const NFT: &str = include_str!("leftovers/nft-list-ruleset.txt");
+const SETS: &str = include_str!("leftovers/ipset-save.txt");
 
 fn namespace() -> Namespace {
     require_privileges().unwrap();
@@ -29,7 +29,7 @@ fn text(namespace: &Namespace, line: &str) -> String {
         .unwrap()
 }
 
-fn found(namespace: &Namespace) -> Vec<Leaving> {
+fn found(namespace: &Namespace) -> Vec<Leftover> {
     namespace.run(find).unwrap().unwrap()
 }
 
@@ -54,7 +54,7 @@ fn tables_of_nftables_mode_go_and_others_stay() {
     );
     let before = text(&namespace, "nft list ruleset");
     feed(&namespace, &["nft", "-f", "-"], NFT);
-    let tables = vec![Leaving::Table(Family::Ipv4), Leaving::Table(Family::Ipv6)];
+    let tables = vec![Leftover::Table(Family::Ipv4), Leftover::Table(Family::Ipv6)];
     assert_eq!(found(&namespace), tables);
     assert_ne!(text(&namespace, "nft list ruleset"), before);
     assert_eq!(removal(&namespace).removed, tables);
@@ -83,9 +83,9 @@ fn sets_of_ipvs_mode_go_and_others_stay() {
         &["ipset", "restore"],
         &(others.collect::<Vec<_>>().join("\n") + "\n"),
     );
-    let leavings = found(&namespace);
-    assert_eq!(leavings.len(), 34);
-    assert_eq!(removal(&namespace).removed, leavings);
+    let leftovers = found(&namespace);
+    assert_eq!(leftovers.len(), 34);
+    assert_eq!(removal(&namespace).removed, leftovers);
     assert_eq!(text(&namespace, "ipset save"), before);
     assert_eq!(found(&namespace), []);
 }
@@ -101,8 +101,11 @@ fn a_set_that_a_rule_uses_stays_and_is_told() {
     let rule = "iptables-nft -A INPUT -m set --match-set KUBE-CLUSTER-IP dst,dst -j DROP";
     text(&namespace, rule);
     let removal = removal(&namespace);
-    let busy = Leaving::Set("KUBE-CLUSTER-IP".to_owned());
-    assert_eq!(removal.removed, [Leaving::Set("KUBE-LOOP-BACK".to_owned())]);
+    let busy = Leftover::Set("KUBE-CLUSTER-IP".to_owned());
+    assert_eq!(
+        removal.removed,
+        [Leftover::Set("KUBE-LOOP-BACK".to_owned())]
+    );
     assert_eq!(removal.left.len(), 1);
     assert_eq!(removal.left[0].0, busy);
     assert!(removal.left[0].1.contains("still used"), "{removal:?}");

@@ -21,7 +21,7 @@ const POD_CIDRS_WITHIN: Duration = Duration::from_secs(300);
 
 /// Facts of the Node without which the first sync would write what has to be taken back.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Patience {
+pub(super) struct Prerequisites {
     /// The Node comes from a cluster.
     from_cluster: bool,
     /// `nodePortAddresses: [primary]`.
@@ -31,15 +31,15 @@ pub(super) struct Patience {
     deadline: Option<Instant>,
 }
 
-impl Patience {
+impl Prerequisites {
     /// What these settings need of a Node that comes from a cluster.
     pub(super) fn of(resolved: &Resolved) -> Self {
-        let mut patience = Self {
+        let mut prerequisites = Self {
             from_cluster: true,
             ..Self::default()
         };
-        patience.adapt(resolved);
-        patience
+        prerequisites.adapt(resolved);
+        prerequisites
     }
 
     /// Settings are these now.

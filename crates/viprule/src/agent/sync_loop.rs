@@ -19,8 +19,8 @@ use viprule_writer::Writer as _;
 
 use super::host_watch::HostWatch;
 use super::news::{Happened, News};
-use super::patience::Patience;
-use super::surroundings::Surroundings;
+use super::node_report::NodeReport;
+use super::prerequisites::Prerequisites;
 use super::takeover::Takeover;
 use super::telemetry::{Cause, Pending, Telemetry, shares};
 use crate::config::Resolved;
@@ -30,7 +30,7 @@ pub(super) use timing::Timing;
 use timing::{Notifications, after, timer, wait_for};
 
 /// Owns the plans and the kernel.
-pub(super) struct Keeper<M: Mode> {
+pub(super) struct SyncLoop<M: Mode> {
     pub(super) syncer: SyncerOf<M>,
     pub(super) mode: M,
     pub(super) takeover: Takeover,
@@ -39,10 +39,10 @@ pub(super) struct Keeper<M: Mode> {
     /// Conflicts between Services, to be told by whoever knows where the Services come from.
     pub(super) conflicts: mpsc::UnboundedSender<Conflict>,
     pub(super) telemetry: Telemetry,
-    pub(super) surroundings: Surroundings,
+    pub(super) node_report: NodeReport,
     pub(super) resolved: Resolved,
     /// What the first sync waits for besides [`News::Complete`].
-    pub(super) patience: Patience,
+    pub(super) prerequisites: Prerequisites,
     pub(super) timing: Timing,
     /// Services that were told to be refused by the kernel.
     pub(super) refused: BTreeSet<ServiceId>,
@@ -63,7 +63,7 @@ pub(super) struct Keeper<M: Mode> {
     pub(super) way: Vec<SocketAddr>,
 }
 
-impl<M: Mode> Keeper<M> {
+impl<M: Mode> SyncLoop<M> {
     /// Runs until told to stop, or until the sources or the kernel's permissions are gone.
     /// Nothing is written before [`News::Complete`].
     pub(super) async fn keep(mut self, mut stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
@@ -85,14 +85,14 @@ impl<M: Mode> Keeper<M> {
             let Timing {
                 not_before,
                 retry_at,
-                tend_at,
+                drain_at,
                 take_over_at,
                 ..
             } = self.timing;
-            let repair_at = self.timing.rival.not_before();
+            let repair_at = self.timing.repair_backoff.not_before();
             let owes = self.owes && retry_at.is_none();
             let retry = wait_for(retry_at);
-            let (tend, take_over) = (wait_for(tend_at), wait_for(take_over_at));
+            let (drain, take_over) = (wait_for(drain_at), wait_for(take_over_at));
             tokio::select! {
                 biased;
                 _ = &mut stopped => return Ok(()),
@@ -109,7 +109,7 @@ impl<M: Mode> Keeper<M> {
                         timer = self::timer(self.resolved.sync.period);
                     }
                 }
-                () = tend, if tend_at.is_some() && retry_at.is_none() => self.tend()?,
+                () = drain, if drain_at.is_some() && retry_at.is_none() => self.drain()?,
                 () = take_over, if take_over_at.is_some() && retry_at.is_none() => {
                     self.take_over();
                 }
@@ -130,14 +130,15 @@ impl<M: Mode> Keeper<M> {
     fn check_fit(&self) -> anyhow::Result<()> {
         let families = &self.telemetry.families;
         let tracker = self.syncer.tracker();
-        self.patience.check_fit(&self.resolved, tracker, families)
+        self.prerequisites
+            .check_fit(&self.resolved, tracker, families)
     }
 
     /// False where the sources ended before.
     async fn wait_for_everything(&mut self) -> anyhow::Result<bool> {
         let mut complete = false;
         loop {
-            let missing = self.patience.missing(self.syncer.tracker());
+            let missing = self.prerequisites.missing(self.syncer.tracker());
             if complete && missing.is_none() {
                 self.ready = true;
                 return Ok(true);
@@ -147,20 +148,20 @@ impl<M: Mode> Keeper<M> {
                 news = self.inbox.recv() => match news {
                     Some(News::Complete) => {
                         complete = true;
-                        self.patience.begin(self.syncer.tracker());
+                        self.prerequisites.begin(self.syncer.tracker());
                     }
                     Some(news) => {
                         self.take_one(news);
                         self.clear_way();
                         if complete {
                             // Settings may have changed what is waited for.
-                            self.patience.begin(self.syncer.tracker());
+                            self.prerequisites.begin(self.syncer.tracker());
                         }
                     }
                     None => return Ok(false),
                 },
-                () = self.patience.over(), if complete => {
-                    self.patience.give_up(self.syncer.tracker())?;
+                () = self.prerequisites.over(), if complete => {
+                    self.prerequisites.give_up(self.syncer.tracker())?;
                 }
             }
         }
@@ -230,7 +231,7 @@ impl<M: Mode> Keeper<M> {
                 self.resolved = settings.resolved;
                 M::configure(self.syncer.writer(), &self.resolved);
                 self.takeover.configure(&self.resolved.modes);
-                self.patience.adapt(&self.resolved);
+                self.prerequisites.adapt(&self.resolved);
                 self.syncer.configure(self.resolved.plan.clone(), dataplane);
                 if self.ready
                     && let Err(problem) = self.check_fit()
@@ -263,13 +264,13 @@ impl<M: Mode> Keeper<M> {
     }
 
     /// Lets the writer go on with what takes time.
-    fn tend(&mut self) -> Result<(), SyncError> {
-        match self.syncer.writer().tend() {
-            Ok(next) => self.timing.tend_at = after(next),
+    fn drain(&mut self) -> Result<(), SyncError> {
+        match self.syncer.writer().drain() {
+            Ok(next) => self.timing.drain_at = after(next),
             Err(error) if error.is_final() => return Err(error.into()),
             Err(error) => {
                 tracing::error!("waiting for connections to end failed, trying again: {error}");
-                self.timing.tend_later();
+                self.timing.drain_later();
             }
         }
         let draining = M::draining(self.syncer.writer());
@@ -297,7 +298,7 @@ impl<M: Mode> Keeper<M> {
         let outcome = sync(&mut self.syncer);
         let took = start.elapsed();
         // Before health checks are opened: it says where.
-        self.surroundings
+        self.node_report
             .tell(&self.syncer, &self.resolved, &self.telemetry);
         let later = self.pending.split(|service| self.syncer.owes(service));
         let pending = &mut self.pending;
@@ -339,7 +340,7 @@ impl<M: Mode> Keeper<M> {
         self.timing.succeeded();
         log(cause.as_str(), &report);
         self.owes = contended;
-        self.tend()?;
+        self.drain()?;
         // What another proxy left may be all that a refused Service has.
         if !(report.unfinished || self.syncer.has_refused() || self.syncer.withholds()) {
             self.take_over();

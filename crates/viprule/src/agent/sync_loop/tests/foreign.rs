@@ -19,14 +19,14 @@ fn told() -> Rc<World> {
     world
 }
 
-/// Lets the keeper go on while time stands still.
+/// Lets the sync loop go on while time stands still.
 async fn settle() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Nobody wakes the keeper for it: it was told while the keeper was busy.
+/// Nobody wakes the sync loop for it: it was told while the sync loop was busy.
 #[test]
 fn what_others_do_right_behind_our_commit_is_put_right_at_once() {
     run(async {

@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
-use crate::agent::rival::Rival;
+use crate::agent::repair_backoff::RepairBackoff;
 
 /// How long to wait before trying again after an error, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
@@ -22,9 +22,9 @@ pub(in crate::agent) struct Timing {
     /// When everything is looked at again because an attempt failed. Nothing is done before.
     pub(super) retry_at: Option<Instant>,
     backoff: Duration,
-    pub(super) rival: Rival,
+    pub(super) repair_backoff: RepairBackoff,
     /// When the writer wants to go on with what takes time.
-    pub(super) tend_at: Option<Instant>,
+    pub(super) drain_at: Option<Instant>,
     /// When to go on with what another proxy left.
     pub(super) take_over_at: Option<Instant>,
 }
@@ -35,8 +35,8 @@ impl Timing {
             not_before: Instant::now(),
             retry_at: None,
             backoff: BACKOFF.0,
-            rival: Rival::default(),
-            tend_at: None,
+            repair_backoff: RepairBackoff::default(),
+            drain_at: None,
             take_over_at: None,
         }
     }
@@ -54,8 +54,8 @@ impl Timing {
     }
 
     /// What the writer goes on with failed.
-    pub(super) fn tend_later(&mut self) {
-        self.tend_at = Some(Instant::now() + BACKOFF.1);
+    pub(super) fn drain_later(&mut self) {
+        self.drain_at = Some(Instant::now() + BACKOFF.1);
     }
 }
 

@@ -1,4 +1,4 @@
-//! When the keeper does what.
+//! When the sync loop does what.
 
 mod foreign;
 mod world;
@@ -127,7 +127,7 @@ fn lack_of_permission_ends_it() {
 
 /// What it left may be all that a refused Service has.
 #[test]
-fn another_proxys_leavings_stay_while_a_service_is_refused() {
+fn another_proxys_leftovers_stay_while_a_service_is_refused() {
     run(async {
         let world = Rc::new(World::default());
         world
@@ -173,23 +173,23 @@ fn the_writer_is_tended_after_each_sync_and_when_it_says() {
     run(async {
         let world = Rc::new(World::default());
         let answers = [Ok(Some(5 * SECOND)), Ok(None), Ok(Some(5 * SECOND))];
-        world.tend.borrow_mut().extend(answers);
+        world.drain.borrow_mut().extend(answers);
         let kept = Kept::synced(&world, &["a"]).await;
-        assert_eq!(world.tended.get(), 1);
+        assert_eq!(world.drained.get(), 1);
         sleep(4900 * MS).await;
-        assert_eq!(world.tended.get(), 1);
+        assert_eq!(world.drained.get(), 1);
         sleep(200 * MS).await;
-        assert_eq!(world.tended.get(), 2);
+        assert_eq!(world.drained.get(), 2);
         sleep(15 * SECOND).await;
-        assert_eq!(world.tended.get(), 2, "nothing is left to tend");
+        assert_eq!(world.drained.get(), 2, "nothing is left to drain");
         kept.tell(service("b")).await;
-        assert_eq!(world.tended.get(), 3);
+        assert_eq!(world.drained.get(), 3);
         // A sync asks earlier.
         sleep(2 * SECOND).await;
         kept.tell(service("c")).await;
-        assert_eq!(world.tended.get(), 4);
+        assert_eq!(world.drained.get(), 4);
         sleep(4 * SECOND).await;
-        assert_eq!(world.tended.get(), 4, "the writer said nothing then");
+        assert_eq!(world.drained.get(), 4, "the writer said nothing then");
         kept.stop().await;
     });
 }
@@ -198,12 +198,12 @@ fn the_writer_is_tended_after_each_sync_and_when_it_says() {
 fn tending_that_fails_is_tried_again() {
     run(async {
         let world = Rc::new(World::default());
-        world.tend.borrow_mut().push_back(Err(failure()));
+        world.drain.borrow_mut().push_back(Err(failure()));
         let kept = Kept::synced(&world, &["a"]).await;
         sleep(29 * SECOND).await;
-        assert_eq!(world.tended.get(), 1);
+        assert_eq!(world.drained.get(), 1);
         sleep(2 * SECOND).await;
-        assert_eq!(world.tended.get(), 2);
+        assert_eq!(world.drained.get(), 2);
         assert!(!kept.task.is_finished());
         kept.stop().await;
     });

@@ -1,4 +1,4 @@
-//! A keeper in front of a kernel in memory.
+//! A sync loop in front of a kernel in memory.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,12 +25,12 @@ use viprule_writer::host::Outcome;
 use viprule_writer::netfilter::Support;
 use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 
-use super::super::{Foreign, Keeper, Timing};
+use super::super::{Foreign, SyncLoop, Timing};
 use crate::agent::host_settings::Strictness;
 use crate::agent::host_watch::HostWatch;
 use crate::agent::news::{Happened, NewSettings, News};
-use crate::agent::patience::Patience;
-use crate::agent::surroundings::Surroundings;
+use crate::agent::node_report::NodeReport;
+use crate::agent::prerequisites::Prerequisites;
 use crate::agent::takeover::Takeover;
 use crate::agent::telemetry::{Cause, EventSink, Pending, Telemetry};
 use crate::config::{
@@ -47,7 +47,7 @@ pub(super) const NAT: Table = Table {
     kind: Kind::Nat,
 };
 
-/// What the keeper sees, and what tests change.
+/// What the sync loop sees, and what tests change.
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) kernel: RefCell<Kernel>,
@@ -55,15 +55,15 @@ pub(super) struct World {
     pub(super) looks: Cell<usize>,
     /// Looks fail so.
     pub(super) broken: RefCell<Option<WriteError>>,
-    /// The kernel tells of what others do, where this is so when the keeper starts.
+    /// The kernel tells of what others do, where this is so when the sync loop starts.
     pub(super) tells: Cell<bool>,
     /// What another program does behind the next commits, one after each.
     pub(super) behind: RefCell<VecDeque<fn(&mut Kernel)>>,
     /// What nobody tells of.
     pub(super) unwatched: RefCell<Option<Part>>,
-    pub(super) tended: Cell<usize>,
-    /// What tending answers; nothing when there are no more answers.
-    pub(super) tend: RefCell<VecDeque<Result<Option<Duration>, WriteError>>>,
+    pub(super) drained: Cell<usize>,
+    /// What draining answers; nothing when there are no more answers.
+    pub(super) drain: RefCell<VecDeque<Result<Option<Duration>, WriteError>>>,
     pub(super) taken_over: Cell<usize>,
     pub(super) take_over: RefCell<VecDeque<Option<Duration>>>,
     /// Causes of attempts.
@@ -138,9 +138,13 @@ impl Writer for Memory {
         Scope::Parts(self.world.unwatched.borrow().iter().copied().collect())
     }
 
-    fn tend(&mut self) -> Result<Option<Duration>, WriteError> {
-        self.world.tended.set(self.world.tended.get() + 1);
-        self.world.tend.borrow_mut().pop_front().unwrap_or(Ok(None))
+    fn drain(&mut self) -> Result<Option<Duration>, WriteError> {
+        self.world.drained.set(self.world.drained.get() + 1);
+        self.world
+            .drain
+            .borrow_mut()
+            .pop_front()
+            .unwrap_or(Ok(None))
     }
 }
 
@@ -219,7 +223,7 @@ impl Leftovers for Left {
     }
 }
 
-/// A keeper that runs, and what it is told by.
+/// A sync loop that runs, and what it is told by.
 pub(super) struct Kept {
     pub(super) health: Arc<ProxyHealth>,
     news: mpsc::Sender<News>,
@@ -242,7 +246,7 @@ impl Kept {
         let dataplane = Iptables::new(Settings::default(), tracker.facts());
         let telemetry = telemetry();
         let health = telemetry.health.clone();
-        let keeper = Keeper {
+        let sync_loop = SyncLoop {
             syncer: Syncer::new(tracker, dataplane, Memory::new(world)),
             mode: Fake(world.clone()),
             takeover: {
@@ -257,9 +261,9 @@ impl Kept {
             inbox,
             conflicts,
             telemetry,
-            surroundings: Surroundings::new(true),
+            node_report: NodeReport::new(true),
             resolved: resolved(),
-            patience: Patience::default(),
+            prerequisites: Prerequisites::default(),
             timing: Timing::new(),
             refused: std::collections::BTreeSet::new(),
             oversized: std::collections::BTreeSet::new(),
@@ -275,7 +279,7 @@ impl Kept {
             health,
             news,
             stop: Some(stop),
-            task: tokio::task::spawn_local(keeper.keep(stopped)),
+            task: tokio::task::spawn_local(sync_loop.keep(stopped)),
         }
     }
 
@@ -310,7 +314,7 @@ impl Kept {
         self.send(News::Settings(Box::new(settings))).await;
     }
 
-    /// Sends news and lets the keeper have it.
+    /// Sends news and lets the sync loop have it.
     async fn send(&self, news: News) {
         self.news.send(news).await.unwrap();
         // Time stands still, so that nothing else happens.

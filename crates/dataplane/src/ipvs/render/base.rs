@@ -8,7 +8,7 @@ use crate::ownership::{Chain, Set};
 use crate::state::State;
 
 /// The link, the sets without their elements, and the one chain that Services have rules in.
-pub(in crate::ipvs) fn foundation(options: &Options) -> State<Key, Object> {
+pub(in crate::ipvs) fn base(options: &Options) -> State<Key, Object> {
     let link = std::iter::once((Key::Link, Object::Link));
     let families = options.families.iter().copied();
     let sets = families

@@ -5,7 +5,7 @@ use viprule_dataplane::Scope;
 use viprule_sync::SyncError;
 use viprule_writer::{PartOf, Writer as _};
 
-use super::Keeper;
+use super::SyncLoop;
 use crate::agent::telemetry::{Cause, Telemetry};
 use crate::mode::Mode;
 
@@ -29,7 +29,7 @@ impl Foreign {
     }
 }
 
-impl<M: Mode> Keeper<M> {
+impl<M: Mode> SyncLoop<M> {
     /// Asks what others did, and puts it right, unless somebody fights over it.
     pub(super) fn hear(&mut self) -> Result<(), SyncError> {
         let Some(touched) = self.ask()? else {
@@ -38,7 +38,7 @@ impl<M: Mode> Keeper<M> {
         if touched.is_empty() {
             return Ok(());
         }
-        if self.timing.rival.is_paused(Instant::now()) {
+        if self.timing.repair_backoff.is_paused(Instant::now()) {
             let by = self.foreign.by.join(", ");
             self.telemetry.waits(&format!(
                 "another program keeps changing our rules, the next repair waits ({by})"
@@ -127,7 +127,7 @@ impl<M: Mode> Keeper<M> {
         };
         let by = by.join(", ");
         tracing::warn!(by, "another program changed our rules");
-        if let Some(pause) = self.timing.rival.repaired(Instant::now()) {
+        if let Some(pause) = self.timing.repair_backoff.repaired(Instant::now()) {
             tracing::error!(
                 by,
                 ?pause,

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use netlink_batch::{Socket, retry_stale, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::nftables::{self, Transaction};
-use viprule_dataplane::ownership::leavings::{IPVS_LINK, NFT_TABLE};
+use viprule_dataplane::ownership::leftovers::{IPVS_LINK, NFT_TABLE};
 
 use crate::error::chain;
 use crate::{WriteError, ipvs};
@@ -24,7 +24,7 @@ const ATTEMPTS: u32 = 10;
 
 /// Something that was left behind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Leaving {
+pub enum Leftover {
     /// Nftables mode's table of one family, with all that is in it.
     Table(Family),
     /// One of IPVS mode's IP sets.
@@ -35,7 +35,7 @@ pub enum Leaving {
     VirtualServers(usize),
 }
 
-impl fmt::Display for Leaving {
+impl fmt::Display for Leftover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Table(family) => write!(f, "nftables table {family} {NFT_TABLE}"),
@@ -51,27 +51,27 @@ impl fmt::Display for Leaving {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removal {
     /// What is gone.
-    pub removed: Vec<Leaving>,
+    pub removed: Vec<Leftover>,
     /// What is still there, and why.
-    pub left: Vec<(Leaving, String)>,
+    pub left: Vec<(Leftover, String)>,
 }
 
-/// Looks for leavings in the network namespace of the calling thread, in the order of removal.
-pub fn find() -> Result<Vec<Leaving>, WriteError> {
+/// Looks for leftovers in the network namespace of the calling thread, in the order of removal.
+pub fn find() -> Result<Vec<Leftover>, WriteError> {
     let mut found = tables()?;
     if let Some(former) = ipvs::Former::find()? {
-        found.extend(former.leavings());
+        found.extend(former.leftovers());
     }
     Ok(found)
 }
 
 /// Nftables mode's tables.
-pub fn tables() -> Result<Vec<Leaving>, WriteError> {
+pub fn tables() -> Result<Vec<Leftover>, WriteError> {
     let mut socket = open()?;
     let mut found = Vec::new();
     for family in Family::ALL {
         if has_table(&mut socket, family)? {
-            found.push(Leaving::Table(family));
+            found.push(Leftover::Table(family));
         }
     }
     Ok(found)
@@ -81,19 +81,19 @@ pub fn tables() -> Result<Vec<Leaving>, WriteError> {
 pub fn remove_tables() -> Result<Removal, WriteError> {
     let mut removal = Removal::default();
     let mut socket = open()?;
-    for leaving in tables()? {
-        let Leaving::Table(family) = leaving else {
+    for leftover in tables()? {
+        let Leftover::Table(family) = leftover else {
             continue;
         };
         match remove_table(&mut socket, family) {
-            Ok(()) => removal.removed.push(leaving),
-            Err(why) => removal.left.push((leaving, why)),
+            Ok(()) => removal.removed.push(leftover),
+            Err(why) => removal.left.push((leftover, why)),
         }
     }
     Ok(removal)
 }
 
-/// Removes all leavings, whoever uses them, as far as the kernel lets them go. Virtual servers on
+/// Removes all leftovers, whoever uses them, as far as the kernel lets them go. Virtual servers on
 /// addresses that are excluded stay.
 ///
 /// Takes up to half a second where rules that used IP sets were removed right before.

@@ -13,7 +13,7 @@ use crate::ownership::{Chain, Layout};
 use crate::state::State;
 
 /// Chains and rules that every Service's rules need: first to be written, last to go.
-pub fn foundation(options: &Options) -> State<Key, Object> {
+pub fn base(options: &Options) -> State<Key, Object> {
     options
         .families
         .iter()
@@ -22,7 +22,7 @@ pub fn foundation(options: &Options) -> State<Key, Object> {
 }
 
 /// The rules that make everything else reachable: last to be written, first to go.
-pub fn links(options: &Options) -> State<Key, Object> {
+pub fn entry_points(options: &Options) -> State<Key, Object> {
     jumps_state(Layout::Iptables, &options.families)
 }
 

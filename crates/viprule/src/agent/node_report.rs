@@ -12,7 +12,7 @@ use crate::config::Resolved;
 
 /// What was told last, so that only changes are.
 #[derive(Debug, Default)]
-pub(super) struct Surroundings {
+pub(super) struct NodeReport {
     /// What to think of a node without a Node object.
     eligible_alone: bool,
     addresses: Option<Vec<IpAddr>>,
@@ -20,7 +20,7 @@ pub(super) struct Surroundings {
     eligible: Option<bool>,
 }
 
-impl Surroundings {
+impl NodeReport {
     /// `eligible_alone`: load balancers may send traffic though there is no Node object, as there
     /// is no cluster that should have one.
     pub(super) fn new(eligible_alone: bool) -> Self {
