@@ -153,7 +153,7 @@ fn a_takeover_goes_on_until_it_is_done() {
     run(async {
         let world = Rc::new(World::default());
         let again = [Some(SECOND), Some(5 * SECOND), None];
-        world.take_over.borrow_mut().extend(again);
+        world.take_over.borrow_mut().extend(again.map(Ok));
         let kept = Kept::synced(&world, &["a"]).await;
         assert_eq!(world.taken_over.get(), 1);
         sleep(1100 * MS).await;
@@ -169,7 +169,32 @@ fn a_takeover_goes_on_until_it_is_done() {
 }
 
 #[test]
-fn the_writer_is_tended_after_each_sync_and_when_it_says() {
+fn a_takeover_that_fails_is_tried_again_ever_less_often() {
+    run(async {
+        let world = Rc::new(World::default());
+        for _ in 0..2 {
+            let answer = Err(anyhow::anyhow!("no such program"));
+            world.take_over.borrow_mut().push_back(answer);
+        }
+        let kept = Kept::synced(&world, &["a"]).await;
+        assert_eq!(world.taken_over.get(), 1);
+        kept.tell(service("b")).await;
+        assert!(world.has("b"));
+        assert_eq!(world.taken_over.get(), 1, "not with each sync");
+        sleep(31 * SECOND).await;
+        assert_eq!(world.taken_over.get(), 2);
+        sleep(31 * SECOND).await;
+        assert_eq!(world.taken_over.get(), 2);
+        sleep(31 * SECOND).await;
+        assert_eq!(world.taken_over.get(), 3);
+        sleep(4000 * SECOND).await;
+        assert_eq!(world.taken_over.get(), 3, "there is nothing left");
+        kept.stop().await;
+    });
+}
+
+#[test]
+fn the_writer_drains_after_each_sync_and_when_it_says() {
     run(async {
         let world = Rc::new(World::default());
         let answers = [Ok(Some(5 * SECOND)), Ok(None), Ok(Some(5 * SECOND))];

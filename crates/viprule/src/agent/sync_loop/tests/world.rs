@@ -65,7 +65,7 @@ pub(super) struct World {
     /// What draining answers; nothing when there are no more answers.
     pub(super) drain: RefCell<VecDeque<Result<Option<Duration>, WriteError>>>,
     pub(super) taken_over: Cell<usize>,
-    pub(super) take_over: RefCell<VecDeque<Option<Duration>>>,
+    pub(super) take_over: RefCell<VecDeque<anyhow::Result<Option<Duration>>>>,
     /// Causes of attempts.
     pub(super) causes: RefCell<Vec<&'static str>>,
 }
@@ -212,8 +212,9 @@ impl Leftovers for Left {
 
     fn drain(&mut self) -> anyhow::Result<Progress> {
         self.0.taken_over.set(self.0.taken_over.get() + 1);
+        let answer = self.0.take_over.borrow_mut().pop_front();
         Ok(Progress {
-            next: self.0.take_over.borrow_mut().pop_front().flatten(),
+            next: answer.unwrap_or(Ok(None))?,
             ..Progress::default()
         })
     }
