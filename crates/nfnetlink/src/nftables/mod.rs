@@ -50,6 +50,7 @@ mod commit;
 mod event;
 mod generation;
 mod hint;
+pub mod native;
 mod rule;
 mod subject;
 mod table;

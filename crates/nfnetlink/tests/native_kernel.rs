@@ -1,0 +1,116 @@
+//! Native rules, sets and elements against the kernel and nft, each test in a network namespace of
+//! its own.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+#[path = "common/foundation.rs"]
+mod foundation;
+
+use common::{in_netns, run};
+use foundation::foundation;
+use netlink_batch::Socket;
+use nfnetlink::Family;
+use nfnetlink::nftables::Transaction;
+use nfnetlink::nftables::native::{Listing, Statement};
+
+fn commit(socket: &mut Socket, write: impl FnOnce(&mut Transaction<()>)) {
+    socket.allow_send(8 << 20).unwrap();
+    let mut transaction = Transaction::new();
+    write(&mut transaction);
+    if let Err(error) = transaction.commit(socket) {
+        panic!("{error}");
+    }
+}
+
+/// What nft prints of the table.
+fn list(listing: &Listing) -> String {
+    let family = listing.family.to_string();
+    run("nft", &["list", "table", &family, &listing.name])
+}
+
+/// Lines that differ, so that a failure can be read.
+fn differences(ours: &str, theirs: &str) -> Vec<String> {
+    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.lines().collect(), theirs.lines().collect());
+    let mut found = vec![format!("{} and {} lines", ours.len(), theirs.len())];
+    let pairs = ours.iter().zip(&theirs).filter(|(one, other)| one != other);
+    found.extend(
+        pairs
+            .take(10)
+            .map(|(one, other)| format!("ours {one:?}, nft {other:?}")),
+    );
+    found
+}
+
+/// Writes the table, compares what nft prints and what the kernel tells with it, and lets nft make
+/// the same table from its own words.
+fn round_trip(socket: &mut Socket, listing: &Listing) {
+    commit(socket, |transaction| listing.write(transaction));
+    let read = Listing::read(socket, listing.id()).unwrap().unwrap();
+    let (printed, ours) = (list(listing), listing.to_string());
+    assert!(printed == ours, "{:#?}", differences(&ours, &printed));
+    assert!(
+        read == *listing,
+        "{:#?}",
+        differences(&format!("{listing:#?}"), &format!("{read:#?}"))
+    );
+
+    run("nft", &["flush", "ruleset"]);
+    let file = std::env::temp_dir().join(format!("nfnetlink-{}", std::process::id()));
+    let file = file.with_extension(listing.family.to_string());
+    std::fs::write(&file, &printed).unwrap();
+    run("nft", &["-f", file.to_str().unwrap()]);
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(list(listing), printed);
+    let read = Listing::read(socket, listing.id()).unwrap().unwrap();
+    assert!(
+        read == *listing,
+        "{:#?}",
+        differences(&format!("{listing:#?}"), &format!("{read:#?}"))
+    );
+}
+
+#[test]
+fn the_largest_table_is_the_same_to_us_the_kernel_and_nft() {
+    for family in Family::ALL {
+        in_netns(|socket| round_trip(socket, &foundation(family, 8192)));
+    }
+}
+
+/// Has nft make a table, reads it from the kernel and from nft's words, and compares. Whether
+/// statements are all of types here is for `known` to say.
+fn from_nft(socket: &mut Socket, text: &str) -> Listing {
+    let file = std::env::temp_dir().join(format!("nfnetlink-{}-text", std::process::id()));
+    let file = file.with_extension(format!("{:?}", std::thread::current().id()));
+    std::fs::write(&file, text).unwrap();
+    run("nft", &["-f", file.to_str().unwrap()]);
+    std::fs::remove_file(file).unwrap();
+    let printed = run("nft", &["list", "ruleset"]);
+    let parsed = Listing::parse(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));
+    let read = Listing::read(socket, parsed.id()).unwrap().unwrap();
+    assert!(
+        parsed.to_string() == printed,
+        "{:#?}",
+        differences(&parsed.to_string(), &printed)
+    );
+    assert!(
+        read.to_string() == printed,
+        "{:#?}",
+        differences(&read.to_string(), &printed)
+    );
+    let (one, other) = (format!("{parsed:#?}"), format!("{read:#?}"));
+    assert!(parsed == read, "{:#?}", differences(&one, &other));
+    parsed
+}
+
+#[test]
+fn every_statement_that_nft_prints_reads_back() {
+    let text = include_str!("data/native/statements.nft");
+    let listing = in_netns(|socket| from_nft(socket, text));
+    for rule in listing.chains.iter().flat_map(|chain| &chain.rules) {
+        for statement in &rule.statements {
+            assert!(!matches!(statement, Statement::Other(_)), "{statement:?}");
+        }
+    }
+    in_netns(|socket| round_trip(socket, &listing));
+}
