@@ -12,7 +12,7 @@ use foundation::foundation;
 use netlink_batch::Socket;
 use nfnetlink::Family;
 use nfnetlink::nftables::Transaction;
-use nfnetlink::nftables::native::{Listing, Statement};
+use nfnetlink::nftables::native::{Counters, Listing, SetType, Statement};
 
 fn commit(socket: &mut Socket, write: impl FnOnce(&mut Transaction<()>)) {
     socket.allow_send(8 << 20).unwrap();
@@ -113,4 +113,35 @@ fn every_statement_that_nft_prints_reads_back() {
         }
     }
     in_netns(|socket| round_trip(socket, &listing));
+}
+
+#[test]
+fn every_set_that_nft_prints_reads_back() {
+    let text = include_str!("data/native/sets.nft");
+    in_netns(|socket| {
+        let listing = from_nft(socket, text);
+        for listed in &listing.sets {
+            assert!(
+                !matches!(listed.set.kind, SetType::Raw { .. }),
+                "{listed:?}"
+            );
+        }
+        run("nft", &["flush", "ruleset"]);
+        // Counters begin anew.
+        let mut expected = listing.clone();
+        for listed in &mut expected.sets {
+            for element in &mut listed.elements {
+                element.counters = element.counters.map(|_| Counters::default());
+            }
+        }
+        commit(socket, |transaction| listing.write(transaction));
+        let printed = list(&expected);
+        let read = Listing::read(socket, listing.id()).unwrap().unwrap();
+        assert!(
+            printed == expected.to_string(),
+            "{:#?}",
+            differences(&expected.to_string(), &printed)
+        );
+        assert_eq!(read, expected);
+    });
 }

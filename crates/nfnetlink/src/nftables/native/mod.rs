@@ -30,3 +30,6 @@ pub use set::{ListedSet, MapType, Set, SetFlags, SetType, find_set, sets};
 pub use table::{Base, ChainKind, TableFlags, TableId};
 pub use term::{CtKey, Hash, MetaKey, Numgen, Term, Transport};
 pub use value::Value;
+
+#[cfg(test)]
+mod tests;

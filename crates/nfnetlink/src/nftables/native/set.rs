@@ -460,7 +460,14 @@ impl<'a> ListedSet<'a> {
                 key: number(attr::KEY_TYPE)?,
                 key_len: number(attr::KEY_LEN)?,
                 data: if flags.has(SetFlags::MAP) {
-                    Some((number(attr::DATA_TYPE)?, number(attr::DATA_LEN)?))
+                    // The kernel tells the size of its own structure of a verdict.
+                    let kind = number(attr::DATA_TYPE)?;
+                    let len = if kind == VERDICT {
+                        0
+                    } else {
+                        number(attr::DATA_LEN)?
+                    };
+                    Some((kind, len))
                 } else {
                     None
                 },

@@ -132,7 +132,8 @@ fn set(f: &mut Formatter<'_>, family: Family, listed: &SetListing) -> fmt::Resul
     f.write_str("\t\t")?;
     types(f, family, &set.kind)?;
     f.write_char('\n')?;
-    if let Some(size) = set.size {
+    // That of a constant set is the number of its elements.
+    if let Some(size) = set.size.filter(|_| !set.flags.has(SetFlags::CONSTANT)) {
         writeln!(f, "\t\tsize {size}")?;
     }
     flags(f, set)?;

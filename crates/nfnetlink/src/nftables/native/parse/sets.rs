@@ -52,6 +52,10 @@ pub(super) fn set(tokens: &mut Tokens<'_>, family: Family) -> Result<SetListing,
             return tokens.fail("expected something of a set, such as size, or }");
         }
     }
+    // nft gives a constant set the size that it has.
+    if set.flags.has(SetFlags::CONSTANT) && set.size.is_none() && !elements.is_empty() {
+        set.size = u32::try_from(elements.len()).ok();
+    }
     Ok(SetListing { set, elements })
 }
 
