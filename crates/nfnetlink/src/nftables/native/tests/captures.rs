@@ -118,10 +118,8 @@ fn same_as_nft(text: &str, sent: &str) {
             let expected = expected.sets.iter().find(same).unwrap();
             let read = elements_of(&listed.set, &message(bytes)).unwrap();
             assert_eq!(read, expected.elements);
-        } else if matches!(*kind, op::NEW_TABLE..=op::DEL_ELEMENT) && *kind != op::NEW_TABLE {
-            if !ours.contains(&theirs) {
-                other.push(theirs);
-            }
+        } else if (op::NEW_CHAIN..=op::DEL_ELEMENT).contains(kind) && !ours.contains(&theirs) {
+            other.push(theirs);
         }
         compared += 1;
     }
