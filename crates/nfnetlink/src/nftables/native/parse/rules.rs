@@ -322,9 +322,13 @@ fn operand(tokens: &mut Tokens<'_>, family: Family, kind: DataType) -> Result<Op
 }
 
 fn nat(tokens: &mut Tokens<'_>, family: Family, kind: NatKind) -> Result<Statement, ParseError> {
-    let ends = tokens.at_line_end();
-    let with_port = !ends && tokens.take(&family.to_string());
-    let to = if ends || !tokens.take("to") {
+    // A condition that follows begins with the family, too.
+    let mut behind = tokens.clone();
+    let with_port = behind.take(&family.to_string()) && behind.at("to");
+    if with_port {
+        *tokens = behind;
+    }
+    let to = if tokens.at_line_end() || !tokens.take("to") {
         NatTo::Fixed {
             addresses: None,
             ports: None,

@@ -13,6 +13,7 @@ pub(super) struct Token<'t> {
 }
 
 /// The words of a text that are still to be read.
+#[derive(Clone)]
 pub(super) struct Tokens<'t> {
     rest: &'t str,
     line: usize,

@@ -373,6 +373,10 @@ impl Lower {
         else {
             return;
         };
+        if let Some(transport) = data.as_ref().and_then(Term::transport) {
+            // Before the key is loaded, as it takes a register itself.
+            self.require(transport);
+        }
         // nft has one wide register for any key, and stops at longer ones.
         let own = self.beside(key);
         let used = own.max(WIDE);
