@@ -348,3 +348,25 @@ fn ranges_of_several_fields_come_and_go() {
         assert_eq!(plain(socket, &set), [one]);
     });
 }
+
+#[test]
+fn a_change_takes_no_memory_of_its_own() {
+    in_netns(|socket| {
+        let set = Set::of_types("s", KEY);
+        let elements: Vec<_> = (0..100).map(|n| Element::new(key(n, 80))).collect();
+        make(socket, &set, &elements);
+        let mut transaction = Transaction::<()>::new();
+        let mut change = |transaction: &mut Transaction<()>, element: &Element| {
+            transaction.delete_elements(TABLE, &set, [element]);
+            transaction.add_elements(TABLE, &set, [element]);
+            transaction.commit(socket).unwrap();
+        };
+        change(&mut transaction, &elements[0]);
+        let warm = transaction.capacity();
+        for element in &elements {
+            change(&mut transaction, element);
+        }
+        assert_eq!(transaction.capacity(), warm);
+        assert_eq!(plain(socket, &set), elements);
+    });
+}

@@ -7,12 +7,12 @@ mod common;
 #[path = "common/foundation.rs"]
 mod foundation;
 
-use common::{in_netns, run};
+use common::{in_netns, open, run};
 use foundation::foundation;
 use netlink_batch::Socket;
 use nfnetlink::Family;
-use nfnetlink::nftables::Transaction;
-use nfnetlink::nftables::native::{Counters, Listing, SetType, Statement};
+use nfnetlink::nftables::native::{Counters, Listing, Rule, SetType, Statement, TableFlags};
+use nfnetlink::nftables::{Position, Transaction};
 
 fn commit(socket: &mut Socket, write: impl FnOnce(&mut Transaction<()>)) {
     socket.allow_send(8 << 20).unwrap();
@@ -143,5 +143,82 @@ fn every_set_that_nft_prints_reads_back() {
             differences(&expected.to_string(), &printed)
         );
         assert_eq!(read, expected);
+    });
+}
+
+#[test]
+fn a_table_with_an_owner_is_its_own_and_stays() {
+    in_netns(|socket| {
+        let mut listing = Listing::new(Family::Ipv4, "t");
+        listing.comment = Some("ours".into());
+        listing.flags = TableFlags::OWNER.with(TableFlags::PERSIST);
+        let mut writer = open();
+        commit(&mut writer, |transaction| listing.write(transaction));
+        let read = |socket: &mut Socket| Listing::read(socket, listing.id()).unwrap().unwrap();
+        assert_eq!(read(socket), listing);
+        let text = "table ip t {\n\tflags owner,persist\n\tcomment \"ours\"\n}\n";
+        assert_eq!(listing.to_string(), text);
+        assert_eq!(Listing::parse(text).as_ref(), Ok(&listing));
+        // Another socket may not touch it, and nft lets it be.
+        let mut transaction = Transaction::<()>::new();
+        transaction.delete_table(Family::Ipv4, "t");
+        let error = transaction.commit(socket).unwrap_err();
+        assert!(error.to_string().contains("EPERM"), "{error}");
+        run("nft", &["flush", "ruleset"]);
+        assert_eq!(read(socket), listing);
+
+        // Without its owner it is there for the next one.
+        drop(writer);
+        let mut orphan = listing.clone();
+        orphan.flags = TableFlags::PERSIST;
+        assert_eq!(read(socket), orphan);
+        commit(socket, |transaction| listing.write(transaction));
+        assert_eq!(read(socket), listing);
+    });
+}
+
+/// A rule that has what no type here says is told as such, and is no rule of ours.
+#[test]
+fn rules_of_others_stay_what_they_are() {
+    let text = "table ip t {
+        map m { type ipv4_addr : verdict; }
+        chain c {
+            tcp flags syn / fin,syn,rst,ack counter drop
+            ip saddr vmap @m
+            ip ttl 3 drop
+            drop
+        }
+    }";
+    in_netns(|socket| {
+        let file = std::env::temp_dir().join(format!("nfnetlink-{}-foreign", std::process::id()));
+        std::fs::write(&file, text).unwrap();
+        run("nft", &["-f", file.to_str().unwrap()]);
+        std::fs::remove_file(file).unwrap();
+        let table = Listing::new(Family::Ipv4, "t");
+        let listing = Listing::read(socket, table.id()).unwrap().unwrap();
+        let rules = &listing.chains[0].rules;
+        assert_eq!(rules.len(), 4);
+        let others = |rule: &Rule| {
+            let is_other = |one: &&Statement| matches!(one, Statement::Other(_));
+            rule.statements.iter().filter(is_other).count()
+        };
+        for (rule, count) in rules.iter().zip([7, 2, 3, 0]) {
+            assert_eq!(others(rule), count, "{}", rule.text(Family::Ipv4));
+        }
+        let error = Listing::parse(&listing.to_string()).unwrap_err();
+        assert_eq!((error.line, error.token.as_str()), (7, "["), "{error}");
+        // The same expressions are written again.
+        let chain = table.id().chain("c");
+        let expressions = |rule: &Rule| rule.expressions(Family::Ipv4);
+        commit(socket, |transaction| {
+            for rule in rules {
+                transaction.new_rule(chain, Position::End, false, |attrs| {
+                    rule.clone().without_counts().encode(Family::Ipv4, attrs);
+                });
+            }
+        });
+        let read = Listing::read(socket, table.id()).unwrap().unwrap();
+        let read: Vec<_> = read.chains[0].rules.iter().map(expressions).collect();
+        assert_eq!(read[..4], read[4..]);
     });
 }

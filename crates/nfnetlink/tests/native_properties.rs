@@ -129,6 +129,31 @@ proptest! {
 }
 
 #[test]
+fn a_port_belongs_to_the_protocol_that_was_compared() {
+    let read = |text| Rule::parse(Family::Ipv4, text).unwrap();
+    let rule = read("meta l4proto tcp th dport 80 ip saddr . th sport @s");
+    assert_eq!(rule, read("tcp dport 80 ip saddr . tcp sport @s"));
+    assert_eq!(rule, written(Family::Ipv4, &rule));
+    // Not where something stands between them: that can't be said so.
+    let rule = read("meta l4proto tcp ip saddr 192.0.2.1 th dport 80");
+    assert_eq!(rule.statements.len(), 3);
+    assert_eq!(rule, written(Family::Ipv4, &rule));
+}
+
+#[test]
+fn a_constant_set_has_the_size_that_it_has() {
+    let text = |size| {
+        format!(
+            "table ip t {{\n\tset s {{\n\t\ttype mark\n{size}\t\tflags constant\n\t\telements = {{ \
+             0x00000001, 0x00000002 }}\n\t}}\n}}\n"
+        )
+    };
+    let listing = Listing::parse(&text("\t\tsize 5\n")).unwrap();
+    assert_eq!(listing.sets[0].set.size, Some(2));
+    assert_eq!(listing.to_string(), text(""));
+}
+
+#[test]
 fn errors_name_line_and_word() {
     let text =
         "table ip t {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 1.1.1.1, x }\n\t}\n}\n";

@@ -221,6 +221,8 @@ fn interface(text: &str) -> Option<Value> {
     }
     let mut name = [0; 16];
     name.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+    // One that is printed so.
+    interface_name(&name)?;
     Some(Value::new(&name))
 }
 

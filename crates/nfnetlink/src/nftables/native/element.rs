@@ -277,8 +277,8 @@ impl Piece {
 pub(super) fn intervals(mut pieces: Vec<Piece>) -> Vec<ListedElement> {
     // Where one ends and another begins the end comes first.
     pieces.sort_by(|one, other| {
-        let key = |piece: &Piece| (piece.listed.element.key.clone(), !piece.is_end);
-        key(one).cmp(&key(other))
+        let (first, second) = (&one.listed.element.key, &other.listed.element.key);
+        first.cmp(second).then(other.is_end.cmp(&one.is_end))
     });
     let mut found: Vec<ListedElement> = Vec::with_capacity(pieces.len() / 2);
     let mut open = false;

@@ -180,12 +180,9 @@ impl Listing {
                 elements.sort_by(|one, other| one.element.key.cmp(&other.element.key));
             } else {
                 elements.sort_by(|one, other| {
-                    let key = |listed: &ListedElement| listed.element.key.clone();
-                    let (one, other) = (key(one), key(other));
-                    one.as_bytes()
-                        .iter()
-                        .rev()
-                        .cmp(other.as_bytes().iter().rev())
+                    let (one, other) = (&one.element.key, &other.element.key);
+                    let (one, other) = (one.as_bytes().iter(), other.as_bytes().iter());
+                    one.rev().cmp(other.rev())
                 });
             }
         }

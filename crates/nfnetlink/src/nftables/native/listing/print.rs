@@ -310,6 +310,10 @@ fn range(f: &mut Formatter<'_>, kind: DataType, low: &[u8], high: &[u8]) -> fmt:
     if low == high {
         return write!(f, "{}", kind.text(low));
     }
+    // Names have hyphens themselves.
+    if let (DataType::InetProto, [low], [high]) = (kind, low, high) {
+        return write!(f, "{low}-{high}");
+    }
     let is_address = matches!(kind, DataType::Ipv4Addr | DataType::Ipv6Addr);
     match prefix(low, high).filter(|_| is_address) {
         Some((address, prefix)) => write!(f, "{}/{prefix}", Address(address)),

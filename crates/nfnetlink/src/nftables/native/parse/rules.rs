@@ -25,7 +25,7 @@ pub(super) fn rule(tokens: &mut Tokens<'_>, family: Family) -> Result<Rule, Pars
             rule.statements.push(statement(tokens, family)?);
         }
         if tokens.at_line_end() || tokens.at(";") || tokens.at("}") {
-            return Ok(rule);
+            return Ok(rule.normalized(family));
         }
         if rule.comment.is_some() {
             return tokens.fail("expected nothing behind the comment");

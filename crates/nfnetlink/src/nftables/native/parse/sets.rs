@@ -52,9 +52,10 @@ pub(super) fn set(tokens: &mut Tokens<'_>, family: Family) -> Result<SetListing,
             return tokens.fail("expected something of a set, such as size, or }");
         }
     }
-    // nft gives a constant set the size that it has.
-    if set.flags.has(SetFlags::CONSTANT) && set.size.is_none() && !elements.is_empty() {
-        set.size = u32::try_from(elements.len()).ok();
+    // nft gives a constant set the size that it has, and does not print it.
+    if set.flags.has(SetFlags::CONSTANT) {
+        let count = u32::try_from(elements.len()).ok();
+        set.size = count.filter(|count| *count > 0);
     }
     Ok(SetListing { set, elements })
 }

@@ -23,7 +23,7 @@ use crate::nftables::uapi::rule as attr;
 
 /// A rule of a table of one of the families.
 ///
-/// Registers, lengths and offsets follow from the statements, in the way that nft chooses them.
+/// Rules compare in the form in which they are read ([`Rule::normalized`]). Registers, lengths and offsets follow from the statements, in the way that nft chooses them.
 /// Rules that mean the same but use other registers are different: what [`Rule::read`] can't write
 /// again exactly as it was it keeps as [`Statement::Other`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -249,6 +249,18 @@ impl Rule {
             }
         }
         self
+    }
+
+    /// The rule as it is read back from a table of this family: ports after a comparison with their
+    /// protocol belong to it (`meta l4proto tcp th dport 80` is `tcp dport 80`).
+    #[must_use]
+    pub fn normalized(self, family: Family) -> Self {
+        let is_other = |one: &Statement| matches!(one, Statement::Other(_));
+        let statements = raise::statements(family, self.expressions(family));
+        if statements.iter().any(is_other) {
+            return self;
+        }
+        Self { statements, ..self }
     }
 
     /// Its expressions in a table of this family, with the registers that nft chooses.
