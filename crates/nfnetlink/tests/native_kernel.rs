@@ -48,6 +48,8 @@ fn round_trip(socket: &mut Socket, listing: &Listing) {
     commit(socket, |transaction| listing.write(transaction));
     let read = Listing::read(socket, listing.id()).unwrap().unwrap();
     let (printed, ours) = (list(listing), listing.to_string());
+    let parsed = Listing::parse(&printed);
+    assert!(parsed.as_ref() == Ok(listing), "{:?}", parsed.err());
     assert!(printed == ours, "{:#?}", differences(&ours, &printed));
     assert!(
         read == *listing,

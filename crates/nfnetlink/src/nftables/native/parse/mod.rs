@@ -1,6 +1,8 @@
 //! Tables from what `nft list` prints of them.
 
+mod acts;
 mod error;
+mod nat;
 mod rules;
 mod sets;
 mod terms;

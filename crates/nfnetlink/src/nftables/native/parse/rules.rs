@@ -4,15 +4,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::acts::{limit, log, reject};
+use super::nat::{nat, to_ports};
 use super::sets::counters;
 use super::terms::{at_term, key, term};
 use super::tokens::Tokens;
 use super::{ParseError, list};
 use crate::Family;
-use crate::nftables::native::rule::{BURST, LEVELS, LOG_ALL, NAT_FLAGS, UNITS};
 use crate::nftables::native::{
-    DataType, DynsetOperation, Limit, Log, NatFlags, NatKind, NatTo, Operand, Ports, Reject,
-    Relation, Rule, Statement, Term, Value, Verdict, names,
+    DataType, DynsetOperation, NatKind, Operand, Relation, Rule, Statement, Term, Value, Verdict,
+    names,
 };
 
 /// A rule up to the end of its line, to `;` or to `}`.
@@ -321,101 +322,6 @@ fn operand(tokens: &mut Tokens<'_>, family: Family, kind: DataType) -> Result<Op
     })
 }
 
-fn nat(tokens: &mut Tokens<'_>, family: Family, kind: NatKind) -> Result<Statement, ParseError> {
-    // A condition that follows begins with the family, too.
-    let mut behind = tokens.clone();
-    let with_port = behind.take(&family.to_string()) && behind.at("to");
-    if with_port {
-        *tokens = behind;
-    }
-    let to = if tokens.at_line_end() || !tokens.take("to") {
-        NatTo::Fixed {
-            addresses: None,
-            ports: None,
-        }
-    } else if at_term(tokens) {
-        let key = key(tokens, family)?;
-        tokens.expect("map", "expected map")?;
-        let map = tokens.set_name()?;
-        NatTo::Map {
-            key,
-            map,
-            with_port,
-        }
-    } else {
-        tokens.read("expected addresses and ports", |text| fixed(family, text))?
-    };
-    let flags = nat_flags(tokens)?;
-    Ok(Statement::Nat { kind, to, flags })
-}
-
-/// `A`, `A-B`, `A:1`, `A-B:1-2`, `:1-2`; IPv6 addresses before ports are in brackets.
-fn fixed(family: Family, text: &str) -> Option<NatTo> {
-    let (addresses, ports) = match family {
-        Family::Ipv4 => text
-            .split_once(':')
-            .map_or((text, None), |(a, p)| (a, Some(p))),
-        Family::Ipv6 if text.starts_with('[') => {
-            let (addresses, rest) = text.rsplit_once(']')?;
-            (addresses, Some(rest.strip_prefix(':')?))
-        }
-        Family::Ipv6 => match text.strip_prefix(':') {
-            // Only an address begins with two.
-            Some(ports) if !ports.contains(':') => ("", Some(ports)),
-            _ => (text, None),
-        },
-    };
-    let address = |text: &str| -> Option<IpAddr> {
-        let address: IpAddr = text.trim_matches(['[', ']']).parse().ok()?;
-        (address.is_ipv4() == (family == Family::Ipv4)).then_some(address)
-    };
-    let addresses = match addresses {
-        "" => None,
-        _ => Some(match addresses.split_once('-') {
-            Some((low, high)) => (address(low)?, address(high)?),
-            None => (address(addresses)?, address(addresses)?),
-        }),
-    };
-    let ports = match ports {
-        Some(ports) => Some(port_range(ports)?),
-        None => None,
-    };
-    Some(NatTo::Fixed { addresses, ports })
-}
-
-fn port_range(text: &str) -> Option<Ports> {
-    let port = |text: &str| text.parse().ok().filter(|_| !text.starts_with('+'));
-    match text.split_once('-') {
-        Some((low, high)) => Some((port(low)?, port(high)?)),
-        None => Some((port(text)?, port(text)?)),
-    }
-}
-
-fn to_ports(tokens: &mut Tokens<'_>) -> Result<(Option<Ports>, NatFlags), ParseError> {
-    let ports = if tokens.take("to") {
-        let why = "expected ports, as :1024-65535";
-        Some(tokens.read(why, |text| port_range(text.strip_prefix(':')?))?)
-    } else {
-        None
-    };
-    Ok((ports, nat_flags(tokens)?))
-}
-
-fn nat_flags(tokens: &mut Tokens<'_>) -> Result<NatFlags, ParseError> {
-    let flag = |text: &str| {
-        let found = NAT_FLAGS.iter().find(|(_, name)| *name == text);
-        found.map(|(flag, _)| *flag)
-    };
-    let begins = tokens
-        .peek()
-        .is_some_and(|token| flag(token.text).is_some());
-    if !begins || tokens.at_line_end() {
-        return Ok(NatFlags::default());
-    }
-    let flags = list(tokens, "expected random, fully-random or persistent", flag)?;
-    Ok(flags.into_iter().fold(NatFlags::default(), NatFlags::with))
-}
-
 fn dynset(tokens: &mut Tokens<'_>, family: Family) -> Result<Statement, ParseError> {
     let operation = tokens.read("expected add, update or delete", |text| match text {
         "add" => Some(DynsetOperation::Add),
@@ -445,100 +351,4 @@ fn dynset(tokens: &mut Tokens<'_>, family: Family) -> Result<Statement, ParseErr
         timeout: timeout.filter(|timeout| !timeout.is_zero()),
         counter,
     })
-}
-
-fn reject(tokens: &mut Tokens<'_>, family: Family) -> Result<Reject, ParseError> {
-    if tokens.at_line_end() || !tokens.take("with") {
-        return Ok(Reject::port_unreachable(family));
-    }
-    if tokens.take("tcp") {
-        tokens.expect("reset", "expected reset")?;
-        return Ok(Reject::TcpReset);
-    }
-    let (icmp, names) = match family {
-        Family::Ipv4 => ("icmp", &names::ICMP),
-        Family::Ipv6 => ("icmpv6", &names::ICMPV6),
-    };
-    tokens.expect(icmp, "expected tcp reset, or the family's ICMP")?;
-    tokens.read("expected a code of ICMP", |text| {
-        let number = names.number(text).or_else(|| text.parse().ok())?;
-        u8::try_from(number).ok().map(Reject::Icmp)
-    })
-}
-
-fn limit(tokens: &mut Tokens<'_>) -> Result<Limit, ParseError> {
-    tokens.expect("rate", "expected rate")?;
-    let over = tokens.take("over");
-    let (number, unit) = tokens.read("expected a rate, as 5/second", |text| {
-        let (number, unit) = text
-            .split_once('/')
-            .map_or((text, None), |(n, u)| (n, Some(u)));
-        number.parse::<u64>().ok().map(|number| (number, unit))
-    })?;
-    let (number, unit, bytes) = match unit {
-        Some(unit) => (Some(number), unit, false),
-        None => tokens.read("expected a unit, as kbytes/second", |text| {
-            let (scale, unit) = text.split_once('/')?;
-            Some((number.checked_mul(self::scale(scale)?), unit, true))
-        })?,
-    };
-    let seconds = UNITS.iter().find(|(_, name)| *name == unit);
-    let (Some(rate), Some((seconds, _))) = (number, seconds) else {
-        return tokens.fail("this rate is out of range, or its unit of time is none");
-    };
-    let mut burst = if bytes { 0 } else { BURST };
-    if !tokens.at_line_end() && tokens.take("burst") {
-        let number: u32 = tokens.number()?;
-        burst = tokens.read(
-            "expected packets, bytes, kbytes or mbytes",
-            |unit| match unit {
-                "packets" if !bytes => Some(number),
-                _ if bytes => u32::try_from(scale(unit)?).ok()?.checked_mul(number),
-                _ => None,
-            },
-        )?;
-    }
-    Ok(Limit {
-        rate,
-        seconds: *seconds,
-        burst,
-        bytes,
-        over,
-    })
-}
-
-fn scale(unit: &str) -> Option<u64> {
-    Some(match unit {
-        "bytes" => 1,
-        "kbytes" => 1 << 10,
-        "mbytes" => 1 << 20,
-        _ => return None,
-    })
-}
-
-fn log(tokens: &mut Tokens<'_>) -> Result<Log, ParseError> {
-    let mut log = Log::default();
-    while !tokens.at_line_end() {
-        if tokens.take("prefix") {
-            log.prefix = Some(tokens.quoted()?);
-        } else if tokens.take("group") {
-            log.group = Some(tokens.number()?);
-        } else if tokens.take("snaplen") {
-            log.snaplen = Some(tokens.number()?);
-        } else if tokens.take("queue-threshold") {
-            log.threshold = Some(tokens.number()?);
-        } else if tokens.take("level") {
-            let level = tokens.read("expected a level, as debug", |text| {
-                let index = LEVELS.iter().position(|name| *name == text)?;
-                u32::try_from(index).ok()
-            })?;
-            log.level = Some(level);
-        } else if tokens.take("flags") {
-            tokens.expect("all", "expected all")?;
-            log.flags = LOG_ALL;
-        } else {
-            break;
-        }
-    }
-    Ok(log)
 }

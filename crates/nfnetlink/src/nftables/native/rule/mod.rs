@@ -1,10 +1,12 @@
 //! Rules as statements, without registers.
 
+mod acts;
 mod lower;
 mod raise;
 mod words;
 
-pub(super) use self::words::{BURST, LEVELS, LOG_ALL, NAT_FLAGS, UNITS};
+pub(super) use self::acts::{BURST, LEVELS, LOG_ALL, UNITS};
+pub(super) use self::words::NAT_FLAGS;
 
 use std::net::IpAddr;
 use std::time::Duration;
