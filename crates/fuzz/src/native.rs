@@ -2,15 +2,16 @@
 
 use netlink_batch::{AttrWriter, Attrs, Messages};
 use nfnetlink::Family;
-use nfnetlink::nftables::RawRule;
 use nfnetlink::nftables::native::{
     DataType, Expression, ListedSet, Listing, Rule, Set, SetFlags, SetListing, elements_of,
 };
+use nfnetlink::nftables::{RawRule, table_of};
 
 /// A datagram of answers, notifications or requests.
 pub(crate) fn read(bytes: &[u8]) {
     let mut last = None;
     for message in Messages::new(bytes).map_while(Result::ok) {
+        let _ = table_of(&message);
         for family in Family::ALL {
             let raw = RawRule::read(&message);
             if let Ok(rule) = raw.and_then(|raw| Ok(Rule::read(family, &raw)?)) {

@@ -59,7 +59,7 @@ mod uapi;
 pub use batch::{Mark, Transaction};
 pub use chain::{BaseChain, Chain, ChainId, Hook, chains, find_chain};
 pub use commit::{CommitError, Committed, Echo, Refusal, wait_for_commit};
-pub use event::{Change, Event, GROUP, Object};
+pub use event::{Change, Event, GROUP, Object, table_of};
 pub use generation::{Generation, generation};
 pub use hint::hint;
 pub use rule::{Position, RawRule, rules};

@@ -8,7 +8,7 @@ use crate::nftables::native::{
     Base, ChainListing, ListedSet, Listing, Rule, SetListing, TableFlags, elements_of, userdata,
 };
 use crate::nftables::uapi::{chain, op, table};
-use crate::nftables::{Chain, RawRule, Table, Transaction, by_kind, pick};
+use crate::nftables::{Chain, RawRule, Table, Transaction, by_kind, pick, table_of};
 
 /// Attributes as a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,6 +188,28 @@ fn told(text: &str, listing: &Listing) -> Listing {
     }
     found.sort();
     found
+}
+
+#[test]
+fn every_message_tells_its_table() {
+    for (answers, name) in [(SETS_TOLD, "s"), (STATEMENTS_TOLD, "t")] {
+        let mut kinds = Vec::new();
+        for bytes in capture(answers) {
+            let message = message(&bytes);
+            let of_object = message.kind >> 8 == 10 && message.kind != op::NEW_GEN;
+            assert_eq!(table_of(&message), of_object.then_some(name));
+            kinds.push(message.kind);
+        }
+        for kind in [
+            op::NEW_TABLE,
+            op::NEW_CHAIN,
+            op::NEW_SET,
+            op::NEW_ELEMENT,
+            op::NEW_GEN,
+        ] {
+            assert!(kinds.contains(&kind) || name == "t", "{kind:#x}");
+        }
+    }
 }
 
 #[test]
