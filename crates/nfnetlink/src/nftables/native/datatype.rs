@@ -235,55 +235,61 @@ pub(super) struct Text<'v> {
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.value.try_into().map(u32::from_ne_bytes);
-        match (self.kind, self.value, number) {
-            (DataType::Ipv4Addr, value, _) if let Ok(octets) = <[u8; 4]>::try_from(value) => {
-                write!(f, "{}", Ipv4Addr::from(octets))
+        let number = self.value.try_into().ok().map(u32::from_ne_bytes);
+        let byte = match self.value {
+            [byte] => Some(*byte),
+            _ => None,
+        };
+        // What has no words is none of these.
+        let written = match self.kind {
+            DataType::Ipv4Addr | DataType::Ipv6Addr => {
+                ip_address(self.value).map(|found| address(f, found))
             }
-            (DataType::Ipv6Addr, value, _) if let Ok(octets) = <[u8; 16]>::try_from(value) => {
-                address(f, Ipv6Addr::from(octets).into())
-            }
-            (DataType::InetProto, &[number], _) => match names::protocol_name(number) {
+            DataType::InetProto => byte.map(|number| match names::protocol_name(number) {
                 Some(name) => f.write_str(name),
                 None => write!(f, "{number}"),
-            },
-            (DataType::InetService, &[high, low], _) => {
-                write!(f, "{}", u16::from_be_bytes([high, low]))
+            }),
+            DataType::InetService => {
+                let port = self.value.try_into().ok().map(u16::from_be_bytes);
+                port.map(|port| write!(f, "{port}"))
             }
-            (DataType::Mark, _, Ok(number)) => write!(f, "{number:#010x}"),
-            (DataType::Integer, _, Ok(number)) => write!(f, "{number}"),
-            (DataType::ClassId, _, Ok(NONE)) => f.write_str("none"),
-            (DataType::ClassId, _, Ok(ROOT)) => f.write_str("root"),
-            (DataType::ClassId, _, Ok(number)) => {
-                write!(f, "{:x}:{:x}", number >> 16, number & 0xffff)
+            DataType::Mark => number.map(|number| write!(f, "{number:#010x}")),
+            DataType::Integer => number.map(|number| write!(f, "{number}")),
+            DataType::ClassId => number.map(|number| match number {
+                NONE => f.write_str("none"),
+                ROOT => f.write_str("root"),
+                _ => write!(f, "{:x}:{:x}", number >> 16, number & 0xffff),
+            }),
+            DataType::IfName => interface_name(self.value).map(|name| write!(f, "\"{name}\"")),
+            DataType::CtDirection => {
+                let name = byte.and_then(|number| names::DIRECTIONS.name(number.into()));
+                name.map(|name| f.write_str(name))
             }
-            (DataType::IfName, value, _) if let Some(name) = interface_name(value) => {
-                write!(f, "\"{name}\"")
+            DataType::CtState => number
+                .filter(|number| names::STATES.covers(*number))
+                .map(|number| names::STATES.write_bits(f, number)),
+            DataType::CtStatus => number
+                .filter(|number| names::STATUS.covers(*number))
+                .map(|number| names::STATUS.write_bits(f, number)),
+            DataType::FibType => {
+                let name = number.and_then(|number| names::ADDRESS_TYPES.name(number));
+                name.map(|name| f.write_str(name))
             }
-            (DataType::CtDirection, &[number], _)
-                if let Some(name) = names::DIRECTIONS.name(number.into()) =>
-            {
-                f.write_str(name)
-            }
-            (DataType::CtState, _, Ok(number)) if names::STATES.covers(number) => {
-                names::STATES.write_bits(f, number)
-            }
-            (DataType::CtStatus, _, Ok(number)) if names::STATUS.covers(number) => {
-                names::STATUS.write_bits(f, number)
-            }
-            (DataType::FibType, _, Ok(number))
-                if let Some(name) = names::ADDRESS_TYPES.name(number) =>
-            {
-                f.write_str(name)
-            }
-            _ => {
-                f.write_str("0x")?;
-                self.value
-                    .iter()
-                    .try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
+        };
+        written.unwrap_or_else(|| {
+            f.write_str("0x")?;
+            self.value
+                .iter()
+                .try_for_each(|byte| write!(f, "{byte:02x}"))
+        })
     }
+}
+
+/// The address of these bytes.
+pub(super) fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(Ipv4Addr::from);
+    let v6 = <[u8; 16]>::try_from(bytes).map(Ipv6Addr::from);
+    v4.map(IpAddr::V4).or(v6.map(IpAddr::V6)).ok()
 }
 
 /// A name that fills 16 bytes with NULs, without quotes and backslashes.
@@ -299,14 +305,12 @@ fn interface_name(value: &[u8]) -> Option<&str> {
 
 /// An address as nft prints it: as Rust does, but with an IPv4 address behind 96 zero bits, too.
 pub(super) fn address(f: &mut fmt::Formatter<'_>, address: IpAddr) -> fmt::Result {
-    match address {
-        IpAddr::V6(v6)
-            if let [0, 0, 0, 0, 0, 0, high, low] = v6.segments()
-                && high != 0 =>
-        {
-            let last = u32::from(high) << 16 | u32::from(low);
-            write!(f, "::{}", Ipv4Addr::from(last))
-        }
-        other => write!(f, "{other}"),
+    if let IpAddr::V6(v6) = address
+        && let [0, 0, 0, 0, 0, 0, high, low] = v6.segments()
+        && high != 0
+    {
+        let last = u32::from(high) << 16 | u32::from(low);
+        return write!(f, "::{}", Ipv4Addr::from(last));
     }
+    write!(f, "{address}")
 }

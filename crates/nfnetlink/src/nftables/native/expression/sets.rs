@@ -8,17 +8,15 @@ use super::codec::put_register;
 use super::{Expression, Found};
 use crate::nftables::native::Register;
 
-/// `NFTA_LOOKUP_*`.
+/// `NFTA_LOOKUP_*`; 4 is the set's number in a transaction.
 const LOOKUP_SET: u16 = 1;
 const LOOKUP_FROM: u16 = 2;
 const LOOKUP_TO: u16 = 3;
-const LOOKUP_SET_ID: u16 = 4;
 const LOOKUP_FLAGS: u16 = 5;
 /// `NFT_LOOKUP_F_INV`.
 const INVERTED: u32 = 1;
-/// `NFTA_DYNSET_*`.
+/// `NFTA_DYNSET_*`; 2 is the set's number in a transaction.
 const DYNSET_SET: u16 = 1;
-const DYNSET_SET_ID: u16 = 2;
 const DYNSET_OPERATION: u16 = 3;
 const DYNSET_KEY: u16 = 4;
 const DYNSET_DATA: u16 = 5;
@@ -145,10 +143,8 @@ pub(super) fn put_lookup(expression: &Expression, data: &mut AttrWriter<'_>) {
     }
 }
 
-/// The number that a set has in the transaction that makes it ([`LOOKUP_SET_ID`],
-/// [`DYNSET_SET_ID`]) is not kept: sets have names here.
+/// The number that a set has in the transaction that makes it is not kept: sets have names here.
 pub(super) fn lookup(attrs: Attrs<'_>) -> Option<Expression> {
-    const { assert!(LOOKUP_SET_ID < LOOKUP_FLAGS && DYNSET_SET_ID < DYNSET_EXPRESSIONS) };
     let found = Found::read(attrs, LOOKUP_FLAGS, None)?;
     let flags = found.u32_or_0(LOOKUP_FLAGS)?;
     if flags & !INVERTED != 0 {

@@ -1,12 +1,13 @@
 //! From expressions to statements.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
 use super::lower::{self, REJECT_ICMP, REJECT_RESET, TO_NETWORK, turned};
 use super::{NatTo, Operand, Ports, Reject, Statement};
 use crate::Family;
+use crate::nftables::native::datatype::ip_address;
 use crate::nftables::native::expression::{
     Counters, DynsetExpression, Expression, NatExpression, PortExpression, Relation,
 };
@@ -372,11 +373,11 @@ impl Raise {
                     with_port: nat.port.is_some(),
                 });
             }
-            Slot::Value(value) => address(&value)?,
+            Slot::Value(value) => ip_address(value.as_bytes())?,
             _ => return None,
         };
         let high = match nat.address_high {
-            Some(register) => address(&self.value(register)?)?,
+            Some(register) => ip_address(self.value(register)?.as_bytes())?,
             None => low,
         };
         Some(NatTo::Fixed {
@@ -439,13 +440,6 @@ fn side(term: &Term) -> Option<bool> {
         Term::DestinationAddress => Some(true),
         _ => None,
     }
-}
-
-fn address(value: &Value) -> Option<IpAddr> {
-    let bytes = value.as_bytes();
-    let v4 = <[u8; 4]>::try_from(bytes).map(Ipv4Addr::from);
-    let v6 = <[u8; 16]>::try_from(bytes).map(Ipv6Addr::from);
-    v4.map(IpAddr::V4).or(v6.map(IpAddr::V6)).ok()
 }
 
 /// The network that begins with these bytes.
