@@ -14,6 +14,7 @@ pub mod dump;
 mod error;
 pub mod fake;
 pub mod flows;
+pub mod golden;
 pub mod kubelet;
 pub mod manifests;
 pub mod memory;
