@@ -28,6 +28,7 @@ pub mod semantics;
 pub mod server;
 pub mod steps;
 pub mod strategy;
+mod suite;
 pub mod topology;
 pub mod walker;
 mod wire;
