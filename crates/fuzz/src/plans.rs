@@ -7,21 +7,16 @@ use viprule_dataplane::netfilter::Object;
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Content, Dataplane, ObjectKey, State, diff};
 use viprule_service::model::Event;
-use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_sync::desired;
+use viprule_testkit::objects::plan_config;
 
 /// The node whose view is planned.
 pub(crate) const NODE: &str = "node-0";
 
 /// A tracker that knows nothing.
 pub(crate) fn tracker() -> Tracker {
-    Tracker::new(PlanConfig {
-        node_name: NODE.to_owned(),
-        bind_address: None,
-        allow_external_ips: true,
-        budgets: Budgets::default(),
-    })
+    Tracker::new(plan_config(NODE))
 }
 
 /// A tracker that was told these events, each of which is also planned in both modes.

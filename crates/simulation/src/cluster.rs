@@ -10,6 +10,7 @@ use viprule_service::model::{
 };
 use viprule_testkit::api_server::{ApiServer, Kind};
 use viprule_testkit::chance::Chance;
+use viprule_testkit::objects;
 
 use crate::odd;
 
@@ -332,11 +333,8 @@ impl Cluster {
 
     fn node(&self) -> Node {
         Node {
-            name: NODE.to_owned(),
-            addresses: node_addresses(),
             zone: Some(format!("zone-{}", self.node.zone)),
-            pod_cidrs: Vec::new(),
-            eligible_for_load_balancers: true,
+            ..objects::node(NODE, &node_addresses())
         }
     }
 
@@ -457,21 +455,18 @@ impl Kept {
         });
         let balanced = self.balancer && self.kind == ServiceType::LoadBalancer;
         let balancers: &[IpAddr] = &[balancer_ip(low)];
+        // Numbers make names.
+        let id = id(number).unwrap_or_else(|| unreachable!("{number}"));
         Service {
-            // Numbers make names.
-            id: id(number).unwrap_or_else(|| unreachable!("{number}")),
             created: CreationTime::at(EPOCH + i64::from(age(number))),
             kind: self.kind,
             cluster_ips: ips.collect(),
             ports: self.ports.iter().enumerate().map(port).collect(),
             external_ips: self.external_ips(number).into(),
             load_balancer_ips: if balanced { balancers } else { &[] }.into(),
-            source_ranges: [].into(),
             affinity_seconds: self.affinity,
-            internal_policy_local: false,
             external_policy_local: self.external_local && exposed,
-            health_check_node_port: 0,
-            balancing: None,
+            ..objects::bare_service(id)
         }
     }
 

@@ -1,11 +1,12 @@
-//! Services and slices as the model has them, in few words.
+//! Services, slices and nodes as the model has them, and how plans are made of them, in few words.
 
 use std::net::IpAddr;
 
 use viprule_service::model::{
-    Conditions, CreationTime, Endpoint, EndpointSlice, Family, Protocol, Service, ServiceId,
+    Conditions, CreationTime, Endpoint, EndpointSlice, Family, Node, Protocol, Service, ServiceId,
     ServicePort, ServiceType, SliceId, SlicePort,
 };
+use viprule_service::plan::{Budgets, PlanConfig};
 
 /// Takes new connections.
 pub const READY: Conditions = Conditions {
@@ -50,25 +51,14 @@ pub fn id(name: &str) -> ServiceId {
     ServiceId::new("shop", name).expect("a DNS label")
 }
 
-/// A `LoadBalancer` in namespace `shop` with the TCP port `http`, 80, and nothing else: no node
-/// port, no balancer's address.
-///
-/// # Panics
-///
-/// If the name is no DNS label.
-pub fn service(name: &str, cluster_ips: &[IpAddr]) -> Service {
+/// A `ClusterIP` Service that has nothing yet: no address, no port, no policy.
+pub fn bare_service(id: ServiceId) -> Service {
     Service {
-        id: id(name),
+        id,
         created: CreationTime::default(),
-        kind: ServiceType::LoadBalancer,
-        cluster_ips: cluster_ips.into(),
-        ports: [ServicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 80,
-            node_port: 0,
-        }]
-        .into(),
+        kind: ServiceType::ClusterIp,
+        cluster_ips: [].into(),
+        ports: [].into(),
         external_ips: [].into(),
         load_balancer_ips: [].into(),
         source_ranges: [].into(),
@@ -77,6 +67,31 @@ pub fn service(name: &str, cluster_ips: &[IpAddr]) -> Service {
         external_policy_local: false,
         health_check_node_port: 0,
         balancing: None,
+    }
+}
+
+/// A `LoadBalancer` in namespace `shop` with the TCP port `http`, 80, and nothing else: no node
+/// port, no balancer's address.
+///
+/// # Panics
+///
+/// If the name is no DNS label.
+pub fn service(name: &str, cluster_ips: &[IpAddr]) -> Service {
+    Service {
+        kind: ServiceType::LoadBalancer,
+        cluster_ips: cluster_ips.into(),
+        ports: [port("http", 80)].into(),
+        ..bare_service(id(name))
+    }
+}
+
+/// A TCP port without node port.
+pub fn port(name: &str, port: u16) -> ServicePort {
+    ServicePort {
+        name: name.into(),
+        protocol: Protocol::Tcp,
+        port,
+        node_port: 0,
     }
 }
 
@@ -107,5 +122,26 @@ pub fn slice(service: &ServiceId, family: Family, endpoints: Vec<Endpoint>) -> E
         }]
         .into(),
         endpoints: endpoints.into(),
+    }
+}
+
+/// A node that load balancers may use, in no zone and without pod networks.
+pub fn node(name: &str, addresses: &[IpAddr]) -> Node {
+    Node {
+        name: name.to_owned(),
+        addresses: addresses.to_vec(),
+        zone: None,
+        pod_cidrs: Vec::new(),
+        eligible_for_load_balancers: true,
+    }
+}
+
+/// Plans for the node of this name, with kube-proxy's defaults and our own.
+pub fn plan_config(node_name: &str) -> PlanConfig {
+    PlanConfig {
+        node_name: node_name.to_owned(),
+        bind_address: None,
+        allow_external_ips: true,
+        budgets: Budgets::default(),
     }
 }

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use viprule_service::model::{
-    self, Conditions, CreationTime, Endpoint, EndpointSlice, Event, Protocol, Service, ServiceId,
-    ServicePort, ServiceType, SliceId, SlicePort,
+    self, EndpointSlice, Event, Protocol, Service, ServiceId, SliceId, SlicePort,
 };
-use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_testkit::manifests::Bulk;
+use viprule_testkit::objects::{self, READY};
 
 /// Endpoints of each Service.
 pub const ENDPOINTS: u32 = 5;
@@ -54,12 +53,7 @@ impl Cluster {
 
     /// A tracker that knows it all.
     pub fn tracker(&self) -> anyhow::Result<Tracker> {
-        let mut tracker = Tracker::new(PlanConfig {
-            node_name: NODE.to_owned(),
-            bind_address: None,
-            allow_external_ips: true,
-            budgets: Budgets::default(),
-        });
+        let mut tracker = Tracker::new(objects::plan_config(NODE));
         for service in 0..self.services() {
             tracker.apply(self.service(service)?);
             tracker.apply(self.slice(service, 0)?);
@@ -69,11 +63,10 @@ impl Cluster {
 
     /// Another endpoint list for a Service: in each revision endpoint 0 is new.
     pub fn slice(&self, service: u32, revision: u32) -> anyhow::Result<Event> {
-        let endpoint = |index| Endpoint {
-            address: self.bulk.endpoint(service, index, revision).into(),
-            conditions: Conditions::default(),
-            node: Some(format!("node-{}", (service * ENDPOINTS + index) % self.bulk.nodes).into()),
-            hints: None,
+        let endpoint = |index| {
+            let address = self.bulk.endpoint(service, index, revision).into();
+            let node = format!("node-{}", (service * ENDPOINTS + index) % self.bulk.nodes);
+            objects::endpoint(address, Some(&node), READY)
         };
         let port = SlicePort {
             name: PORT_NAME.into(),
@@ -103,26 +96,10 @@ impl Cluster {
     }
 
     fn service(&self, service: u32) -> anyhow::Result<Event> {
-        let port = ServicePort {
-            name: PORT_NAME.into(),
-            protocol: Protocol::Tcp,
-            port: PORT,
-            node_port: 0,
-        };
         Ok(Event::ServiceApplied(Service {
-            id: self.id(service)?,
-            created: CreationTime::default(),
-            kind: ServiceType::ClusterIp,
             cluster_ips: [self.bulk.cluster_ip(service).into()].into(),
-            ports: [port].into(),
-            external_ips: [].into(),
-            load_balancer_ips: [].into(),
-            source_ranges: [].into(),
-            affinity_seconds: None,
-            internal_policy_local: false,
-            external_policy_local: false,
-            health_check_node_port: 0,
-            balancing: None,
+            ports: [objects::port(PORT_NAME, PORT)].into(),
+            ..objects::bare_service(self.id(service)?)
         }))
     }
 }

@@ -1,7 +1,7 @@
 //! The program, in a network namespace without rules and with a folder of manifests.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 use viprule_testkit::Namespace;
@@ -10,9 +10,8 @@ use viprule_testkit::netns::{NamespaceCommand, require_privileges};
 
 /// The golden cluster's folder.
 pub(crate) fn golden(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden/cluster")
-        .join(file)
+    let folder = viprule_testkit::golden::folder();
+    folder.join("cluster").join(file)
 }
 
 pub(crate) struct Place {

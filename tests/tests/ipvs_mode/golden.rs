@@ -1,25 +1,12 @@
 //! What the kernel holds, beside what kube-proxy put there.
 
 use crate::scene;
-use crate::support::golden::{ADDRESSES, IPSET, IPVS_DUMPS, IPVSADM, SYSCTLS, load_kube_proxys};
+use crate::support::golden::load_kube_proxys;
 use crate::support::{CLUSTER_CIDR, Stage};
 use viprule_testkit::dump::{Dump, Family, LINK, VirtualServers};
-
-/// kube-proxy's apiserver had the Service default/kubernetes, which is in no manifest.
-const KUBERNETES: &str = "10.1.0.1";
-
-/// Whether a line of a dump is about that Service.
-fn is_kubernetes(line: &str) -> bool {
-    let line = format!("{line} ");
-    [",", ":", "/", " "]
-        .iter()
-        .any(|end| line.contains(&format!(" {KUBERNETES}{end}")))
-}
-
-fn without_kubernetes(text: &str) -> String {
-    let kept = text.lines().filter(|line| !is_kubernetes(line));
-    kept.collect::<Vec<_>>().join("\n")
-}
+use viprule_testkit::golden::{
+    ADDRESSES, IPSET, IPVS_IPTABLES, IPVSADM, KUBERNETES, SYSCTLS, without_kubernetes,
+};
 
 /// What kube-proxy had written.
 fn kube_proxys() -> VirtualServers {
@@ -45,7 +32,7 @@ fn loaded() -> Stage {
 fn is_kube_proxys(stage: &Stage) {
     let (expected, found) = (kube_proxys(), stage.servers());
     assert!(expected == found, "\n{}", expected.differences(&found));
-    for (family, dump) in Family::ALL.into_iter().zip(IPVS_DUMPS) {
+    for (family, dump) in Family::ALL.into_iter().zip(IPVS_IPTABLES) {
         let expected = Dump::parse(dump).unwrap().without_empty_chains();
         let found = stage.dump(family).without_empty_chains();
         let differences = expected.differences(&found);

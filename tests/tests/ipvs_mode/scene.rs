@@ -51,7 +51,7 @@ pub(crate) fn stage(turn: Turn) -> Stage {
 pub(crate) fn golden() -> Stage {
     require_ipvs();
     let stage = Stage::without_pods(crate::support::shared());
-    stage.write("cluster.yaml", crate::support::golden::MANIFEST);
+    stage.write("cluster.yaml", viprule_testkit::golden::MANIFEST);
     stage
 }
 

@@ -133,7 +133,11 @@ fn who_connects_while_iptables_mode_takes_over_is_answered() {
     written.unwrap().unwrap();
     serves(&stage, &syns, "with the new rules");
     assert!(!stage.servers().is_empty(), "they are still there");
-    let mut former = node.run(Former::find).unwrap().unwrap().unwrap();
+    let mut former = node
+        .run(|| Former::find(&nfnetlink::Family::ALL))
+        .unwrap()
+        .unwrap()
+        .unwrap();
     former.set_drain_timeout(Some(std::time::Duration::ZERO));
     for round in 0.. {
         let progress = node.run(|| former.drain()).unwrap().unwrap();

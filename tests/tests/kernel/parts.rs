@@ -8,11 +8,11 @@ use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_dataplane::netfilter::Desired;
 use viprule_dataplane::{Scope, diff};
 use viprule_service::model::Event;
-use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
 use viprule_sync::{Syncer, desired};
 use viprule_testkit::manifests::Bulk;
+use viprule_testkit::objects;
 use viprule_writer::Writer as _;
 use viprule_writer::netfilter::NftWriter;
 
@@ -28,12 +28,7 @@ fn events(path: PathBuf) -> Vec<Event> {
 
 /// A node that sends at most this much at once.
 fn node(place: &Place, bytes: usize) -> Real {
-    let tracker = Tracker::new(PlanConfig {
-        node_name: "node-0".to_owned(),
-        bind_address: None,
-        allow_external_ips: true,
-        budgets: Budgets::default(),
-    });
+    let tracker = Tracker::new(objects::plan_config("node-0"));
     let settings = Settings {
         nfacct: false,
         ..Settings::default()

@@ -20,7 +20,7 @@ pub(crate) const PODS: &str = "--cluster-cidr=10.244.0.0/16,fd00:10:244::/48";
 
 /// The folder of the golden cluster.
 pub(crate) fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/cluster")
+    viprule_testkit::golden::folder().join("cluster")
 }
 
 pub(crate) struct Place {

@@ -8,13 +8,13 @@ use crate::support::{
 use nfnetlink::Family;
 use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_dataplane::{CommonSettings, DetectLocal, Scope};
-use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
 use viprule_sync::{Report, Syncer};
 use viprule_testkit::Namespace;
 use viprule_testkit::Protocol::{Sctp, Tcp, Udp};
 use viprule_testkit::client::{Failure, Load};
+use viprule_testkit::objects;
 use viprule_writer::netfilter::LegacyWriter;
 
 /// Connections a second.
@@ -35,12 +35,7 @@ struct Node {
 impl Node {
     /// The stage's node, with all that its manifests say.
     fn program(stage: &Stage) -> Self {
-        let tracker = Tracker::new(PlanConfig {
-            node_name: "node-0".to_owned(),
-            bind_address: None,
-            allow_external_ips: true,
-            budgets: Budgets::default(),
-        });
+        let tracker = Tracker::new(objects::plan_config("node-0"));
         let networks = ["10.244.0.0/16", "fd00:10:244::/48"];
         let settings = Settings {
             nfacct: false,

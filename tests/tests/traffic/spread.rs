@@ -1,10 +1,11 @@
 //! Which endpoints get connections, and how many.
 
-use crate::support::golden::{Golden, MANIFEST};
+use crate::support::golden::Golden;
 use crate::support::{CLUSTER_CIDR, PATIENCE, Place, at, even, shared, timed_out};
 use viprule_testkit::Mode;
 use viprule_testkit::Protocol::Tcp;
 use viprule_testkit::client::Client;
+use viprule_testkit::golden::MANIFEST;
 
 const MANY: u32 = 2_000;
 /// Enough to see that nobody else is ever chosen: a share of 5 % would be missed once in 28,000.

@@ -214,7 +214,7 @@ fn affinity_is_remembered_through_takeover_restart_and_change() {
     let mut run = stage.run(CLUSTER_CIDR);
     assert_eq!(ask(), first, "after restart");
     // A third endpoint becomes ready: those who have one stay.
-    let manifest = crate::support::golden::MANIFEST;
+    let manifest = viprule_testkit::golden::MANIFEST;
     let unready = "[10.244.2.10], conditions: {ready: false, serving: false";
     assert!(manifest.contains(unready));
     let ready = "[10.244.2.10], conditions: {ready: true, serving: true";

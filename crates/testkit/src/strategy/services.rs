@@ -7,12 +7,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use viprule_service::model::{
-    Balancing, CreationTime, EndpointSlice, Family, Protocol, SchedulerFlags, SchedulerName,
-    Service, ServiceId, ServicePort, ServiceType, WeightKey,
+    Balancing, EndpointSlice, Family, Protocol, SchedulerFlags, SchedulerName, Service,
+    ServicePort, ServiceType, WeightKey,
 };
 
 use super::endpoints::{Endpoints, endpoints};
 use super::{NODE, addresses};
+use crate::objects::{bare_service, id};
 
 /// What a Service is made from once its number is known.
 #[derive(Debug, Clone)]
@@ -192,8 +193,6 @@ impl Seed {
             }
         }
         Service {
-            id: service_id(number),
-            created: CreationTime::default(),
             kind: self.kind,
             cluster_ips: self
                 .families
@@ -209,6 +208,7 @@ impl Seed {
             external_policy_local: self.external_policy_local,
             health_check_node_port: if self.health_check { 32_000 + first } else { 0 },
             balancing: self.balancing.clone().map(Box::new),
+            ..bare_service(id(&format!("svc-{number}")))
         }
     }
 
@@ -216,8 +216,4 @@ impl Seed {
     pub(super) fn slices(&self, service: &Service) -> Vec<EndpointSlice> {
         self.endpoints.slices(service)
     }
-}
-
-fn service_id(number: usize) -> ServiceId {
-    ServiceId::new("shop", &format!("svc-{number}")).expect("a DNS label")
 }

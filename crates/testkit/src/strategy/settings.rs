@@ -7,6 +7,7 @@ use viprule_service::model::{Family, Node};
 
 use super::addresses::{loopback, node_address, pod_network, second_address};
 use super::{NODE, ZONE};
+use crate::objects;
 use crate::semantics::{Detector, NodePorts, Quirks, Settings};
 
 /// iptables mode's settings, in every combination that packets can tell apart.
@@ -73,11 +74,8 @@ pub fn node() -> impl Strategy<Value = Option<Node>> {
     ]);
     let zone = select(vec![Some(ZONE), Some(ZONE), Some("zone-c"), None]);
     let node = (addresses, zone).prop_map(|(addresses, zone)| Node {
-        name: NODE.to_owned(),
-        addresses,
         zone: zone.map(str::to_owned),
-        pod_cidrs: Vec::new(),
-        eligible_for_load_balancers: true,
+        ..objects::node(NODE, &addresses)
     });
     prop::option::weighted(0.9, node)
 }

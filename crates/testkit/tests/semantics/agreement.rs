@@ -1,70 +1,88 @@
 //! One node's dataplane, worked out both ways.
 
-use nfnetlink::xtables::Interface;
 use proptest::test_runner::TestCaseError;
-use viprule_dataplane::State;
-use viprule_dataplane::iptables::{self, Options};
-use viprule_dataplane::netfilter::{self, Key, Masquerade, Object};
+use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal};
 use viprule_service::model::{Event, Family};
-use viprule_service::plan::{Budgets, NodePortAddresses, PlanConfig};
+use viprule_service::plan::{NodePortAddresses, PlanConfig};
 use viprule_service::tracker::Tracker;
-use viprule_testkit::semantics::{Cluster, Detector, NodePorts, Settings, expected};
-use viprule_testkit::walker::iptables::{Unordered, Walker};
+use viprule_testkit::objects::plan_config;
+use viprule_testkit::semantics::{Cluster, Detector, NodePorts, Settings};
+use viprule_testkit::walker::iptables::Unordered;
 use viprule_testkit::walker::{Affinity, Distribution, Host, Packet, Walk, WalkError};
+
+use crate::mode::{Mode, SettingsOf, StateOf};
 
 /// Probabilities are kept in 31 bits and written with 10 decimals.
 pub(crate) const TOLERANCE: f64 = 1e-6;
 
-/// A node's objects and settings, and the state rendered from them.
-pub(crate) struct Node<'a> {
+/// A node's objects and settings, and the state that a mode renders from them.
+pub(crate) struct Node<'a, M: Mode> {
     cluster: &'a Cluster,
     settings: &'a Settings,
+    /// The cluster as clients on the node see it.
+    pub(crate) seen: Cluster,
+    /// What the machine has besides.
     pub(crate) host: Host,
-    /// What iptables mode wants in the kernel.
-    pub(crate) state: State<Key, Object>,
+    /// What the mode wants in the kernel.
+    pub(crate) state: StateOf<M>,
 }
 
-impl<'a> Node<'a> {
-    /// Plans and renders with default options.
+impl<'a, M: Mode> Node<'a, M> {
+    /// Plans and renders with what packets don't notice at its defaults.
     pub(crate) fn new(cluster: &'a Cluster, settings: &'a Settings) -> Self {
-        Self::with_options(cluster, settings, |_| ())
+        let masquerade_bit = CommonSettings::default().masquerade_bit;
+        Self::with(
+            cluster,
+            settings,
+            masquerade_bit,
+            &SettingsOf::<M>::default(),
+        )
     }
 
-    /// Plans and renders with options of iptables mode that packets don't notice.
-    pub(crate) fn with_options(
+    /// Plans and renders with settings that packets don't notice.
+    pub(crate) fn with(
         cluster: &'a Cluster,
         settings: &'a Settings,
-        change: impl FnOnce(&mut Options),
+        masquerade_bit: u8,
+        unnoticed: &SettingsOf<M>,
     ) -> Self {
         let tracker = tracker(cluster, settings);
-        let mut options = options(settings, &tracker);
-        change(&mut options);
-        let mut state = iptables::base(&options);
-        for id in tracker.services() {
-            let plan = tracker.plan(&id).expect("the tracker lists it");
-            state = state.merged(iptables::service(&plan, &options));
+        let mut state = StateOf::<M>::default();
+        // The detector is a setting of its own for each family.
+        for (family, of_plans) in nfnetlink::Family::ALL.into_iter().zip(Family::ALL) {
+            let common = CommonSettings {
+                families: vec![family],
+                masquerade_bit,
+                masquerade_all: settings.masquerade_all,
+                detect_local: detect_local(settings.detector(of_plans)),
+                node_port_addresses: node_ports(settings),
+            };
+            state = state.merged(render::<M>(
+                M::settings(unnoticed, common, settings),
+                &tracker,
+            ));
         }
-        let state = state.merged(iptables::entry_points(&options));
         Self {
             cluster,
             settings,
-            host: cluster.host(settings),
+            seen: M::seen(cluster, settings),
+            host: M::host(cluster, settings),
             state,
         }
     }
 
-    /// Walks packets through this node's rules.
-    pub(crate) fn walkers(&self) -> Walkers<'_> {
+    /// Walks packets through this node's state.
+    pub(crate) fn walkers(&self) -> Walkers<'_, M> {
         self.walkers_of(&self.state)
             .expect("a state that the kernel takes")
     }
 
-    /// Walks packets through somebody else's rules on this node.
+    /// Walks packets through somebody else's state on this node.
     pub(crate) fn walkers_of<'s>(
         &'s self,
-        state: &'s State<Key, Object>,
-    ) -> Result<Walkers<'s>, WalkError> {
-        let walker = |order| Walker::new(state, &self.host, order);
+        state: &'s StateOf<M>,
+    ) -> Result<Walkers<'s, M>, WalkError> {
+        let walker = |order| M::walker(state, &self.host, order);
         Ok(Walkers {
             node: self,
             walkers: [walker(Unordered::Forward)?, walker(Unordered::Backward)?],
@@ -73,17 +91,17 @@ impl<'a> Node<'a> {
 
     /// What Kubernetes says about it.
     pub(crate) fn expected(&self, packet: &Packet, affinity: &Affinity) -> Distribution {
-        expected(self.cluster, self.settings, packet, affinity)
+        (M::STATEMENT)(self.cluster, self.settings, packet, affinity)
     }
 }
 
-/// Rules, walked in both orders that the kernel may have unordered ones in.
-pub(crate) struct Walkers<'n> {
-    node: &'n Node<'n>,
-    walkers: [Walker<'n>; 2],
+/// A state, walked in both orders that the kernel may have unordered rules in.
+pub(crate) struct Walkers<'n, M: Mode> {
+    node: &'n Node<'n, M>,
+    walkers: [Box<dyn Walk + 'n>; 2],
 }
 
-impl Walkers<'_> {
+impl<M: Mode> Walkers<'_, M> {
     /// How the packet ends, in both orders.
     pub(crate) fn walk(
         &self,
@@ -113,13 +131,18 @@ impl Walkers<'_> {
     }
 }
 
+fn render<M: Mode>(settings: SettingsOf<M>, tracker: &Tracker) -> StateOf<M> {
+    let dataplane = M::dataplane(settings, tracker.facts());
+    let plans = tracker.services().into_iter().map(|id| tracker.plan(&id));
+    dataplane.desired(plans.map(|plan| dataplane.service(&plan.expect("the tracker lists it"))))
+}
+
 /// A tracker that knows all of a cluster.
-pub(crate) fn tracker(cluster: &Cluster, settings: &Settings) -> Tracker {
+fn tracker(cluster: &Cluster, settings: &Settings) -> Tracker {
     let mut tracker = Tracker::new(PlanConfig {
-        node_name: settings.node_name.clone(),
         bind_address: settings.bind_address,
         allow_external_ips: settings.allow_external_ips,
-        budgets: Budgets::default(),
+        ..plan_config(&settings.node_name)
     });
     tracker.apply(Event::LocalAddresses(cluster.local_addresses.clone()));
     tracker.apply(Event::ApiServer(
@@ -138,7 +161,7 @@ pub(crate) fn tracker(cluster: &Cluster, settings: &Settings) -> Tracker {
 }
 
 /// `nodePortAddresses` as dataplanes take it.
-pub(crate) fn node_ports(settings: &Settings) -> NodePortAddresses {
+fn node_ports(settings: &Settings) -> NodePortAddresses {
     match &settings.node_port_addresses {
         NodePorts::Unset => NodePortAddresses::All,
         NodePorts::Primary => NodePortAddresses::Primary,
@@ -146,34 +169,12 @@ pub(crate) fn node_ports(settings: &Settings) -> NodePortAddresses {
     }
 }
 
-fn options(settings: &Settings, tracker: &Tracker) -> Options {
-    let node_ports = node_ports(settings);
-    let facts = tracker.facts();
-    Options {
-        masquerade: Masquerade {
-            all: settings.masquerade_all,
-            detectors: settings
-                .detectors
-                .clone()
-                .map(|detector| detector.map(to_detector)),
-            ..Masquerade::default()
-        },
-        localhost_node_ports: settings.localhost_node_ports && node_ports.include_loopback(facts),
-        node_port_targets: Family::ALL.map(|family| node_ports.targets(family, facts)),
-        ..Options::default()
-    }
-}
-
-fn to_detector(detector: Detector) -> netfilter::Detector {
+/// One family's detector as dataplanes take it.
+fn detect_local(detector: Option<&Detector>) -> DetectLocal {
     match detector {
-        Detector::Source(net) => netfilter::Detector::Source(net),
-        Detector::Bridge(name) => netfilter::Detector::Interface(Interface {
-            name,
-            wildcard: false,
-        }),
-        Detector::InterfacePrefix(name) => netfilter::Detector::Interface(Interface {
-            name,
-            wildcard: true,
-        }),
+        None => DetectLocal::ClusterCidr(Vec::new()),
+        Some(Detector::Source(net)) => DetectLocal::ClusterCidr(vec![*net]),
+        Some(Detector::Bridge(name)) => DetectLocal::BridgeInterface(name.clone()),
+        Some(Detector::InterfacePrefix(name)) => DetectLocal::InterfaceNamePrefix(name.clone()),
     }
 }

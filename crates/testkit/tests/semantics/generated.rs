@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use viprule_testkit::strategy::scenario;
-use viprule_testkit::walker::{Origin, Outcome};
+use viprule_testkit::walker::{Distribution, Origin, Outcome, Packet};
 
 use crate::agreement::Node;
+use crate::mode::Mode;
 
 /// Packets tried with each cluster.
-pub(crate) const PACKETS: usize = 40;
+const PACKETS: usize = 40;
 
 /// So many clusters, or as many as `PROPTEST_CASES` says.
 pub(crate) fn config(clusters: u32) -> ProptestConfig {
@@ -22,44 +23,57 @@ pub(crate) fn config(clusters: u32) -> ProptestConfig {
     config
 }
 
-/// Fails unless each of these things happened to one packet in a hundred.
-#[track_caller]
-pub(crate) fn all_were_met(seen: &BTreeMap<&str, usize>, total: usize) {
-    for (what, seen) in seen {
-        assert!(
-            seen * 100 >= total,
-            "{what}: only {seen} of {total} packets"
-        );
-    }
-}
-
-proptest! {
-    #![proptest_config(config(1000))]
-
-    /// Planner and renderer against the independent statement, for iptables mode.
-    #[test]
-    fn rendered_chains_mean_what_kubernetes_says(
+/// Planner and renderer against the independent statement.
+pub(crate) fn what_is_rendered_means_what_kubernetes_says<M: Mode>() {
+    proptest!(config(M::CLUSTERS), |(
         (cluster, settings, probes) in scenario(PACKETS),
-        mark_bit in 0_u32..32,
-        nfacct: bool,
-        drop_invalid: bool,
-    ) {
-        let node = Node::with_options(&cluster, &settings, |options| {
-            options.masquerade.mark = 1 << mark_bit;
-            options.nfacct = nfacct;
-            options.drop_invalid = drop_invalid;
-        });
+        masquerade_bit in 0_u8..32,
+        unnoticed in M::unnoticed(),
+    )| {
+        let node = Node::<M>::with(&cluster, &settings, masquerade_bit, &unnoticed);
         let walkers = node.walkers();
         for probe in &probes {
-            let (packet, affinity) = probe.resolve(&cluster);
+            let (packet, affinity) = probe.resolve(&node.seen);
             walkers.agree(&packet, &affinity)?;
         }
-    }
+    });
+}
+
+/// What can happen to a packet, and whether it does. `anew` is how it ends where affinity remembers
+/// nothing.
+fn happens(
+    packet: &Packet,
+    expected: &Distribution,
+    anew: &Distribution,
+) -> [(&'static str, bool); 11] {
+    let outcomes: Vec<&Outcome> = expected.iter().map(|(outcome, _)| outcome).collect();
+    let delivered = |hidden: bool| {
+        let is = |outcome: &&Outcome| matches!(outcome, Outcome::Delivered { masqueraded, .. } if *masqueraded == hidden);
+        outcomes.iter().any(is)
+    };
+    let (hidden, plain) = (delivered(true), delivered(false));
+    let shares: Vec<f64> = expected.iter().map(|(_, share)| share).collect();
+    let even = shares.iter().all(|share| (share - shares[0]).abs() < 1e-9);
+    [
+        ("from the node", packet.origin == Origin::Node),
+        (
+            "from the address itself",
+            packet.source.ip() == packet.destination.ip(),
+        ),
+        ("delivered masqueraded", hidden),
+        ("delivered as it came", plain),
+        ("hairpin among others", hidden && plain),
+        ("balanced", outcomes.len() > 2),
+        ("balanced by weight", !even),
+        ("rejected", outcomes.contains(&&Outcome::Rejected)),
+        ("dropped", outcomes.contains(&&Outcome::Dropped)),
+        ("untouched", outcomes.contains(&&Outcome::Untouched)),
+        ("sent back by affinity", expected != anew),
+    ]
 }
 
 /// The property above says little if all packets ended alike.
-#[test]
-fn generated_packets_meet_everything() {
+pub(crate) fn generated_packets_meet_everything<M: Mode>() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeMap::<&str, usize>::new();
     let mut total = 0;
@@ -68,30 +82,29 @@ fn generated_packets_meet_everything() {
             .new_tree(&mut runner)
             .expect("no filters")
             .current();
-        let node = Node::new(&cluster, &settings);
-        for (packet, affinity) in probes.iter().map(|probe| probe.resolve(&cluster)) {
+        let node = Node::<M>::new(&cluster, &settings);
+        for (packet, affinity) in probes.iter().map(|probe| probe.resolve(&node.seen)) {
             total += 1;
-            let mut count = |what, yes| *seen.entry(what).or_default() += usize::from(yes);
             let expected = node.expected(&packet, &affinity);
-            let outcomes: Vec<&Outcome> = expected.iter().map(|(outcome, _)| outcome).collect();
-            let masqueraded = |yes| move |outcome: &&Outcome| matches!(outcome, Outcome::Delivered { masqueraded, .. } if *masqueraded == yes);
-            let masked = outcomes.iter().copied().filter(masqueraded(true)).count();
-            let plain = outcomes.iter().copied().filter(masqueraded(false)).count();
-            count("from the node", packet.origin == Origin::Node);
-            count("delivered masqueraded", masked > 0);
-            count("delivered as it came", plain > 0);
-            count("hairpin among others", masked > 0 && plain > 0);
-            count("balanced", outcomes.len() > 2);
-            count("rejected", outcomes.contains(&&Outcome::Rejected));
-            count("dropped", outcomes.contains(&&Outcome::Dropped));
-            count("untouched", outcomes.contains(&&Outcome::Untouched));
-            count(
-                "sent back by affinity",
-                expected != node.expected(&packet, &[]),
+            let anew = node.expected(&packet, &[]);
+            for (what, happens) in happens(&packet, &expected, &anew) {
+                *seen.entry(what).or_default() += usize::from(happens);
+            }
+        }
+    }
+    for (what, seen) in &seen {
+        if M::NEVER.contains(what) {
+            assert_eq!(*seen, 0, "{what}: of {total} packets");
+        } else {
+            assert!(
+                seen * 100 >= total,
+                "{what}: only {seen} of {total} packets"
             );
         }
     }
-    all_were_met(&seen, total);
+    for what in M::NEVER {
+        assert!(seen.contains_key(what), "{what} is none of {seen:?}");
+    }
     assert!(
         seen["untouched"] * 2 <= total,
         "most packets mean nothing: {seen:?}"

@@ -1,24 +1,56 @@
-//! Spoiled states are found out: every rule that can matter to a new connection does.
+//! Spoiled states are found out: everything that can matter to a new connection does.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use ipnet::IpNet;
-use nfnetlink::xtables::{Match, Rule, Target};
-use viprule_dataplane::State;
-use viprule_dataplane::family::in_netfilter;
-use viprule_dataplane::netfilter::{Key, Object};
-use viprule_service::model::Service;
+use viprule_service::model::{Family, Service};
 use viprule_testkit::semantics::{Cluster, Settings};
 use viprule_testkit::strategy::every_packet;
-use viprule_testkit::walker::iptables::{Unordered, Walker};
-use viprule_testkit::walker::{Distribution, Packet, Remembered, Walk};
+use viprule_testkit::walker::iptables::Unordered;
+use viprule_testkit::walker::{Distribution, Packet, Remembered};
 
 use crate::agreement::{Node, TOLERANCE};
+use crate::mode::{KeyOf, Mode, ObjectOf, StateOf};
 use crate::world::{self, READY, empty_cluster, ip, service, slice};
 
-type Entries = Vec<(Key, Object)>;
+/// What may be spoiled without being noticed: a part of the text, and why.
+pub(crate) type Known = [(&'static str, &'static str)];
 
-/// A cluster that needs every kind of rule.
+/// A mode whose rules can be spoiled.
+pub(crate) trait Rules: Mode {
+    /// A rule of a chain.
+    type Rule: Clone + fmt::Display;
+
+    /// Rules that change nothing for new connections, on a host that has no others.
+    const WITHOUT_EFFECT: &'static Known;
+    /// Rules that may change places with the next.
+    const INTERCHANGEABLE: &'static Known;
+
+    /// A cluster that needs every kind of object.
+    fn cluster() -> Cluster {
+        cluster()
+    }
+
+    /// Packets that meet every kind of object.
+    fn packets(seen: &Cluster) -> Vec<Packet> {
+        every_packet(seen)
+    }
+
+    /// The family of the packets that an object concerns.
+    fn family(key: &KeyOf<Self>) -> Family;
+
+    /// The rules of an object, in their order.
+    fn rules(object: &ObjectOf<Self>) -> &[Self::Rule];
+
+    /// Objects in place of one, with these rules.
+    fn with_rules(object: &ObjectOf<Self>, rules: Vec<Self::Rule>) -> Vec<ObjectOf<Self>>;
+}
+
+/// Where the Service with affinity stands in [`cluster`].
+pub(crate) const STICKY: usize = 2;
+
+/// A cluster of Services of every kind.
 pub(crate) fn cluster() -> Cluster {
     let net = |text: &str| -> IpNet { text.parse().expect("a network") };
     let balanced = |service: &mut Service| {
@@ -79,42 +111,31 @@ pub(crate) fn cluster() -> Cluster {
     cluster
 }
 
-/// What each packet must come to.
-pub(crate) struct Question {
-    pub(crate) packet: Packet,
-    pub(crate) memories: Vec<Remembered>,
-    pub(crate) expected: Distribution,
+/// What a packet must come to.
+struct Question {
+    packet: Packet,
+    memories: Vec<Remembered>,
+    expected: Distribution,
 }
 
-impl Question {
-    /// True where the walk ends otherwise, or nowhere.
-    pub(crate) fn tells_from_right(&self, walker: &impl Walk) -> bool {
-        walker
-            .walk(&self.packet, &self.memories)
-            .map_or(true, |walked| {
-                !walked.is_close_to(&self.expected, TOLERANCE)
-            })
-    }
-}
-
-struct Fixture<'a> {
-    node: Node<'a>,
+/// A node, and packets that tell whether its state is right.
+pub(crate) struct Fixture<'a, M: Mode> {
+    pub(crate) node: Node<'a, M>,
     questions: Vec<Question>,
 }
 
-impl<'a> Fixture<'a> {
-    fn new(cluster: &'a Cluster, settings: &'a Settings) -> Self {
-        let node = Node::new(cluster, settings);
+impl<'a, M: Rules> Fixture<'a, M> {
+    pub(crate) fn new(cluster: &'a Cluster, settings: &'a Settings) -> Self {
+        let node = Node::<M>::new(cluster, settings);
+        let sticky = &cluster.services[STICKY].cluster_ips;
         let mut questions = Vec::new();
-        for packet in every_packet(cluster) {
-            let sticky = cluster.services[2]
-                .cluster_ips
-                .contains(&packet.destination.ip());
-            let mut memories = vec![vec![]];
-            if sticky {
-                let at = |position| world::memories(cluster, &packet, position);
-                memories.extend([at(0), at(1), [at(1), at(0)].concat()]);
+        for packet in M::packets(&node.seen) {
+            let at = |position| M::memories(cluster, &packet, position);
+            let mut memories = vec![vec![], at(1)];
+            if sticky.contains(&packet.destination.ip()) {
+                memories.extend([at(0), [at(1), at(0)].concat()]);
             }
+            memories.dedup();
             for memories in memories {
                 let expected = node.expected(&packet, &memories);
                 questions.push(Question {
@@ -127,221 +148,134 @@ impl<'a> Fixture<'a> {
         Self { node, questions }
     }
 
-    /// True where some packet tells this state from a right one.
-    fn finds_out(&self, entries: Entries, family: nfnetlink::Family) -> bool {
-        let state: State<Key, Object> = entries.into_iter().collect();
-        let Ok(walker) = Walker::new(&state, &self.node.host, Unordered::Forward) else {
-            return true;
-        };
-        let of_family = |question: &&Question| in_netfilter(question.packet.family()) == family;
-        let mut questions = self.questions.iter().filter(of_family);
-        questions.any(|question| question.tells_from_right(&walker))
+    fn questions_of(&self, family: Family) -> impl Iterator<Item = &Question> {
+        let questions = self.questions.iter();
+        questions.filter(move |question| question.packet.family() == family)
     }
 
-    fn entries(&self) -> Entries {
+    /// The state, to be spoiled.
+    pub(crate) fn entries(&self) -> Vec<(KeyOf<M>, ObjectOf<M>)> {
         self.node.state.iter().cloned().collect()
     }
 
-    /// Spoils one rule after the other in every way that `spoil` offers. Returns those of which
+    /// True where some packet tells this state from a right one.
+    pub(crate) fn finds_out(&self, entries: Vec<(KeyOf<M>, ObjectOf<M>)>, family: Family) -> bool {
+        let state: StateOf<M> = entries.into_iter().collect();
+        let Ok(walker) = M::walker(&state, &self.node.host, Unordered::Forward) else {
+            return true;
+        };
+        let is_right = |question: &Question| {
+            let ends = walker.walk(&question.packet, &question.memories);
+            ends.is_ok_and(|ends| ends.is_close_to(&question.expected, TOLERANCE))
+        };
+        !self.questions_of(family).all(is_right)
+    }
+
+    /// True where some packet tells the state with `left` in place of one object from a right one.
+    fn misses(&self, position: usize, left: Vec<ObjectOf<M>>) -> bool {
+        let mut entries = self.entries();
+        let (key, _) = entries.remove(position);
+        entries.extend(left.into_iter().map(|object| (key.clone(), object)));
+        self.finds_out(entries, M::family(&key))
+    }
+
+    /// Spoils one object after the other. Returns those of which nothing was noticed.
+    pub(crate) fn unnoticed(
+        &self,
+        spoil: impl Fn(&KeyOf<M>, &ObjectOf<M>) -> Option<Vec<ObjectOf<M>>>,
+    ) -> StateOf<M> {
+        let mut spoiled = 0;
+        let mut unnoticed = Vec::new();
+        for (position, (key, object)) in self.node.state.iter().enumerate() {
+            let Some(left) = spoil(key, object) else {
+                continue;
+            };
+            spoiled += 1;
+            if !self.misses(position, left) {
+                unnoticed.push((key.clone(), object.clone()));
+            }
+        }
+        assert!(spoiled >= 8, "only {spoiled}");
+        unnoticed.into_iter().collect()
+    }
+
+    /// Spoils the rules of one object after the other, at each of them. Returns those at which
     /// nothing was noticed.
-    fn unnoticed(&self, spoil: impl Fn(&[Rule], usize) -> Option<Vec<Rule>>) -> BTreeSet<String> {
+    pub(crate) fn unnoticed_rules(
+        &self,
+        spoil: impl Fn(&[M::Rule], usize) -> Option<Vec<M::Rule>>,
+    ) -> BTreeSet<String> {
+        let mut spoiled = 0;
         let mut unnoticed = BTreeSet::new();
         for (position, (key, object)) in self.node.state.iter().enumerate() {
-            for at in 0..object.rules().len() {
-                let Some(rules) = spoil(object.rules(), at) else {
+            let rules = M::rules(object);
+            for (at, rule) in rules.iter().enumerate() {
+                let Some(rules) = spoil(rules, at) else {
                     continue;
                 };
-                let mut entries = self.entries();
-                match object {
-                    Object::Rules(_) => entries[position].1 = Object::Rules(rules),
-                    Object::Rule(_) | Object::Shared => {
-                        entries.remove(position);
-                        let left = rules.into_iter().map(|rule| (*key, Object::Rule(rule)));
-                        entries.extend(left);
-                    }
-                }
-                if !self.finds_out(entries, key.table().family) {
-                    unnoticed.insert(format!("{key}: {}", object.rules()[at]));
+                spoiled += 1;
+                if !self.misses(position, M::with_rules(object, rules)) {
+                    unnoticed.insert(format!("{key}: {rule}"));
                 }
             }
         }
+        assert!(spoiled >= 8, "only {spoiled}");
         unnoticed
     }
 }
 
-#[test]
-fn the_state_is_right_before_it_is_spoiled() {
-    let (cluster, settings) = (cluster(), world::settings());
-    let fixture = Fixture::new(&cluster, &settings);
+/// Fails where something else than `known` was not noticed, or something of it was.
+#[track_caller]
+pub(crate) fn assert_known(unnoticed: &BTreeSet<String>, known: &Known) {
+    for (pattern, why) in known {
+        assert!(
+            unnoticed.iter().any(|text| text.contains(pattern)),
+            "{pattern} matters: {why}?"
+        );
+    }
+    let is_known = |text: &&String| known.iter().any(|(pattern, _)| text.contains(pattern));
+    let others: Vec<&String> = unnoticed.iter().filter(|text| !is_known(text)).collect();
+    assert!(others.is_empty(), "not noticed:\n{others:#?}");
+}
+
+pub(crate) fn the_state_is_right_before_it_is_spoiled<M: Rules>() {
+    let (cluster, settings) = (M::cluster(), world::settings());
+    let fixture = Fixture::<M>::new(&cluster, &settings);
     let walkers = fixture.node.walkers();
-    assert!(
-        fixture.questions.len() > 1000,
-        "only {}",
-        fixture.questions.len()
-    );
-    for question in &fixture.questions {
+    let questions = &fixture.questions;
+    assert!(questions.len() > 1000, "only {}", questions.len());
+    for question in questions {
         walkers
             .agree(&question.packet, &question.memories)
             .expect("a right state");
     }
 }
 
-/// Rules that change nothing for new connections, on a host that has no others.
-const WITHOUT_EFFECT: [(&str, &str); 12] = [
-    (
-        "-s 10.244.9.42/32",
-        "reached from outside only, which is masqueraded anyway",
-    ),
-    (
-        "-s fd00:10:244::42/128",
-        "reached from outside only, which is masqueraded anyway",
-    ),
-    (
-        "FORWARD: -m comment --comment \"kubernetes forwarding rules\"",
-        "all is forwarded anyway",
-    ),
-    ("filter KUBE-FORWARD: ", "all is forwarded anyway"),
-    (
-        "INPUT: -m comment --comment \"kubernetes health check service ports\"",
-        "all is let in",
-    ),
-    ("filter KUBE-NODEPORTS: ", "all is let in anyway"),
-    (
-        "localhost_nps_accepted_pkts",
-        "counts, and does what the next rule does",
-    ),
-    ("will be dropped by KUBE-PROXY-FIREWALL", "tells the reader"),
-    (
-        "KUBE-POSTROUTING: -j MARK",
-        "nobody looks at the mark any more",
-    ),
-    ("ip filter OUTPUT: -j KUBE-FIREWALL", "INPUT asks again"),
-    ("ip6 filter OUTPUT: -j KUBE-FIREWALL", "the chain is empty"),
-    ("ip6 filter INPUT: -j KUBE-FIREWALL", "the chain is empty"),
-];
+/// Only what is there in each family's own right can be told from the other's.
+pub(crate) fn both_families_are_asked<M: Rules>() {
+    let (cluster, settings) = (M::cluster(), world::settings());
+    let fixture = Fixture::<M>::new(&cluster, &settings);
+    for family in Family::ALL {
+        assert!(fixture.questions_of(family).count() > 500);
+    }
+}
 
-#[test]
-fn every_rule_left_out_is_noticed() {
-    let (cluster, settings) = (cluster(), world::settings());
-    let unnoticed = Fixture::new(&cluster, &settings).unnoticed(|rules, at| {
+pub(crate) fn every_rule_left_out_is_noticed<M: Rules>() {
+    let (cluster, settings) = (M::cluster(), world::settings());
+    let unnoticed = Fixture::<M>::new(&cluster, &settings).unnoticed_rules(|rules, at| {
         let mut rules = rules.to_vec();
         rules.remove(at);
         Some(rules)
     });
-    for (pattern, why) in WITHOUT_EFFECT {
-        assert!(
-            unnoticed.iter().any(|rule| rule.contains(pattern)),
-            "{pattern} matters: {why}?"
-        );
-    }
-    let known = |rule: &&String| {
-        WITHOUT_EFFECT
-            .iter()
-            .any(|(pattern, _)| rule.contains(pattern))
-    };
-    let others: Vec<&String> = unnoticed.iter().filter(|rule| !known(rule)).collect();
-    assert!(
-        others.is_empty(),
-        "left out without being missed:\n{others:#?}"
-    );
+    assert_known(&unnoticed, M::WITHOUT_EFFECT);
 }
 
-#[test]
-fn every_changed_probability_is_noticed() {
-    let (cluster, settings) = (cluster(), world::settings());
-    let changed = std::cell::Cell::new(0);
-    let unnoticed = Fixture::new(&cluster, &settings).unnoticed(|rules, at| {
-        let mut rules = rules.to_vec();
-        let random = rules[at].matches.iter_mut().find_map(|part| match part {
-            Match::Random { probability, .. } => Some(probability),
-            _ => None,
-        })?;
-        *random += 1 << 16;
-        changed.set(changed.get() + 1);
-        Some(rules)
-    });
-    assert!(changed.get() >= 5);
-    assert!(unnoticed.is_empty(), "{unnoticed:#?}");
-}
-
-#[test]
-fn swapped_rules_are_noticed() {
-    let (cluster, settings) = (cluster(), world::settings());
-    let fixture = Fixture::new(&cluster, &settings);
-    let unnoticed = fixture.unnoticed(|rules, at| {
+pub(crate) fn swapped_rules_are_noticed<M: Rules>() {
+    let (cluster, settings) = (M::cluster(), world::settings());
+    let unnoticed = Fixture::<M>::new(&cluster, &settings).unnoticed_rules(|rules, at| {
         let mut rules = rules.to_vec();
         (at + 1 < rules.len()).then(|| rules.swap(at, at + 1))?;
         Some(rules)
     });
-    // Conditions that exclude each other, or lead to the same, may come in any order.
-    let indifferent = ["KUBE-FW-"]
-        .into_iter()
-        .chain(WITHOUT_EFFECT.map(|(pattern, _)| pattern));
-    let indifferent: Vec<&str> = indifferent.collect();
-    let known = |rule: &&String| indifferent.iter().any(|pattern| rule.contains(pattern));
-    let others: Vec<&String> = unnoticed.iter().filter(|rule| !known(rule)).collect();
-    assert!(
-        others.is_empty(),
-        "swapped with the next without a difference:\n{others:#?}"
-    );
-}
-
-#[test]
-fn exchanged_jumps_are_noticed() {
-    let (cluster, settings) = (cluster(), world::settings());
-    let fixture = Fixture::new(&cluster, &settings);
-    let per_service = |target: &Target| {
-        matches!(target, Target::Jump(chain) if chain.starts_with("KUBE-SVC")
-            || chain.starts_with("KUBE-SVL") || chain.starts_with("KUBE-EXT")
-            || chain.starts_with("KUBE-SEP"))
-    };
-    let entries = fixture.entries();
-    let jumps: Vec<(usize, usize)> = entries
-        .iter()
-        .enumerate()
-        .flat_map(|(position, (_, object))| (0..object.rules().len()).map(move |at| (position, at)))
-        .filter(|(position, at)| per_service(&entries[*position].1.rules()[*at].target))
-        .collect();
-    let has = |(position, at): (usize, usize), part: fn(&Match) -> bool| {
-        entries[position].1.rules()[at].matches.iter().any(part)
-    };
-    let counts = |rule| has(rule, |part| matches!(part, Match::Nfacct(_)));
-    let is_sticky = |rule| has(rule, |part| matches!(part, Match::Recent(_)));
-    let is_endpoint =
-        |target: &Target| matches!(target, Target::Jump(to) if to.starts_with("KUBE-SEP"));
-    let name = |(position, at): (usize, usize)| {
-        format!(
-            "{}: {}",
-            entries[position].0,
-            entries[position].1.rules()[at]
-        )
-    };
-    let mut exchanged = 0;
-    for pair in jumps.windows(2) {
-        let [one, other] = [pair[0], pair[1]].map(|(position, at)| {
-            let (key, object) = &entries[position];
-            (key.table(), object.rules()[at].target.clone())
-        });
-        // Two endpoints that a chain balances over are as good as each other.
-        let balanced = pair[0].0 == pair[1].0 && !is_sticky(pair[0]) && is_endpoint(&other.1);
-        if one == other || one.0 != other.0 || balanced || counts(pair[0]) || counts(pair[1]) {
-            continue;
-        }
-        let mut spoiled = entries.clone();
-        for ((position, at), target) in [(pair[0], other.1), (pair[1], one.1.clone())] {
-            match &mut spoiled[position].1 {
-                Object::Rules(rules) => rules[at].target = target,
-                Object::Rule(rule) => rule.target = target,
-                Object::Shared => {}
-            }
-        }
-        exchanged += 1;
-        assert!(
-            fixture.finds_out(spoiled, one.0.family),
-            "{}\n{}",
-            name(pair[0]),
-            name(pair[1])
-        );
-    }
-    assert!(exchanged > 15, "only {exchanged}");
+    assert_known(&unnoticed, M::INTERCHANGEABLE);
 }

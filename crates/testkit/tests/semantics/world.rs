@@ -44,10 +44,8 @@ pub(crate) fn empty_cluster() -> Cluster {
     .map(ip);
     Cluster {
         node: Some(Node {
-            name: NODE.to_owned(),
-            addresses: own.to_vec(),
             zone: Some(ZONE.to_owned()),
-            ..Node::default()
+            ..objects::node(NODE, &own)
         }),
         local_addresses: own.into_iter().chain(others).collect(),
         ..Cluster::default()

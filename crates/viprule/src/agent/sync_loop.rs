@@ -278,8 +278,16 @@ impl<M: Mode> SyncLoop<M> {
         Ok(())
     }
 
+    /// True where nothing waits to be written. What another proxy left may be all that a refused
+    /// Service has.
+    fn is_right(&self) -> bool {
+        !(self.unfinished || self.owes || self.syncer.has_refused() || self.syncer.withholds())
+    }
+
     fn take_over(&mut self) {
-        let next = self.takeover.go_on(self.syncer.cleaner(), &self.telemetry);
+        let is_right = self.is_right();
+        let cleaner = self.syncer.cleaner();
+        let next = self.takeover.go_on(is_right, cleaner, &self.telemetry);
         self.timing.take_over_at = after(next);
     }
 
@@ -341,8 +349,7 @@ impl<M: Mode> SyncLoop<M> {
         log(cause.as_str(), &report);
         self.owes = contended;
         self.drain()?;
-        // What another proxy left may be all that a refused Service has.
-        if !(report.unfinished || self.syncer.has_refused() || self.syncer.withholds()) {
+        if self.is_right() {
             self.take_over();
         }
         Ok(!report.is_empty())

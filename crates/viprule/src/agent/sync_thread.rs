@@ -58,7 +58,7 @@ impl KernelFacts {
                 backend: Backend::Nft,
                 reason: "it is given".to_owned(),
                 warnings: Vec::new(),
-                leftovers: false,
+                leftovers: Vec::new(),
             },
             families: effective.resolve().families_on(support),
         }
@@ -67,7 +67,7 @@ impl KernelFacts {
     /// True where programs of the host write legacy tables, or read and remove what a former proxy has
     /// there.
     pub(super) fn runs_programs(&self) -> bool {
-        self.choice.backend == Backend::Legacy || self.choice.leftovers
+        self.choice.backend == Backend::Legacy || !self.choice.leftovers.is_empty()
     }
 
     /// How to count what this kernel serves already in this mode.

@@ -14,30 +14,42 @@ use crate::mode::leftovers::{Failed, Leftovers};
 /// When a removal that failed is tried again at first; then after twice as long each time.
 const AGAIN: Duration = Duration::from_secs(30);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(3600);
+/// And not before this many times what it took: nothing else is written meanwhile.
+const REST: u32 = 20;
 
 /// Looks for leftovers with settings of now.
-pub(super) type Find = Box<dyn FnOnce(&ModeSettings) -> Vec<Result<Box<dyn Leftovers>, Failed>>>;
+pub(super) type Find = Box<dyn Fn(&ModeSettings) -> Vec<Result<Box<dyn Leftovers>, Failed>>>;
 
 /// Removes what an earlier proxy left in places that this mode does not write.
 pub(super) struct Takeover {
     settings: ModeSettings,
-    /// Nobody has looked yet.
-    find: Option<Find>,
+    find: Find,
+    /// There is to be a look at all.
+    looks: bool,
     removals: Vec<Removal>,
 }
 
 /// One mode's leftovers.
 struct Removal {
     leftovers: Box<dyn Leftovers>,
-    /// The failure that was told, when to try again, and how long that is after the last time.
-    failed: Option<(String, Instant, Duration)>,
+    failed: Option<Failure>,
+}
+
+/// A removal that failed.
+struct Failure {
+    told: String,
+    /// When to try again.
+    at: Instant,
+    /// How long that is after the last time.
+    wait: Duration,
 }
 
 impl Takeover {
     pub(super) fn new(settings: ModeSettings, find: Find) -> Self {
         Self {
             settings,
-            find: Some(find),
+            find,
+            looks: true,
             removals: Vec::new(),
         }
     }
@@ -54,14 +66,16 @@ impl Takeover {
 
     /// To be called after each sync that put everything right, and when the answer says: it goes on
     /// until there is no answer. What can't be removed is told and left: it does no harm beside our
-    /// rules. So is what belongs to an IP family that is not served.
+    /// rules. So is what belongs to an IP family that is not served. Where not everything is right
+    /// (`is_right`), nothing is begun: what goes may be all that a Service has.
     pub(super) fn go_on(
         &mut self,
+        is_right: bool,
         cleaner: Option<&Cleaner>,
         telemetry: &Telemetry,
     ) -> Option<Duration> {
-        if let Some(find) = self.find.take() {
-            for found in find(&self.settings) {
+        if is_right && std::mem::take(&mut self.looks) {
+            for found in (self.find)(&self.settings) {
                 match found {
                     Ok(leftovers) => self.removals.push(Removal {
                         leftovers,
@@ -74,12 +88,23 @@ impl Takeover {
                 }
             }
         }
-        let (mut gone, mut next) = (Vec::new(), None);
+        let (mut gone, mut next, mut recovered) = (Vec::new(), None, false);
         self.removals.retain_mut(|removal| {
-            let again = removal.go_on(&mut gone, cleaner);
+            let had_failed = removal.failed.is_some();
+            let again = if had_failed && !is_right {
+                Some(AGAIN)
+            } else {
+                removal.go_on(&mut gone, cleaner)
+            };
+            recovered |= had_failed && removal.failed.is_none();
             next = next.into_iter().chain(again).min();
             again.is_some()
         });
+        // It may have been all that kept others.
+        if recovered && self.removals.is_empty() {
+            self.looks = true;
+            next = Some(Duration::ZERO);
+        }
         if !gone.is_empty() {
             let gone = gone.join(", ");
             tracing::info!("removed what an earlier proxy left: {gone}");
@@ -92,28 +117,28 @@ impl Takeover {
 impl Removal {
     /// Tells when to go on.
     fn go_on(&mut self, gone: &mut Vec<String>, cleaner: Option<&Cleaner>) -> Option<Duration> {
-        let now = Instant::now();
-        if let Some((_, at, _)) = self.failed
-            && now < at
-        {
-            return Some(at - now);
+        let start = Instant::now();
+        let failed = self.failed.take_if(|failed| failed.at <= start);
+        if let Some(failed) = &self.failed {
+            return Some(failed.at - start);
         }
         let progress = match self.leftovers.drain() {
             Ok(progress) => progress,
             Err(error) => {
-                let error = format!("{}: {error:#}", self.leftovers.name());
-                let wait = match self.failed.take() {
-                    Some((told, _, wait)) if told == error => (2 * wait).min(AGAIN_AT_MOST),
-                    _ => {
-                        tracing::warn!("what an earlier proxy left stays for now: {error}");
-                        AGAIN
-                    }
-                };
-                self.failed = Some((error, now + wait, wait));
+                let told = format!("{}: {error:#}", self.leftovers.name());
+                if failed.as_ref().is_none_or(|failed| failed.told != told) {
+                    tracing::warn!("what an earlier proxy left stays for now: {told}");
+                }
+                let wait = failed.map_or(AGAIN, |failed| (2 * failed.wait).min(AGAIN_AT_MOST));
+                let wait = wait.max(REST * start.elapsed());
+                self.failed = Some(Failure {
+                    told,
+                    at: Instant::now() + wait,
+                    wait,
+                });
                 return Some(wait);
             }
         };
-        self.failed = None;
         for left in progress.left {
             tracing::warn!("what an earlier proxy left stays: {left}");
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use anyhow::Context as _;
 use viprule_dataplane::Scope;
 use viprule_source::escape;
 use viprule_sync::{Report, Syncer, Touched};
@@ -13,9 +14,13 @@ use super::{Given, exit, input, print};
 use crate::agent::count_served;
 use crate::agent::host_settings::Strictness;
 use crate::config::{Effective, EmptyArgs, InputSource, Output};
+use crate::mode::leftovers::Leftovers;
 use crate::mode::{Dump, Kernel, Mode, with_mode};
 
 /// Make the kernel right once, and print what was changed
+///
+/// Behind that it removes what an earlier proxy left in another mode, as far as no connection goes
+/// through it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -66,18 +71,26 @@ fn make_right<M: Dump>(
     if drained.is_some() {
         rest.extend(M::unfinished(syncer.writer()));
     }
-    // What another mode left may be all that such a Service has.
-    if !(syncer.has_refused() || syncer.withholds()) {
-        for mut left in elsewhere.leftovers(resolved)? {
-            let progress = left.drain()?;
-            report.leftovers.extend(progress.gone);
-            report.refused.extend(progress.left);
-            if progress.next.is_some() {
-                rest.push(format!(
-                    "{} still has connections; the agent removes it when those have ended, and so \
-                     does this command",
-                    left.name()
-                ));
+    print::warnings(elsewhere.warnings());
+    let mut failed = false;
+    // What an earlier proxy left may be all that such a Service has.
+    if syncer.has_refused() || syncer.withholds() {
+        rest.push(
+            "what an earlier proxy left stays: a Service may need it that can't be \
+                   written"
+                .to_owned(),
+        );
+    } else {
+        for found in elsewhere.leftovers(resolved) {
+            match found
+                .map_err(anyhow::Error::from)
+                .and_then(|it| drain(it, &mut report))
+            {
+                Ok(note) => rest.extend(note),
+                Err(error) => {
+                    rest.push(format!("what an earlier proxy left stays: {error:#}"));
+                    failed = true;
+                }
             }
         }
     }
@@ -88,11 +101,26 @@ fn make_right<M: Dump>(
     for rest in rest {
         print::note(&rest);
     }
-    Ok(if report.refused.is_empty() {
+    Ok(if report.refused.is_empty() && !failed {
         exit::OK
     } else {
         exit::ERROR
     })
+}
+
+/// Removes what an earlier proxy left, as far as no connection goes through it. What of it stays for
+/// now is the answer, as a sentence.
+fn drain(mut leftovers: Box<dyn Leftovers>, report: &mut Report) -> anyhow::Result<Option<String>> {
+    let progress = leftovers.drain().with_context(|| leftovers.name())?;
+    report.leftovers.extend(progress.gone);
+    report.refused.extend(progress.left);
+    Ok(progress.next.map(|_| {
+        format!(
+            "{} still has connections; the agent removes it when those have ended, and so does \
+             this command",
+            leftovers.name()
+        )
+    }))
 }
 
 /// How many Services the kernel serves, where a cluster is to tell which there are.

@@ -1,5 +1,6 @@
 //! `viprule cleanup`
 
+use anyhow::Context as _;
 use ipnet::IpNet;
 use nfnetlink::Family;
 use viprule_sync::Report;
@@ -43,6 +44,7 @@ impl Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let choice = choose(None)?;
+    print::warnings(&choice.warnings);
     let found = find(&Search {
         mode: None,
         choice: &choice,
@@ -98,13 +100,20 @@ fn remove(found: Found, output: Output) -> anyhow::Result<u8> {
 }
 
 fn show(found: Found, output: Output) -> anyhow::Result<u8> {
-    let mut changes = Changes::none("all");
-    for leftovers in found {
-        changes.join(leftovers?.changes()?);
+    let (mut changes, mut unread) = (Changes::none("all"), false);
+    for found in found {
+        let found = found.map_err(anyhow::Error::from);
+        match found.and_then(|mut it| it.changes().with_context(|| it.name())) {
+            Ok(more) => changes.join(more),
+            Err(error) => {
+                print::note(&format!("{error:#}"));
+                unread = true;
+            }
+        }
     }
     match output {
         Output::Text => print::text(&changes.to_text("kernel", "nothing"))?,
         Output::Json => print::json(&changes)?,
     }
-    Ok(exit::OK)
+    Ok(if unread { exit::ERROR } else { exit::OK })
 }

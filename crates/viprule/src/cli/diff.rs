@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use viprule_dataplane::{Dataplane, Scope, diff};
 use viprule_sync::{Compared, compared};
 use viprule_writer::Writer as _;
@@ -40,12 +41,22 @@ fn compare<M: Dump>(
     output: Output,
 ) -> anyhow::Result<u8> {
     let resolved = effective.resolve();
-    let mut leftovers = Vec::new();
+    let (mut leftovers, mut unread) = (Vec::new(), false);
     let (saved, from, place) = if against.is_empty() {
         let mut kernel = Kernel::<M>::open(resolved, false)?;
         let state = kernel.writer.observe(&Scope::Everything)?;
-        for mut left in kernel.elsewhere.leftovers(resolved)? {
-            leftovers.extend(left.lines()?);
+        print::warnings(kernel.elsewhere.warnings());
+        for found in kernel.elsewhere.leftovers(resolved) {
+            let lines = found.map_err(anyhow::Error::from);
+            match lines.and_then(|mut it| it.lines().with_context(|| it.name())) {
+                Ok(lines) => leftovers.extend(lines),
+                Err(error) => {
+                    print::note(&format!(
+                        "what an earlier proxy left is not known: {error:#}"
+                    ));
+                    unread = true;
+                }
+            }
         }
         let saved = Saved::<M> {
             state,
@@ -76,7 +87,9 @@ fn compare<M: Dump>(
         Output::Text => print::text(&changes.to_text(&from, "desired"))?,
         Output::Json => print::json(&changes)?,
     }
-    Ok(if changes.in_sync() {
+    Ok(if unread {
+        exit::ERROR
+    } else if changes.in_sync() {
         exit::OK
     } else {
         exit::DIFFERENCES

@@ -82,6 +82,7 @@ pub(super) fn changes(diff: &Diff<'_, Key, Object, Object>) -> Vec<ChainChange> 
             family: family_name(key.table().family),
             table: key.table().kind.name(),
             chain: key.chain_name(),
+            backend: None,
             lines: Vec::new(),
         });
         chain.lines.extend(lines(key, old, new));

@@ -36,6 +36,9 @@ pub(super) struct ChainChange {
     pub(super) family: &'static str,
     pub(super) table: &'static str,
     pub(super) chain: String,
+    /// Which of the two iptables, where it is not the node's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) backend: Option<String>,
     pub(super) lines: Vec<Line>,
 }
 
@@ -113,6 +116,13 @@ impl Changes {
         self.leftovers.extend(leftovers);
     }
 
+    /// Its chains are in this iptables, which is not the node's own.
+    pub(super) fn over(&mut self, backend: &str) {
+        for chain in &mut self.chains {
+            chain.backend = Some(backend.to_owned());
+        }
+    }
+
     /// Adds what differs in other places.
     pub(crate) fn join(&mut self, other: Self) {
         self.in_sync &= other.in_sync;
@@ -141,10 +151,13 @@ impl Changes {
             family,
             table,
             chain,
+            backend,
             lines,
         } in &self.chains
         {
-            add(&format!("{family} {table} {chain}"), lines);
+            let over = backend.iter().map(|backend| format!(" over {backend}"));
+            let over: String = over.collect();
+            add(&format!("{family} {table} {chain}{over}"), lines);
         }
         if !self.leftovers.is_empty() {
             let _ = writeln!(text, "@@ left by an earlier proxy @@");

@@ -4,7 +4,7 @@ use nfnetlink::Family;
 use viprule_writer::backend::{Choice, choose};
 use viprule_writer::netfilter::probe;
 
-use super::leftovers::{self, Leftovers, Search};
+use super::leftovers::{self, Failed, Leftovers, Search};
 use super::{Mode, SettingsOf};
 use crate::config::Resolved;
 
@@ -39,9 +39,14 @@ impl<M: Mode> Kernel<M> {
 }
 
 impl Elsewhere {
+    /// What the operator should know of places that could not be read.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.choice.warnings
+    }
+
     /// What other modes left.
-    pub(crate) fn leftovers(&self, resolved: &Resolved) -> anyhow::Result<Vec<Box<dyn Leftovers>>> {
-        leftovers::find_all(&Search {
+    pub(crate) fn leftovers(&self, resolved: &Resolved) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+        leftovers::find(&Search {
             mode: Some(resolved.mode),
             choice: &self.choice,
             families: &self.families,

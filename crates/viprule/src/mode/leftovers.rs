@@ -22,7 +22,7 @@ pub(crate) struct Search<'a> {
     pub(crate) mode: Option<ProxyMode>,
     /// Where iptables' rules are.
     pub(crate) choice: &'a Choice,
-    /// Of other families nothing is removed, but of tables that hold nothing else.
+    /// Of other families nothing is removed, but tables of nftables mode.
     pub(crate) families: &'a [Family],
     /// How long connections are waited for, and what stays.
     pub(crate) settings: &'a ModeSettings,
@@ -84,11 +84,6 @@ pub(crate) fn find(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed
     }
     all.extend(nftables::leftovers());
     all
-}
-
-/// The same where a mode that can't be asked is an error.
-pub(crate) fn find_all(search: &Search<'_>) -> anyhow::Result<Vec<Box<dyn Leftovers>>> {
-    Ok(find(search).into_iter().collect::<Result<_, _>>()?)
 }
 
 /// A removal as it is reported.

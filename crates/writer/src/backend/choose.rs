@@ -1,5 +1,7 @@
 //! The choice between the two.
 
+use nfnetlink::Family;
+
 use super::Backend;
 use super::evidence::{Legacy, Nft};
 use crate::WriteError;
@@ -13,9 +15,9 @@ pub struct Choice {
     pub reason: String,
     /// What the operator should know about the other one.
     pub warnings: Vec<String>,
-    /// The other one holds chains of a service proxy: of ours, or of kube-proxy when it used that
-    /// one. They stay in the way of packets until they are removed.
-    pub leftovers: bool,
+    /// The families in which the other one holds chains of a service proxy: of ours, or of kube-proxy
+    /// when it used that one. They stay in the way of packets until they are removed.
+    pub leftovers: Vec<Family>,
 }
 
 /// Chooses as the iptables-wrappers of Kubernetes do, unless the operator has chosen: where
@@ -32,11 +34,13 @@ pub fn choose(wanted: Option<Backend>) -> Result<Choice, WriteError> {
         Some(backend) => (backend, "it is configured".to_owned()),
         None => by_evidence(nft.as_mut(), &legacy)?,
     };
-    let in_nft = nft.map_or(0, |nft| nft.evidence.proxy_chains);
+    let in_nft = nft.map(|nft| nft.evidence).unwrap_or_default();
     let (ours, theirs) = match backend {
-        Backend::Nft => (in_nft, legacy.evidence.proxy_chains),
-        Backend::Legacy => (legacy.evidence.proxy_chains, in_nft),
+        Backend::Nft => (&in_nft, &legacy.evidence),
+        Backend::Legacy => (&legacy.evidence, &in_nft),
     };
+    let leftovers: Vec<Family> = theirs.proxy_chains.keys().copied().collect();
+    let (ours, theirs) = (ours.chains(), theirs.chains());
     let mut warnings = Vec::new();
     if let Some(error) = &legacy.unread {
         warnings.push(format!(
@@ -59,7 +63,7 @@ pub fn choose(wanted: Option<Backend>) -> Result<Choice, WriteError> {
         backend,
         reason,
         warnings,
-        leftovers: theirs > 0,
+        leftovers,
     })
 }
 

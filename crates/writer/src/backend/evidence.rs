@@ -1,6 +1,6 @@
 //! What there is in each of the two.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netlink_batch::{Error, Socket, socket::NETFILTER};
 use nfnetlink::Family;
@@ -24,17 +24,23 @@ const ATTEMPTS: usize = 10;
 pub(super) struct Evidence {
     /// Kubelet's chain.
     pub(super) hint: Option<&'static str>,
-    /// Chains that a service proxy owns.
-    pub(super) proxy_chains: usize,
+    /// How many chains a service proxy owns, in families where there are any.
+    pub(super) proxy_chains: BTreeMap<Family, usize>,
 }
 
 impl Evidence {
-    fn take(&mut self, chain: &str) {
+    /// Chains that a service proxy owns.
+    pub(super) fn chains(&self) -> usize {
+        self.proxy_chains.values().sum()
+    }
+
+    fn take(&mut self, family: Family, chain: &str) {
         let hint = HINTS.into_iter().find(|hint| *hint == chain);
         self.hint = self.hint.or(hint);
         // Kubelet makes the other one.
-        let proxy = Chain::parse(chain).is_some_and(Chain::is_ours_alone);
-        self.proxy_chains += usize::from(proxy);
+        if Chain::parse(chain).is_some_and(Chain::is_ours_alone) {
+            *self.proxy_chains.entry(family).or_default() += 1;
+        }
     }
 }
 
@@ -68,10 +74,10 @@ impl Nft {
         for family in Family::ALL {
             nft.list(family)?;
         }
-        for (_, table, chain) in &nft.chains {
+        for (family, table, chain) in &nft.chains {
             // Kubelet's chains mean something in mangle only.
             if table == "mangle" || !HINTS.contains(&chain.as_str()) {
-                nft.evidence.take(chain);
+                nft.evidence.take(*family, chain);
             }
         }
         Ok(nft)
@@ -82,7 +88,7 @@ impl Nft {
     pub(super) fn without(option: &'static str) -> Result<Self, Error> {
         let evidence = Evidence {
             hint: Some(HINTS[0]),
-            proxy_chains: 0,
+            proxy_chains: BTreeMap::new(),
         };
         Ok(Self {
             socket: Socket::open(NETFILTER)?,
@@ -173,18 +179,18 @@ impl Legacy {
             }
             let text = Tools::find(&[family], None).and_then(|tools| tools.save(family, None));
             match text {
-                Ok(text) => legacy.take(&text),
+                Ok(text) => legacy.take(family, &text),
                 Err(error) => legacy.unread = Some(error),
             }
         }
         Ok(legacy)
     }
 
-    fn take(&mut self, text: &str) {
+    fn take(&mut self, family: Family, text: &str) {
         for line in text.lines() {
             if let Some(chain) = line.strip_prefix(':') {
                 self.evidence
-                    .take(chain.split(' ').next().unwrap_or_default());
+                    .take(family, chain.split(' ').next().unwrap_or_default());
             }
             self.rules += usize::from(line.starts_with('-'));
         }

@@ -13,9 +13,11 @@ use std::time::Duration;
 use ipvs_netlink::{Ipvs, Protocol, ServerId};
 use netlink_batch::Socket;
 use nfnetlink::Family;
+use viprule_dataplane::family::{in_netfilter, of_ipvs};
 use viprule_dataplane::ipvs::{Key, Object, Observation, Observed};
 use viprule_dataplane::ownership::Set;
 use viprule_dataplane::{Fingerprint, State};
+use viprule_service::model;
 
 use super::drain::Drain;
 use super::dummy;
@@ -64,9 +66,9 @@ pub struct Progress {
 }
 
 impl Former {
-    /// Looks for what IPVS mode left in the network namespace of the calling thread. Changes
-    /// nothing, and loads no module. `None` where there is nothing.
-    pub fn find() -> Result<Option<Self>, WriteError> {
+    /// Looks for what IPVS mode left of these families in the network namespace of the calling thread.
+    /// Changes nothing, and loads no module. `None` where there is nothing.
+    pub fn find(families: &[Family]) -> Result<Option<Self>, WriteError> {
         // Opening would load the module.
         let servers = if Ipvs::is_loaded() {
             let ipvs = Ipvs::open().map_err(servers::unusable)?;
@@ -76,18 +78,18 @@ impl Former {
         };
         let mut former = Self {
             route: dummy::open()?,
-            sets: Sets::open(&Family::ALL)?,
+            sets: Sets::open(families)?,
             servers,
             found: Found::default(),
             stopped: false,
         };
-        former.look()?;
+        former.look(families)?;
         let found = &former.found;
         let nothing = !found.has_link && found.sets.is_empty() && found.servers.is_empty();
         Ok((!nothing).then_some(former))
     }
 
-    fn look(&mut self) -> Result<(), WriteError> {
+    fn look(&mut self, families: &[Family]) -> Result<(), WriteError> {
         let Observed { state, draining } = self.read::<Fingerprint>()?;
         let mut here = Vec::new();
         for (key, _) in state {
@@ -108,7 +110,17 @@ impl Former {
         }
         self.found.sets = self.sets.names()?;
         here.extend(draining);
+        here.retain(|(server, _)| families.contains(&of_ipvs(server.family())));
         self.found.destinations = here.into_iter().map(tagged).collect();
+        let servers = &mut self.found.servers;
+        servers.retain(|server| families.contains(&of_ipvs(server.family())));
+        let addresses = self.found.addresses.len();
+        let family = |ip: &IpAddr| in_netfilter(model::Family::of(ip));
+        self.found
+            .addresses
+            .retain(|ip| families.contains(&family(ip)));
+        // The link has the others' addresses.
+        self.found.has_link &= self.found.addresses.len() == addresses;
         Ok(())
     }
 
@@ -181,11 +193,11 @@ impl Former {
                 let due = servers.drain.due(clock::now());
                 servers.remove_idle(&due, |_| None, &mut outcome)
             } else {
-                let gone = std::mem::take(&mut self.found.destinations);
-                servers.release(&gone, &mut outcome)
+                servers.release(&self.found.destinations, &mut outcome)
             };
             settle(drained)?;
             self.stopped = true;
+            self.found.destinations = Vec::new();
             let before = self.found.servers.len();
             let idle = |server: &&ServerId| !servers.drain.has_server(server);
             let idle: Vec<Tagged<ServerId>> = self

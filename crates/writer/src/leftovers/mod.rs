@@ -59,7 +59,7 @@ pub struct Removal {
 /// Looks for leftovers in the network namespace of the calling thread, in the order of removal.
 pub fn find() -> Result<Vec<Leftover>, WriteError> {
     let mut found = tables()?;
-    if let Some(former) = ipvs::Former::find()? {
+    if let Some(former) = ipvs::Former::find(&Family::ALL)? {
         found.extend(former.leftovers());
     }
     Ok(found)
@@ -99,7 +99,7 @@ pub fn remove_tables() -> Result<Removal, WriteError> {
 /// Takes up to half a second where rules that used IP sets were removed right before.
 pub fn remove(is_excluded: impl Fn(&IpAddr) -> bool) -> Result<Removal, WriteError> {
     let mut removal = remove_tables()?;
-    if let Some(mut former) = ipvs::Former::find()? {
+    if let Some(mut former) = ipvs::Former::find(&Family::ALL)? {
         former.exclude(is_excluded);
         let Removal { removed, left } = former.remove()?;
         removal.removed.extend(removed);

@@ -26,7 +26,12 @@ fn leave(node: &mut Node<'_>, services: &[Service]) {
 }
 
 fn find(world: &World) -> Former {
-    world.node().run(Former::find).unwrap().unwrap().unwrap()
+    world
+        .node()
+        .run(|| Former::find(&nfnetlink::Family::ALL))
+        .unwrap()
+        .unwrap()
+        .unwrap()
 }
 
 fn drain(world: &World, former: &mut Former) -> Progress {
@@ -80,7 +85,14 @@ fn connections_go_on_until_they_end() {
     let end = drain(&world, &mut former);
     assert_eq!((end.next, end.removal.left.len()), (None, 0));
     assert_eq!(end.removal.removed.len(), 1 + 1 + 34);
-    assert!(world.node().run(Former::find).unwrap().unwrap().is_none());
+    assert!(
+        world
+            .node()
+            .run(|| Former::find(&nfnetlink::Family::ALL))
+            .unwrap()
+            .unwrap()
+            .is_none()
+    );
     assert_eq!(node.ipvsadm(), ["-A -t 192.168.77.2:99 -s rr"], "foreign");
     assert_eq!(node.observe().len(), 0);
 }

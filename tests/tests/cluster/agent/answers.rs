@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 use serde_json::{Value, json};
 use viprule_testkit::cluster::{Cluster, HEALTH_PORT, METRICS_PORT, http_get, node_object};
+use viprule_testkit::golden::MANIFEST;
 use viprule_testkit::k8s_openapi::api::core::v1::Service;
 use viprule_testkit::manifests::slice;
 
@@ -17,7 +18,6 @@ const CHECK: &str =
 const METRICS: &str =
     include_str!("../../../../crates/viprule/tests/serve/golden/metrics-iptables.txt");
 const CONFIGZ: &str = include_str!("../../../../crates/viprule/tests/config/files/configz.json");
-const OBJECTS: &str = include_str!("../../../golden/cluster/cluster.yaml");
 /// The health check node port of `shop/edge`.
 pub(super) const EDGE: u16 = 32_040;
 
@@ -27,7 +27,7 @@ fn a_node_answers_as_kube_proxy_did() {
     let api = cluster.api().unwrap();
     let shop = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
     api.apply(&shop).unwrap();
-    api.apply_yaml(OBJECTS).unwrap();
+    api.apply_yaml(MANIFEST).unwrap();
     let config = cluster.proxy_config(0).unwrap();
     let config = config
         .set("/healthzBindAddress", "127.0.0.1:10256")

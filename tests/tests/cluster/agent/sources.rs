@@ -7,9 +7,9 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use viprule_testkit::agent::viprule_binary;
 use viprule_testkit::cluster::{Api, Cluster, User};
+use viprule_testkit::golden::MANIFEST;
 use viprule_testkit::strategy::objects::{Objects, seed};
 
-const GOLDEN: &str = include_str!("../../../golden/cluster/cluster.yaml");
 /// Random Services that the server is to hold.
 const SERVICES: usize = 500;
 
@@ -65,7 +65,7 @@ fn what_a_server_holds_renders_as_its_manifests_do() {
     let api = cluster.api().unwrap();
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
     api.apply(&namespace).unwrap();
-    let golden: Vec<Value> = serde_saphyr::from_multiple(GOLDEN).unwrap();
+    let golden: Vec<Value> = serde_saphyr::from_multiple(MANIFEST).unwrap();
     for object in golden.iter().filter(|object| object["kind"] != "Node") {
         api.apply(object).unwrap();
     }

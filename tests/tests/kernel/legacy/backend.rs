@@ -26,7 +26,7 @@ fn tables(place: &Place) -> Vec<String> {
 fn a_node_without_rules_uses_nf_tables_and_gets_no_legacy_tables() {
     let place = Place::empty();
     let choice = chosen(&place, None);
-    assert_eq!((choice.backend, choice.leftovers), (Backend::Nft, false));
+    assert_eq!((choice.backend, choice.leftovers), (Backend::Nft, vec![]));
     assert_eq!(
         (choice.reason.as_str(), choice.warnings.len()),
         ("legacy tables hold no rules", 0)
@@ -99,7 +99,10 @@ fn what_the_other_one_holds_is_told_and_can_be_removed() {
         assert!(!chosen(&place, Some(backend.other())).leftovers);
 
         let choice = chosen(&place, Some(backend));
-        assert!(choice.leftovers && choice.warnings.len() == 1, "{choice:?}");
+        assert!(
+            !choice.leftovers.is_empty() && choice.warnings.len() == 1,
+            "{choice:?}"
+        );
         let mut new = open(backend);
         assert_eq!(
             new.writer().notifications().len(),
@@ -126,7 +129,7 @@ fn what_the_other_one_holds_is_told_and_can_be_removed() {
         );
         let choice = chosen(&place, Some(backend));
         assert!(
-            !choice.leftovers && choice.warnings.is_empty(),
+            choice.leftovers.is_empty() && choice.warnings.is_empty(),
             "{choice:?}"
         );
         let report = namespace

@@ -8,11 +8,11 @@ use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::{Iptables, Settings};
 use viprule_dataplane::netfilter::{Desired, Key, Object, Part, print_save};
 use viprule_service::model::Event;
-use viprule_service::plan::{Budgets, PlanConfig};
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
 use viprule_sync::{Report, SyncError, Syncer, desired};
 use viprule_testkit::dump::Dump;
+use viprule_testkit::objects;
 use viprule_writer::Writer;
 use viprule_writer::netfilter::LegacyWriter;
 
@@ -23,12 +23,7 @@ pub(crate) fn blank<W>(settings: Settings, writer: W) -> Syncer<Iptables, W>
 where
     W: Writer<Key = Key, Object = Object>,
 {
-    let tracker = Tracker::new(PlanConfig {
-        node_name: "node-0".to_owned(),
-        bind_address: None,
-        allow_external_ips: true,
-        budgets: Budgets::default(),
-    });
+    let tracker = Tracker::new(objects::plan_config("node-0"));
     let dataplane = Iptables::new(settings, tracker.facts());
     Syncer::new(tracker, dataplane, writer)
 }

@@ -2,33 +2,17 @@
 
 use super::{Stage, Turn};
 use viprule_testkit::dump::{Family, LINK};
+use viprule_testkit::golden::{
+    ADDRESSES, IPSET, IPTABLES, IPVS_IPTABLES, IPVSADM, MANIFEST, SYSCTLS,
+};
 use viprule_testkit::server::Server;
 use viprule_testkit::{Mode, Namespace, Protocol, World};
-
-/// Its manifest.
-pub(crate) const MANIFEST: &str = include_str!("../../../golden/cluster/cluster.yaml");
-/// What kube-proxy made of it on node-0 in iptables mode; its apiserver had the Service
-/// default/kubernetes as well.
-const DUMPS: [&str; 2] = [
-    include_str!("../../../golden/cluster/iptables-save.txt"),
-    include_str!("../../../golden/cluster/ip6tables-save.txt"),
-];
-
-/// The same in IPVS mode, where its node had no other addresses than those of its NIC.
-pub(crate) const IPVS_DUMPS: [&str; 2] = [
-    include_str!("../../../golden/cluster/ipvs/iptables-save.txt"),
-    include_str!("../../../golden/cluster/ipvs/ip6tables-save.txt"),
-];
-pub(crate) const IPVSADM: &str = include_str!("../../../golden/cluster/ipvs/ipvsadm-Sn.txt");
-pub(crate) const IPSET: &str = include_str!("../../../golden/cluster/ipvs/ipset-save.txt");
-pub(crate) const ADDRESSES: &str = include_str!("../../../golden/cluster/ipvs/addresses.txt");
-pub(crate) const SYSCTLS: &str = include_str!("../../../golden/cluster/ipvs/sysctl.txt");
 
 /// Loads into a node what kube-proxy wrote there in this run's mode, without its sysctls in
 /// iptables mode.
 pub(crate) fn load_kube_proxys(node: &Namespace) {
     let dumps = match Mode::of_this_run() {
-        Mode::Iptables => DUMPS,
+        Mode::Iptables => IPTABLES,
         Mode::Ipvs => {
             node.command("ipset")
                 .arg("restore")
@@ -51,7 +35,7 @@ pub(crate) fn load_kube_proxys(node: &Namespace) {
                 let (key, value) = line.split_once(' ').unwrap();
                 node.set_sysctl(key, value).unwrap();
             }
-            IPVS_DUMPS
+            IPVS_IPTABLES
         }
     };
     for (family, dump) in Family::ALL.into_iter().zip(dumps) {

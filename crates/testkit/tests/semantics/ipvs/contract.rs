@@ -1,37 +1,17 @@
 //! Cases of the contract (3.3 to 3.6), through the renderer and through the independent statement.
 
-use viprule_service::model::{Balancing, Conditions, Service, WeightKey};
+use viprule_service::model::{Balancing, Service, WeightKey};
 use viprule_testkit::semantics::{Cluster, Settings};
-use viprule_testkit::walker::{Affinity, Distribution, Outcome, Walk as _};
+use viprule_testkit::walker::{Affinity, Distribution, Outcome};
 
-use super::agreement::Node;
-use crate::agreement::TOLERANCE;
-use crate::world::{self, DEAD, DRAINING, READY, at, empty_cluster, ip, packet, slice};
+use super::Ipvs;
+use crate::agreement::Node;
+use crate::contract::{self, BOTH, LOCAL, NODE, OUTSIDE, POD, REMOTE, load_balancer, to};
+use crate::world::{self, DEAD, DRAINING, READY, at, packet};
 
-const LOCAL: &str = "10.244.0.5";
-const REMOTE: &str = "10.244.1.7";
-const BOTH: [(&str, &str, Conditions); 2] = [(LOCAL, "node-0", READY), (REMOTE, "node-1", READY)];
-
-const POD: &str = "10.244.0.9";
-const NODE: &str = "192.168.77.2";
-const OUTSIDE: &str = "192.0.2.7";
+/// The load balancer's address, which the node has as well.
 const VIP: &str = "203.0.113.40";
 
-/// A load balancer at `VIP`.
-fn load_balancer(
-    endpoints: &[(&str, &str, Conditions)],
-    change: impl FnOnce(&mut Service),
-) -> Cluster {
-    let mut service = world::service("web", 1);
-    service.load_balancer_ips = [ip(VIP)].into();
-    change(&mut service);
-    let mut cluster = empty_cluster();
-    cluster.slices.push(slice(&service, endpoints));
-    cluster.services.push(service);
-    cluster
-}
-
-/// Fails unless both ways of working it out come to `expected`.
 #[track_caller]
 fn assert_ends(cluster: &Cluster, from: &str, to: &str, expected: &Distribution) {
     assert_ends_with(cluster, &world::settings(), from, to, &[], expected);
@@ -46,28 +26,7 @@ fn assert_ends_with(
     affinity: &Affinity,
     expected: &Distribution,
 ) {
-    let node = Node::new(cluster, settings);
-    let packet = packet(&node.seen, from, to);
-    let stated = node.expected(&packet, affinity);
-    assert!(
-        stated.is_close_to(expected, TOLERANCE),
-        "{packet}: {expected}, stated {stated}"
-    );
-    for walker in node.walkers_of(&node.state) {
-        let walked = walker.walk(&packet, affinity).expect("a sound state");
-        assert!(
-            walked.is_close_to(expected, TOLERANCE),
-            "{packet}: {expected}, walked {walked}"
-        );
-    }
-}
-
-fn to(endpoints: &[&str], masqueraded: bool) -> Distribution {
-    let endpoint = |ip: &&str| Outcome::Delivered {
-        endpoint: at(&format!("{ip}:8080")),
-        masqueraded,
-    };
-    Distribution::uniform(&endpoints.iter().map(endpoint).collect::<Vec<_>>())
+    contract::assert_ends::<Ipvs>(cluster, settings, (from, to), affinity, expected);
 }
 
 fn surely(outcome: Outcome) -> Distribution {
@@ -214,7 +173,7 @@ fn a_pod_that_reaches_itself_is_hidden_behind_the_node() {
 fn clients_come_back_through_the_same_address_only() {
     let cluster = load_balancer(&BOTH, |service| service.affinity_seconds = Some(600));
     let settings = world::settings();
-    let node = Node::new(&cluster, &settings);
+    let node = Node::<Ipvs>::new(&cluster, &settings);
     let first = packet(&node.seen, OUTSIDE, "10.1.0.1:80");
     let known = world::memories(&cluster, &first, 1);
     let back = to(&[REMOTE], true);

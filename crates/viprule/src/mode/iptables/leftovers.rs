@@ -3,7 +3,7 @@
 use nfnetlink::Family;
 use viprule_dataplane::family::in_plans;
 use viprule_dataplane::iptables::{Iptables, Settings};
-use viprule_dataplane::netfilter::Desired;
+use viprule_dataplane::netfilter::{Desired, Object};
 use viprule_dataplane::{Scope, State, diff};
 use viprule_service::plan::{Budgets, NodeFacts, PlanConfig};
 use viprule_service::tracker::Tracker;
@@ -21,26 +21,25 @@ use crate::mode::leftovers::{Failed, Leftovers, Progress, Search};
 struct Chains {
     backend: Backend,
     families: Vec<Family>,
-    /// Nobody is to have the counters after this.
-    with_counters: bool,
+    /// It is where this node has its rules: nobody is to have their counters after this.
+    is_own: bool,
 }
 
 /// Every mode of this build has its rules where `search.choice` says; the other one has leftovers.
 pub(super) fn find(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
     let own = search.choice.backend;
-    let of = |backend, families: &[Family], with_counters| -> Result<Box<dyn Leftovers>, Failed> {
+    let of = |backend, families: &[Family], is_own| -> Result<Box<dyn Leftovers>, Failed> {
         Ok(Box::new(Chains {
             backend,
             families: families.to_vec(),
-            with_counters,
+            is_own,
         }))
     };
     let mut all = Vec::new();
-    if search.choice.leftovers {
-        // Each on its own: the host may have the programs of one only.
-        let families = search.families.iter();
-        all.extend(families.map(|family| of(own.other(), &[*family], false)));
-    }
+    // Each on its own: the host may have the programs of one only.
+    let families = search.choice.leftovers.iter();
+    let families = families.filter(|family| search.families.contains(family));
+    all.extend(families.map(|family| of(own.other(), &[*family], false)));
     if search.mode.is_none() {
         all.push(of(own, search.families, true));
     }
@@ -81,13 +80,18 @@ impl Leftovers for Chains {
     }
 
     fn lines(&mut self) -> anyhow::Result<Vec<String>> {
-        let objects = self.observe()?.len();
-        Ok(self.line(objects))
+        // Some stay, such as what kubelet uses too.
+        let (there, nothing) = (self.observe()?, State::<_, Object>::default());
+        Ok(self.line(diff(&there, &nothing).deletes.len()))
     }
 
     fn changes(&mut self) -> anyhow::Result<Changes> {
         let (there, nothing) = (self.observe()?, State::default());
-        Ok(chains::changed("all", &diff(&there, &nothing)))
+        let mut changes = chains::changed("all", &diff(&there, &nothing));
+        if !self.is_own {
+            changes.over(&self.backend.to_string());
+        }
+        Ok(changes)
     }
 
     fn drain(&mut self) -> anyhow::Result<Progress> {
@@ -110,7 +114,7 @@ impl Leftovers for Chains {
         let dataplane = Iptables::new(Settings::default(), &NodeFacts::default());
         let writer = HostWriter::open(self.backend, &self.families)?;
         let report = Syncer::new(Tracker::new(nobody), dataplane, writer).remove_everything()?;
-        if self.with_counters {
+        if self.is_own {
             remove_counters();
         }
         Ok(report)

@@ -1,8 +1,12 @@
 //! IPVS mode's virtual servers, link and sets while another mode serves, or none.
 
+use std::collections::BTreeSet;
+
+use viprule_dataplane::ipvs::Key;
 use viprule_dataplane::{State, diff};
 use viprule_sync::Report;
 use viprule_writer::ipvs::Former;
+use viprule_writer::leftovers::Leftover;
 
 use super::print;
 use crate::mode::changes::Changes;
@@ -16,7 +20,7 @@ pub(super) fn find(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed
     if search.mode == Some(ProxyMode::Ipvs) {
         return Vec::new();
     }
-    match Former::find() {
+    match Former::find(search.families) {
         Ok(None) => Vec::new(),
         Ok(Some(mut former)) => {
             let excluded = search.settings.ipvs.exclude_cidrs.clone();
@@ -42,7 +46,19 @@ impl Leftovers for Former {
 
     fn changes(&mut self) -> anyhow::Result<Changes> {
         let (there, nothing) = (self.observe()?, State::default());
-        Ok(print::changes(&diff(&there, &nothing)))
+        let mut changes = print::changes(&diff(&there, &nothing));
+        let sets = there.iter().filter_map(|(key, _)| match key {
+            Key::Set(set) => Some(set.to_string()),
+            _ => None,
+        });
+        let sets: BTreeSet<String> = sets.collect();
+        // A set of another kind has no content that is known.
+        let rest = self
+            .leftovers()
+            .into_iter()
+            .filter(|leftover| matches!(leftover, Leftover::Set(name) if !sets.contains(name)));
+        changes.add_leftovers(rest.map(|leftover| leftover.to_string()).collect());
+        Ok(changes)
     }
 
     fn configure(&mut self, settings: &ModeSettings) {

@@ -186,9 +186,10 @@ fn a_takeover_that_fails_is_tried_again_ever_less_often() {
         sleep(31 * SECOND).await;
         assert_eq!(world.taken_over.get(), 2);
         sleep(31 * SECOND).await;
-        assert_eq!(world.taken_over.get(), 3);
+        // And looks once more: it may have been what kept others.
+        assert_eq!(world.taken_over.get(), 4);
         sleep(4000 * SECOND).await;
-        assert_eq!(world.taken_over.get(), 3, "there is nothing left");
+        assert_eq!(world.taken_over.get(), 4, "there is nothing left");
         kept.stop().await;
     });
 }

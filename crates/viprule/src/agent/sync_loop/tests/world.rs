@@ -253,7 +253,7 @@ impl Kept {
             takeover: {
                 let world = world.clone();
                 let left = move |_: &ModeSettings| {
-                    let left: Box<dyn Leftovers> = Box::new(Left(world));
+                    let left: Box<dyn Leftovers> = Box::new(Left(world.clone()));
                     vec![Ok(left)]
                 };
                 Takeover::new(ModeSettings::default(), Box::new(left))
