@@ -1,5 +1,7 @@
 //! The choice between the two.
 
+use std::collections::BTreeSet;
+
 use nfnetlink::Family;
 
 use super::Backend;
@@ -15,7 +17,7 @@ pub struct Choice {
     pub reason: String,
     /// What the operator should know about the other one.
     pub warnings: Vec<String>,
-    /// The families in which the other one holds chains of a service proxy: of ours, or of kube-proxy
+    /// The families in which the other one holds, or may hold, chains of a service proxy: of ours, or of kube-proxy
     /// when it used that one. They stay in the way of packets until they are removed.
     pub leftovers: Vec<Family>,
 }
@@ -39,10 +41,15 @@ pub fn choose(wanted: Option<Backend>) -> Result<Choice, WriteError> {
         Backend::Nft => (&in_nft, &legacy.evidence),
         Backend::Legacy => (&legacy.evidence, &in_nft),
     };
-    let leftovers: Vec<Family> = theirs.proxy_chains.keys().copied().collect();
+    let mut leftovers: BTreeSet<Family> = theirs.proxy_chains.keys().copied().collect();
+    // Where one family has some, the other one may have, too.
+    if backend == Backend::Nft && !leftovers.is_empty() {
+        leftovers.extend(legacy.unread.keys());
+    }
     let (ours, theirs) = (ours.chains(), theirs.chains());
     let mut warnings = Vec::new();
-    if let Some(error) = &legacy.unread {
+    // One is like the other.
+    if let Some(error) = legacy.unread.values().next() {
         warnings.push(format!(
             "there may be legacy tables, but what they hold could not be read: {error}"
         ));
@@ -63,7 +70,7 @@ pub fn choose(wanted: Option<Backend>) -> Result<Choice, WriteError> {
         backend,
         reason,
         warnings,
-        leftovers,
+        leftovers: leftovers.into_iter().collect(),
     })
 }
 
@@ -86,9 +93,10 @@ fn by_evidence(nft: Option<&mut Nft>, legacy: &Legacy) -> Result<(Backend, Strin
         return Ok((Backend::Legacy, hint(name)));
     }
     if legacy.rules == 0 {
-        let reason = match legacy.unread {
-            None => "legacy tables hold no rules",
-            Some(_) => "legacy tables could not be read",
+        let reason = if legacy.unread.is_empty() {
+            "legacy tables hold no rules"
+        } else {
+            "legacy tables could not be read"
         };
         return Ok((Backend::Nft, reason.to_owned()));
     }

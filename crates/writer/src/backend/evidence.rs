@@ -158,8 +158,8 @@ fn lacks(socket: &mut Socket) -> Result<Option<&'static str>, WriteError> {
 pub(super) struct Legacy {
     pub(super) evidence: Evidence,
     pub(super) rules: usize,
-    /// Why tables that exist, or may exist, were not read.
-    pub(super) unread: Option<WriteError>,
+    /// Why tables that exist, or may exist, were not read: of which families.
+    pub(super) unread: BTreeMap<Family, WriteError>,
 }
 
 impl Legacy {
@@ -172,7 +172,7 @@ impl Legacy {
                 Ok(_) => {}
                 // Another user than root may well write nf_tables.
                 Err(error @ WriteError::Permission { .. }) => {
-                    legacy.unread = Some(error);
+                    legacy.unread.insert(family, error);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -180,7 +180,9 @@ impl Legacy {
             let text = Tools::find(&[family], None).and_then(|tools| tools.save(family, None));
             match text {
                 Ok(text) => legacy.take(family, &text),
-                Err(error) => legacy.unread = Some(error),
+                Err(error) => {
+                    legacy.unread.insert(family, error);
+                }
             }
         }
         Ok(legacy)

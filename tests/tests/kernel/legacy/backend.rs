@@ -96,7 +96,7 @@ fn what_the_other_one_holds_is_told_and_can_be_removed() {
             .run(|| old.reconcile(Scope::Everything))
             .unwrap()
             .unwrap();
-        assert!(!chosen(&place, Some(backend.other())).leftovers);
+        assert_eq!(chosen(&place, Some(backend.other())).leftovers, []);
 
         let choice = chosen(&place, Some(backend));
         assert!(
