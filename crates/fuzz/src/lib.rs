@@ -15,6 +15,7 @@ mod ipvs;
 mod kernel;
 mod manifest;
 mod mutate;
+mod native;
 mod nftables;
 mod plans;
 mod save;
@@ -48,6 +49,8 @@ pub const TARGETS: &[Target] = &[
     target("messages", attributes::messages, seeds::datagrams, 60_000),
     target("attributes", attributes::attributes, seeds::rules, 60_000),
     target("nftables", nftables::read, seeds::nftables, 60_000),
+    target("native", native::read, seeds::native, 20_000),
+    target("native-text", native::parse, seeds::native_texts, 5_000),
     target("rule", xtables::decode, seeds::rules, 60_000),
     target("rule-text", xtables::parse, seeds::rule_texts, 20_000),
     target("ipset", ipset::read, seeds::ipset, 60_000),

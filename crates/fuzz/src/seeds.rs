@@ -7,11 +7,29 @@ use serde_json::Value;
 
 /// Datagrams of all subsystems.
 pub(crate) fn datagrams() -> Vec<Vec<u8>> {
-    [nftables(), ipset(), conntrack(), ipvs()].concat()
+    [nftables(), native(), ipset(), conntrack(), ipvs()].concat()
 }
 
 pub(crate) fn nftables() -> Vec<Vec<u8>> {
     hex("crates/nfnetlink/src/nftables/tests/captures")
+}
+
+/// Messages of native sets, elements and rules, some in each.
+pub(crate) fn native() -> Vec<Vec<u8>> {
+    let captures = texts("crates/nfnetlink/tests/data/native", &["hex"]);
+    let datagrams = captures.iter().flat_map(|text| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let messages: Vec<_> = lines.map(unpacked).collect();
+        let parts = messages.chunks(6).map(<[_]>::concat);
+        parts.collect::<Vec<_>>()
+    });
+    datagrams.collect()
+}
+
+/// Tables as nft prints them.
+pub(crate) fn native_texts() -> Vec<Vec<u8>> {
+    let texts = texts("crates/nfnetlink/tests/data/native", &["nft"]);
+    texts.into_iter().map(String::into_bytes).collect()
 }
 
 pub(crate) fn ipset() -> Vec<Vec<u8>> {

@@ -1,6 +1,8 @@
 //! Nothing that arrives makes a reader panic.
 
 use netlink_batch::Messages;
+use nfnetlink::Family;
+use nfnetlink::nftables::native::{DataType, ListedSet, Rule, Set, SetFlags, elements_of};
 use nfnetlink::nftables::{Chain, Event, Generation, RawRule, Subject, Table, hint};
 use proptest::prelude::*;
 
@@ -15,6 +17,15 @@ fn read_all(bytes: &[u8], offset: Option<u32>) {
             RawRule::read(&message).map(|rule| rule.expressions.count()),
             Event::read(&message),
         );
+        for family in Family::ALL {
+            let rule = RawRule::read(&message).map(|raw| Rule::read(family, &raw));
+            let _ = rule.map(|rule| rule.map(|rule| rule.text(family).to_string()));
+            let _ = ListedSet::read(family, &message);
+        }
+        for flags in [SetFlags::default(), SetFlags::INTERVAL] {
+            let address = [DataType::Ipv4Addr];
+            let _ = elements_of(&Set::of_types("s", address).with_flags(flags), &message);
+        }
         let subject = Subject::of(&message, offset);
         let _ = (
             subject.to_string(),

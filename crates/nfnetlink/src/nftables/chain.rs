@@ -23,7 +23,7 @@ pub struct ChainId<'a> {
 }
 
 /// Where in the packet's way a base chain is called (`NF_INET_*`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 #[non_exhaustive]
 pub enum Hook {
@@ -51,6 +51,17 @@ impl Hook {
             _ => return None,
         })
     }
+
+    /// Its name in `nft`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prerouting => "prerouting",
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+            Self::Postrouting => "postrouting",
+        }
+    }
 }
 
 /// What makes a chain a base chain.
@@ -76,6 +87,18 @@ impl<'a> BaseChain<'a> {
             priority,
             accept: true,
         }
+    }
+
+    /// Appends what makes it one.
+    pub(super) fn put(&self, attrs: &mut AttrWriter<'_>) {
+        if let Some(hook) = self.hook {
+            attrs.nest(attr::HOOK, |place| {
+                place.u32_be(attr::HOOK_NUMBER, hook as u32);
+                place.u32_be(attr::HOOK_PRIORITY, self.priority.cast_unsigned());
+            });
+        }
+        attrs.u32_be(attr::POLICY, u32::from(self.accept));
+        attrs.str(attr::TYPE, self.kind);
     }
 }
 
@@ -180,14 +203,7 @@ impl<T> Transaction<T> {
         self.change(op::NEW_CHAIN, CREATE, chain.family, |attrs| {
             attrs.str(attr::TABLE, chain.table);
             attrs.str(attr::NAME, chain.name);
-            if let Some(hook) = base.hook {
-                attrs.nest(attr::HOOK, |place| {
-                    place.u32_be(attr::HOOK_NUMBER, hook as u32);
-                    place.u32_be(attr::HOOK_PRIORITY, base.priority.cast_unsigned());
-                });
-            }
-            attrs.u32_be(attr::POLICY, u32::from(base.accept));
-            attrs.str(attr::TYPE, base.kind);
+            base.put(attrs);
         });
     }
 

@@ -111,3 +111,20 @@ impl<'a> Event<'a> {
         }))
     }
 }
+
+/// The table that a message is about, whatever object of it; `None` for generations and for messages
+/// of other subsystems.
+///
+/// So notifications of sets, elements and what else is [`Object::Other`] tell whose they are.
+pub fn table_of<'a>(message: &Message<'a>) -> Option<&'a str> {
+    if message.kind >> 8 != op::NEW_TABLE >> 8 || matches!(message.kind, op::NEW_GEN | op::GET_GEN)
+    {
+        return None;
+    }
+    let (_, mut attrs) = message.split::<4>().ok()?;
+    // It is attribute 1 of every object.
+    attrs
+        .find_map(|attr| attr.ok().filter(|attr| attr.kind == table::NAME))?
+        .str()
+        .ok()
+}

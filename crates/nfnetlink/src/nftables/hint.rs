@@ -5,6 +5,9 @@ use netlink_batch::Errno;
 use super::subject::{Expression, Operation, Subject};
 use crate::Family;
 
+/// `ENFILE`: a set holds as many elements as its size.
+const FULL: Errno = Errno(23);
+
 /// Says what a refusal means for the operator, naming kernel options (`CONFIG_…`) where a part of
 /// the kernel may be missing. `None` where the error number says it all.
 pub fn hint(subject: &Subject, errno: Errno) -> Option<String> {
@@ -38,6 +41,29 @@ pub fn hint(subject: &Subject, errno: Errno) -> Option<String> {
             "it does not exist".into()
         }
         (Operation::NewRule, Errno::NOENT) => missing(subject),
+        (Operation::NewSet, Errno::NOENT) => {
+            "the table does not exist, or this kernel lacks what its elements carry (counters may \
+             need the module nft_counter)"
+                .into()
+        }
+        (Operation::NewSet, Errno::EXIST) => {
+            "there is a set of that name, of another type or with other flags".into()
+        }
+        (Operation::NewSet, Errno::OPNOTSUPP) => "this kernel has no sets of that kind".into(),
+        (Operation::DeleteSet, Errno::BUSY) => "rules still use it".into(),
+        (Operation::DeleteSet, Errno::NOENT) => "it does not exist".into(),
+        (Operation::NewElements, Errno::EXIST) => {
+            "it is there with another value, or overlaps another range; delete that one in the \
+             same transaction before"
+                .into()
+        }
+        (Operation::NewElements, Errno::NOENT) => {
+            "there is no such set, or no such chain to jump to".into()
+        }
+        (Operation::NewElements, FULL) => "the set is full".into(),
+        (Operation::DeleteElements, Errno::NOENT) => {
+            "there is no such set, or it has no such element".into()
+        }
         (Operation::NewRule, Errno::LOOP | Errno::MLINK) => {
             "its jumps loop or are nested more than 16 deep".into()
         }

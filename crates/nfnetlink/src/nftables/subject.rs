@@ -4,7 +4,7 @@ use std::fmt;
 
 use netlink_batch::{Attr, Attrs, Message};
 
-use super::uapi::{BATCH_BEGIN, BATCH_END, chain, expression, op, rule, table};
+use super::uapi::{BATCH_BEGIN, BATCH_END, chain, element, expression, op, rule, set, table};
 use crate::Family;
 
 /// Bytes of an attribute's header.
@@ -30,6 +30,14 @@ pub enum Operation {
     NewRule,
     /// Deleting one or all rules of a chain.
     DeleteRule,
+    /// Creating a set or map.
+    NewSet,
+    /// Deleting a set or map.
+    DeleteSet,
+    /// Adding elements to a set or map.
+    NewElements,
+    /// Deleting one or all elements of a set or map.
+    DeleteElements,
     /// Ending a transaction.
     End,
     /// Anything else.
@@ -58,6 +66,10 @@ pub struct Subject {
     pub table: Box<str>,
     /// The chain's name, empty where there is none.
     pub chain: Box<str>,
+    /// The set's name, empty where there is none.
+    pub set: Box<str>,
+    /// The element that the kernel points at, counted from 0 in its message; an interval is one.
+    pub element: Option<usize>,
     /// The expression that the kernel points at; none where it points at something else, as the
     /// chain, and all of the rule's where it points at nothing.
     pub expressions: Vec<Expression>,
@@ -71,6 +83,8 @@ impl Subject {
             family,
             table: Box::default(),
             chain: Box::default(),
+            set: Box::default(),
+            element: None,
             expressions: Vec::new(),
         }
     }
@@ -87,6 +101,10 @@ impl Subject {
             op::DEL_CHAIN => Operation::DeleteChain,
             op::NEW_RULE => Operation::NewRule,
             op::DEL_RULE => Operation::DeleteRule,
+            op::NEW_SET => Operation::NewSet,
+            op::DEL_SET => Operation::DeleteSet,
+            op::NEW_ELEMENT => Operation::NewElements,
+            op::DEL_ELEMENT => Operation::DeleteElements,
             _ => Operation::Other,
         };
         let mut subject = Self {
@@ -97,6 +115,11 @@ impl Subject {
             return subject;
         };
         subject.family = Family::from_number(header[0]);
+        let of_elements = matches!(
+            operation,
+            Operation::NewElements | Operation::DeleteElements
+        );
+        let of_set = of_elements || matches!(operation, Operation::NewSet | Operation::DeleteSet);
         let chain_kind = match operation {
             Operation::NewRule | Operation::DeleteRule => rule::CHAIN,
             _ => chain::NAME,
@@ -107,6 +130,12 @@ impl Subject {
             match attr.kind {
                 // The table's name is attribute 1 of every object.
                 table::NAME => subject.table = text(attr),
+                // So is a set's that of its elements.
+                set::NAME if of_set => subject.set = text(attr),
+                element::ELEMENTS if of_elements => {
+                    subject.element = position(attr.nested(), message.payload, fault);
+                }
+                _ if of_set => {}
                 kind if kind == chain_kind => subject.chain = text(attr),
                 rule::EXPRESSIONS if operation == Operation::NewRule => {
                     subject.expressions = expressions(attr.nested(), message.payload, fault);
@@ -120,6 +149,26 @@ impl Subject {
 
 fn text(attr: Attr<'_>) -> Box<str> {
     attr.str().unwrap_or_default().into()
+}
+
+/// The place of the element that holds the byte at `fault`; ends of intervals do not count.
+fn position(list: Attrs<'_>, payload: &[u8], fault: Option<usize>) -> Option<usize> {
+    let fault = fault?;
+    let base = payload.as_ptr().addr();
+    let mut place = 0usize;
+    for one in list.flatten() {
+        let start = one.payload.as_ptr().addr() - base;
+        let is_end = one.nested().flatten().any(|attr| {
+            attr.kind == element::FLAGS && attr.u32_be().is_ok_and(|flags| flags & 1 != 0)
+        });
+        if !is_end {
+            place += 1;
+        }
+        if (start.saturating_sub(ATTR_HEADER)..start + one.payload.len()).contains(&fault) {
+            return place.checked_sub(1);
+        }
+    }
+    None
 }
 
 /// The expression that holds the byte at `fault`, or all of them where nothing is known. A fault
@@ -183,12 +232,17 @@ impl fmt::Display for Subject {
             Operation::DeleteChain => "deleting chain ",
             Operation::NewRule => "adding a rule to chain ",
             Operation::DeleteRule => "deleting rules of chain ",
+            Operation::NewSet => "creating set ",
+            Operation::DeleteSet => "deleting set ",
+            Operation::NewElements => "adding elements to set ",
+            Operation::DeleteElements => "deleting elements of set ",
             Operation::End => "ending a transaction",
             Operation::Other => "an unknown change",
         })?;
         f.write_str(&self.chain)?;
+        f.write_str(&self.set)?;
         if !self.table.is_empty() {
-            f.write_str(if self.chain.is_empty() {
+            f.write_str(if self.chain.is_empty() && self.set.is_empty() {
                 " table "
             } else {
                 " of table "
@@ -197,6 +251,9 @@ impl fmt::Display for Subject {
                 Some(family) => write!(f, "{family} {}", self.table)?,
                 None => f.write_str(&self.table)?,
             }
+        }
+        if let Some(element) = self.element {
+            write!(f, ", at element {}", element + 1)?;
         }
         if let [expression] = self.expressions.as_slice() {
             write!(f, ", at {expression}")?;
