@@ -6,10 +6,10 @@ use std::path::Path;
 
 use nfnetlink::Family;
 use nfnetlink::nftables::native::Listing;
-use viprule_dataplane::nftables::{Nftables, Settings, TABLE, listing};
+use viprule_dataplane::nftables::{Element, FrontendSet, Key, Nftables, Settings, TABLE, listing};
 use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal};
 
-use crate::world::{dataplane, facts, settings, with_plans};
+use crate::world::{dataplane, facts, plan, service, settings, with_plans};
 
 fn base_of(settings: Settings, family: Family) -> Listing {
     let state = with_plans(&Nftables::new(settings, &facts()), &[]);
@@ -128,4 +128,27 @@ fn nothing_is_called_before_all_else_is_there() {
     let listing = listing(Family::Ipv4, &whole).unwrap();
     let base = listing.chains.iter().filter(|chain| chain.base.is_some());
     assert_eq!(base.count(), 8);
+}
+
+/// A first load in parts goes by the order of keys.
+#[test]
+fn rows_come_before_their_frontends_and_those_before_what_is_called() {
+    let state = with_plans(&dataplane(), &[plan(&service())]);
+    let at = |is_it: fn(&Key) -> bool| {
+        let places = state.iter().enumerate();
+        let places = places.filter(|(_, (key, _))| is_it(key)).map(|(at, _)| at);
+        let places: Vec<usize> = places.collect();
+        (places[0], places[places.len() - 1])
+    };
+    let rows = at(|key| matches!(key, Key::Element(Element::Endpoint { .. })));
+    let frontends = at(|key| {
+        let set = FrontendSet::Services;
+        matches!(key, Key::Element(Element::Frontend { set: of, .. }) if *of == set)
+    });
+    let cluster_ips = at(|key| matches!(key, Key::Element(Element::ClusterIp(_))));
+    let called = at(|key| matches!(key, Key::BaseChain { .. }));
+    assert!(rows.1 < frontends.0);
+    assert!(frontends.1 < cluster_ips.0);
+    assert!(cluster_ips.1 < called.0);
+    assert_eq!(called.1, state.len() - 1);
 }
