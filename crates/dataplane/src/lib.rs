@@ -12,6 +12,7 @@ mod feature;
 pub mod iptables;
 pub mod ipvs;
 pub mod netfilter;
+pub mod nftables;
 pub mod ownership;
 pub mod protocol;
 pub mod state;

@@ -1,0 +1,73 @@
+//! What is there whatever the Services are.
+
+mod rows;
+mod walk;
+
+use nfnetlink::Family;
+use nfnetlink::nftables::native::Rule;
+use viprule_service::model;
+
+use self::walk::Walk;
+use super::chain::Chain;
+use super::element::{Element, ElementContent};
+use super::key::{Key, Object};
+use super::set::{Row, Set, SetName};
+use super::settings::Options;
+use crate::family::in_plans;
+use crate::state::State;
+
+pub(super) use self::rows::sticky;
+
+/// The tables, their sets and chains, and the node's addresses: all that Services' elements are in,
+/// and nothing that a packet meets.
+pub(super) fn base(options: &Options) -> State<Key, Object> {
+    let families = options.families.iter();
+    families
+        .flat_map(|family| of_family(*family, options))
+        .collect()
+}
+
+/// The chains that the kernel calls.
+pub(super) fn entry_points(options: &Options) -> State<Key, Object> {
+    let families = options.families.iter();
+    families
+        .flat_map(|family| Walk::new(*family, options).base_chains())
+        .collect()
+}
+
+fn of_family(family: Family, options: &Options) -> Vec<(Key, Object)> {
+    let mut objects = vec![(Key::Table(family), Object::Table)];
+    objects.extend(SetName::all().map(|name| set(Set { family, name })));
+    for row in Row::all() {
+        objects.extend(rows::chains(family, row));
+    }
+    objects.extend(Walk::new(family, options).chains());
+    let addresses = options.node_addresses.iter();
+    let own = addresses.filter(|ip| model::Family::of(ip) == in_plans(family));
+    objects.extend(own.map(|ip| {
+        let element = Key::Element(Element::NodeAddress(*ip));
+        (element, Object::Element(ElementContent::Member))
+    }));
+    objects
+}
+
+/// A set without its elements.
+pub(super) fn set(set: Set) -> (Key, Object) {
+    (Key::Set(set), Object::Set(Box::new(set.spec())))
+}
+
+/// A chain with its rules, as they are read back.
+fn chain(family: Family, chain: Chain, rules: Vec<Rule>) -> (Key, Object) {
+    let rules = normalized(family, rules);
+    (
+        Key::Chain { family, chain },
+        Object::Chain { base: None, rules },
+    )
+}
+
+fn normalized(family: Family, rules: Vec<Rule>) -> Vec<Rule> {
+    rules
+        .into_iter()
+        .map(|rule| rule.normalized(family))
+        .collect()
+}

@@ -1,0 +1,213 @@
+//! Keys and contents of nftables mode's objects.
+
+use std::fmt;
+
+use nfnetlink::Family;
+use nfnetlink::nftables::native::{self, Base, Rule};
+use viprule_service::model::ServiceId;
+
+use super::TABLE;
+use super::chain::{BaseChain, Chain};
+use super::element::{CUT, Element, ElementContent};
+use super::set::{FrontendSet, Row, Set, SetName};
+use crate::state::{Content, Fingerprint, ObjectKey};
+
+/// What identifies an object of nftables mode.
+///
+/// In the order of creation. The chains that the kernel calls come last, so that a first load in
+/// several transactions shows no packet a part of the Services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// The table of a family.
+    Table(Family),
+    /// A set or map, without its elements.
+    Set(Set),
+    /// A chain that others lead to, with its rules but for those that are objects of their own.
+    Chain {
+        /// The family.
+        family: Family,
+        /// The chain.
+        chain: Chain,
+    },
+    /// The rule in [`Chain::Sticky`] for frontends with this timeout.
+    StickyRule {
+        /// The family.
+        family: Family,
+        /// The kind of row.
+        row: Row,
+        /// The timeout, seconds.
+        seconds: u32,
+    },
+    /// An element of a set or map.
+    Element(Element),
+    /// A chain that the kernel calls, with its rules.
+    BaseChain {
+        /// The family.
+        family: Family,
+        /// The chain.
+        chain: BaseChain,
+    },
+}
+
+/// A piece of the kernel's state that is observed as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// A table, whatever is in it.
+    Table(Family),
+    /// A set or map with its elements.
+    Set(Set),
+    /// A chain with its rules.
+    Chain(Family, Chain),
+    /// A chain that the kernel calls, with its rules.
+    BaseChain(Family, BaseChain),
+}
+
+impl ObjectKey for Key {
+    type Part = Part;
+
+    fn part(&self) -> Part {
+        match *self {
+            Self::Table(family) => Part::Table(family),
+            Self::Set(set) => Part::Set(set),
+            Self::Chain { family, chain } => Part::Chain(family, chain),
+            Self::StickyRule { family, row, .. } => Part::Chain(family, Chain::Sticky(row)),
+            Self::Element(element) => Part::Set(element.set()),
+            Self::BaseChain { family, chain } => Part::BaseChain(family, chain),
+        }
+    }
+
+    /// The table is ours alone.
+    fn is_removable(&self) -> bool {
+        true
+    }
+
+    /// Ports share a cluster IP, Services share pods, and all with one timeout its set and chains.
+    fn is_common(&self) -> bool {
+        match self {
+            Self::Set(set) => matches!(
+                set.name,
+                SetName::Frontends {
+                    of: FrontendSet::Sticky(_),
+                    ..
+                }
+            ),
+            Self::Chain { chain, .. } => matches!(chain, Chain::StickyFor { .. }),
+            Self::StickyRule { .. } => true,
+            Self::Element(element) => {
+                matches!(element, Element::ClusterIp(_) | Element::Hairpin { .. })
+            }
+            Self::Table(_) | Self::BaseChain { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(family) => write!(f, "table {family} {TABLE}"),
+            Self::Set(Set { family, name }) => write!(f, "set {family} {TABLE} {name}"),
+            Self::Chain { family, chain } => write!(f, "chain {family} {TABLE} {chain}"),
+            Self::StickyRule {
+                family,
+                row,
+                seconds,
+            } => {
+                let chain = Chain::Sticky(*row);
+                write!(f, "chain {family} {TABLE} {chain}: rule for {seconds} s")
+            }
+            Self::Element(element) => {
+                let Set { family, name } = element.set();
+                write!(f, "set {family} {TABLE} {name}: {element}")
+            }
+            Self::BaseChain { family, chain } => write!(f, "chain {family} {TABLE} {chain}"),
+        }
+    }
+}
+
+impl Key {
+    /// The family of its table.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Table(family)
+            | Self::Chain { family, .. }
+            | Self::StickyRule { family, .. }
+            | Self::BaseChain { family, .. } => *family,
+            Self::Set(set) => set.family,
+            Self::Element(element) => element.set().family,
+        }
+    }
+}
+
+/// An object's content.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// The table is there.
+    Table,
+    /// What a set is made with.
+    Set(Box<native::Set>),
+    /// A chain's rules, and what makes it a base chain.
+    Chain {
+        /// What makes it one that the kernel calls.
+        base: Option<Base>,
+        /// Its rules, in order.
+        rules: Vec<Rule>,
+    },
+    /// The chain is there; its rules are objects of their own.
+    Shared,
+    /// A rule.
+    Rule(Box<Rule>),
+    /// What an element says.
+    Element(ElementContent),
+}
+
+impl Object {
+    /// Its rules.
+    pub fn rules(&self) -> &[Rule] {
+        match self {
+            Self::Chain { rules, .. } => rules,
+            Self::Rule(rule) => std::slice::from_ref(rule),
+            Self::Table | Self::Set(_) | Self::Shared | Self::Element(_) => &[],
+        }
+    }
+}
+
+impl Content for Object {
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self)
+    }
+
+    fn size(&self) -> usize {
+        self.rules().len().max(1)
+    }
+
+    /// By the comment of an element, unless that was cut off.
+    fn service(&self) -> Option<ServiceId> {
+        let Self::Element(ElementContent::Named(comment)) = self else {
+            return None;
+        };
+        if comment.ends_with(CUT) {
+            return None;
+        }
+        let (namespace, rest) = comment.split_once('/')?;
+        let (name, _port) = rest.split_once(':').unwrap_or((rest, ""));
+        ServiceId::new(namespace, name).ok()
+    }
+}
+
+/// Of an observed object all of it is kept.
+impl From<(Key, Self)> for Object {
+    fn from((_, object): (Key, Self)) -> Self {
+        object
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_small() {
+        // The agent keeps one for each object.
+        assert!(size_of::<Key>() <= 48, "{} bytes", size_of::<Key>());
+    }
+}
