@@ -71,7 +71,6 @@ fn make_right<M: Dump>(
     if drained.is_some() {
         rest.extend(M::unfinished(syncer.writer()));
     }
-    print::warnings(elsewhere.warnings());
     let mut failed = false;
     // What an earlier proxy left may be all that such a Service has.
     if syncer.has_refused() || syncer.withholds() {

@@ -44,7 +44,6 @@ impl Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let choice = choose(None)?;
-    print::warnings(&choice.warnings);
     let found = find(&Search {
         mode: None,
         choice: &choice,

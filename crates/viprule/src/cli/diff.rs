@@ -45,7 +45,6 @@ fn compare<M: Dump>(
     let (saved, from, place) = if against.is_empty() {
         let mut kernel = Kernel::<M>::open(resolved, false)?;
         let state = kernel.writer.observe(&Scope::Everything)?;
-        print::warnings(kernel.elsewhere.warnings());
         for found in kernel.elsewhere.leftovers(resolved) {
             let lines = found.map_err(anyhow::Error::from);
             match lines.and_then(|mut it| it.lines().with_context(|| it.name())) {

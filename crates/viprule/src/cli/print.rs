@@ -31,13 +31,6 @@ pub(super) fn note(line: &str) {
     let _ = writeln!(io::stderr(), "viprule: {}", escape::line(line));
 }
 
-/// Prints what the operator should know.
-pub(super) fn warnings(warnings: &[String]) {
-    for warning in warnings {
-        note(&format!("warning: {warning}"));
-    }
-}
-
 /// Tells what the dataplane refuses to do.
 pub(super) fn objections<D: Dataplane>(dataplane: &D, tracker: &Tracker) {
     for (id, oversized) in tracker.oversized() {

@@ -39,11 +39,6 @@ impl<M: Mode> Kernel<M> {
 }
 
 impl Elsewhere {
-    /// What the operator should know of places that could not be read.
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.choice.warnings
-    }
-
     /// What other modes left.
     pub(crate) fn leftovers(&self, resolved: &Resolved) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
         leftovers::find(&Search {
