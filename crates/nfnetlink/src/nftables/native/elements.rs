@@ -108,6 +108,10 @@ pub fn elements_of(set: &Set, message: &Message<'_>) -> Result<Vec<ListedElement
 ///
 /// The kernel takes time for it that grows with the square of the elements: 50 ms for 50,000, and
 /// 1.5 s for 220,000. [`find_elements`] asks for those that one knows.
+///
+/// While the kernel's table grows, which it does in the background after many elements came, an element
+/// may be handed on twice and another one not at all, without an error
+/// (`net/netfilter/nft_set_hash.c`).
 pub fn elements(
     socket: &mut Socket,
     table: TableId<'_>,
