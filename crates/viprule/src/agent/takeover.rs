@@ -1,4 +1,5 @@
-//! Removes what an earlier proxy left in places that this mode does not write, once what takes its place is there.
+//! Removes what an earlier proxy left in places that this mode does not write, once what takes its
+//! place is there.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use viprule_writer::conntrack::Cleaner;
 
 use super::telemetry::Telemetry;
 use crate::mode::ModeSettings;
-use crate::mode::leftovers::{Failed, Leftovers};
+use crate::mode::leftovers::{Found, Leftovers};
 
 /// When a removal that failed is tried again at first; then after twice as long each time.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -18,7 +19,7 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(3600);
 const REST: u32 = 20;
 
 /// Looks for leftovers with settings of now.
-pub(super) type Find = Box<dyn Fn(&ModeSettings) -> Vec<Result<Box<dyn Leftovers>, Failed>>>;
+pub(super) type Find = Box<dyn Fn(&ModeSettings) -> Vec<Found>>;
 
 /// Removes what an earlier proxy left in places that this mode does not write.
 pub(super) struct Takeover {

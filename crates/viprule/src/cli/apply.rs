@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
 use viprule_dataplane::Scope;
 use viprule_source::escape;
 use viprule_sync::{Report, Syncer, Touched};
@@ -14,7 +13,7 @@ use super::{Given, exit, input, print};
 use crate::agent::count_served;
 use crate::agent::host_settings::Strictness;
 use crate::config::{Effective, EmptyArgs, InputSource, Output};
-use crate::mode::leftovers::Leftovers;
+use crate::mode::leftovers::{Leftovers, for_each};
 use crate::mode::{Dump, Kernel, Mode, with_mode};
 
 /// Make the kernel right once, and print what was changed
@@ -71,28 +70,19 @@ fn make_right<M: Dump>(
     if drained.is_some() {
         rest.extend(M::unfinished(syncer.writer()));
     }
-    let mut failed = false;
+    let mut failures = Vec::new();
     // What an earlier proxy left may be all that such a Service has.
     if syncer.has_refused() || syncer.withholds() {
-        rest.push(
-            "what an earlier proxy left stays: a Service may need it that can't be \
-                   written"
-                .to_owned(),
-        );
+        let why = "a Service may need it that can't be written";
+        rest.push(format!("what an earlier proxy left stays: {why}"));
     } else {
-        for found in elsewhere.leftovers(resolved) {
-            match found
-                .map_err(anyhow::Error::from)
-                .and_then(|it| drain(it, &mut report))
-            {
-                Ok(note) => rest.extend(note),
-                Err(error) => {
-                    rest.push(format!("what an earlier proxy left stays: {error:#}"));
-                    failed = true;
-                }
-            }
-        }
+        failures = for_each(elsewhere.leftovers(resolved), |left| {
+            rest.extend(drain(left, &mut report)?);
+            Ok(())
+        });
     }
+    let stays = failures.iter();
+    rest.extend(stays.map(|error| format!("what an earlier proxy left stays: {error:#}")));
     match output {
         Output::Text => print::text(&describe(&report))?,
         Output::Json => print::json(&report)?,
@@ -100,7 +90,7 @@ fn make_right<M: Dump>(
     for rest in rest {
         print::note(&rest);
     }
-    Ok(if report.refused.is_empty() && !failed {
+    Ok(if report.refused.is_empty() && failures.is_empty() {
         exit::OK
     } else {
         exit::ERROR
@@ -109,8 +99,8 @@ fn make_right<M: Dump>(
 
 /// Removes what an earlier proxy left, as far as no connection goes through it. What of it stays for
 /// now is the answer, as a sentence.
-fn drain(mut leftovers: Box<dyn Leftovers>, report: &mut Report) -> anyhow::Result<Option<String>> {
-    let progress = leftovers.drain().with_context(|| leftovers.name())?;
+fn drain(leftovers: &mut dyn Leftovers, report: &mut Report) -> anyhow::Result<Option<String>> {
+    let progress = leftovers.drain()?;
     report.leftovers.extend(progress.gone);
     report.refused.extend(progress.left);
     Ok(progress.next.map(|_| {

@@ -1,6 +1,5 @@
 //! `viprule cleanup`
 
-use anyhow::Context as _;
 use ipnet::IpNet;
 use nfnetlink::Family;
 use viprule_sync::Report;
@@ -10,7 +9,7 @@ use super::{apply, exit, print};
 use crate::config::Output;
 use crate::mode::ModeSettings;
 use crate::mode::changes::Changes;
-use crate::mode::leftovers::{Failed, Leftovers, Search, find};
+use crate::mode::leftovers::{Found, Search, find, for_each};
 
 /// Remove everything that is ours from the kernel
 ///
@@ -57,31 +56,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     }
 }
 
-type Found = Vec<Result<Box<dyn Leftovers>, Failed>>;
-
-/// No step keeps the next one from being made.
-fn remove(found: Found, output: Output) -> anyhow::Result<u8> {
-    let (mut report, mut refused, mut failed) = (Report::default(), Vec::new(), false);
-    let mut fail = |error: &anyhow::Error| {
-        failed = true;
-        print::note(&format!("{error:#}"));
-    };
-    for found in found {
-        let mut leftovers = match found {
-            Ok(leftovers) => leftovers,
-            Err(error) => {
-                fail(&error.into());
-                continue;
-            }
-        };
-        match leftovers.remove() {
-            Ok(mut removed) => {
-                refused.append(&mut removed.refused);
-                report.join(removed);
-            }
-            Err(error) => fail(&error.context(leftovers.name())),
-        }
-    }
+fn remove(found: Vec<Found>, output: Output) -> anyhow::Result<u8> {
+    let (mut report, mut refused) = (Report::default(), Vec::new());
+    let failures = for_each(found, |left| {
+        let mut removed = left.remove()?;
+        refused.append(&mut removed.refused);
+        report.join(removed);
+        Ok(())
+    });
+    tell(&failures);
     report.refused = refused;
     match output {
         Output::Text => print::text(&apply::describe(&Report {
@@ -91,28 +74,33 @@ fn remove(found: Found, output: Output) -> anyhow::Result<u8> {
         }))?,
         Output::Json => print::json(&report)?,
     }
-    Ok(if report.refused.is_empty() && !failed {
+    Ok(if report.refused.is_empty() && failures.is_empty() {
         exit::OK
     } else {
         exit::ERROR
     })
 }
 
-fn show(found: Found, output: Output) -> anyhow::Result<u8> {
-    let (mut changes, mut unread) = (Changes::none("all"), false);
-    for found in found {
-        let found = found.map_err(anyhow::Error::from);
-        match found.and_then(|mut it| it.changes().with_context(|| it.name())) {
-            Ok(more) => changes.join(more),
-            Err(error) => {
-                print::note(&format!("{error:#}"));
-                unread = true;
-            }
-        }
-    }
+fn show(found: Vec<Found>, output: Output) -> anyhow::Result<u8> {
+    let mut changes = Changes::none("all");
+    let failures = for_each(found, |left| {
+        changes.join(left.changes()?);
+        Ok(())
+    });
+    tell(&failures);
     match output {
         Output::Text => print::text(&changes.to_text("kernel", "nothing"))?,
         Output::Json => print::json(&changes)?,
     }
-    Ok(if unread { exit::ERROR } else { exit::OK })
+    Ok(if failures.is_empty() {
+        exit::OK
+    } else {
+        exit::ERROR
+    })
+}
+
+fn tell(failures: &[anyhow::Error]) {
+    for error in failures {
+        print::note(&format!("{error:#}"));
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use viprule_dataplane::{Dataplane, Scope, diff};
 use viprule_sync::{Compared, compared};
 use viprule_writer::Writer as _;
@@ -11,12 +10,14 @@ use super::input::Place;
 use super::verb::VerbArgs;
 use super::{Given, exit, input, print};
 use crate::config::{Effective, Output};
+use crate::mode::leftovers::for_each;
 use crate::mode::{Dump, Kernel, Saved, with_mode};
 
 /// Print what the kernel has otherwise than it should, without changing it
 ///
 /// Lines with - are in the kernel and should not be, lines with + should be there and are not. What
-/// an earlier proxy left in another mode is among them, in a line for each kind. Exits 0 without differences, 1 with differences, 2 on errors.
+/// an earlier proxy left in another mode is among them, in a line for each kind. Exits 0 without
+/// differences, 1 with differences, 2 on errors.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -45,18 +46,16 @@ fn compare<M: Dump>(
     let (saved, from, place) = if against.is_empty() {
         let mut kernel = Kernel::<M>::open(resolved, false)?;
         let state = kernel.writer.observe(&Scope::Everything)?;
-        for found in kernel.elsewhere.leftovers(resolved) {
-            let lines = found.map_err(anyhow::Error::from);
-            match lines.and_then(|mut it| it.lines().with_context(|| it.name())) {
-                Ok(lines) => leftovers.extend(lines),
-                Err(error) => {
-                    print::note(&format!(
-                        "what an earlier proxy left is not known: {error:#}"
-                    ));
-                    unread = true;
-                }
-            }
+        let failures = for_each(kernel.elsewhere.leftovers(resolved), |left| {
+            leftovers.extend(left.lines()?);
+            Ok(())
+        });
+        for error in &failures {
+            print::note(&format!(
+                "what an earlier proxy left is not known: {error:#}"
+            ));
         }
+        unread = !failures.is_empty();
         let saved = Saved::<M> {
             state,
             settings: kernel.settings,

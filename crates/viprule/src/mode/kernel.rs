@@ -4,7 +4,7 @@ use nfnetlink::Family;
 use viprule_writer::backend::{Choice, choose};
 use viprule_writer::netfilter::probe;
 
-use super::leftovers::{self, Failed, Leftovers, Search};
+use super::leftovers::{self, Found, Search};
 use super::{Mode, SettingsOf};
 use crate::config::Resolved;
 
@@ -40,7 +40,7 @@ impl<M: Mode> Kernel<M> {
 
 impl Elsewhere {
     /// What other modes left.
-    pub(crate) fn leftovers(&self, resolved: &Resolved) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+    pub(crate) fn leftovers(&self, resolved: &Resolved) -> Vec<Found> {
         leftovers::find(&Search {
             mode: Some(resolved.mode),
             choice: &self.choice,

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use nfnetlink::Family;
 use viprule_sync::Report;
 use viprule_writer::backend::Choice;
@@ -76,8 +77,23 @@ pub(crate) struct Failed {
     pub(crate) source: anyhow::Error,
 }
 
+/// What one mode left, or why that is not known.
+pub(crate) type Found = Result<Box<dyn Leftovers>, Failed>;
+
+/// Lets `each` have what was found. No failure keeps it from the rest; the answer is all of them.
+pub(crate) fn for_each(
+    found: Vec<Found>,
+    mut each: impl FnMut(&mut dyn Leftovers) -> anyhow::Result<()>,
+) -> Vec<anyhow::Error> {
+    let done = found.into_iter().map(|found| {
+        let mut leftovers = found?;
+        each(&mut *leftovers).with_context(|| leftovers.name())
+    });
+    done.filter_map(Result::err).collect()
+}
+
 /// Asks every mode, in the order in which things go: rules before what they refer to.
-pub(crate) fn find(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+pub(crate) fn find(search: &Search<'_>) -> Vec<Found> {
     let mut all = Vec::new();
     for mode in ProxyMode::ALL {
         all.extend(with_mode!(mode, M => M::leftovers(search)));

@@ -37,7 +37,7 @@ use crate::agent::Cause;
 use crate::agent::host_settings::Strictness;
 use crate::config::{GoDuration, KubeProxyConfiguration, Resolved};
 use crate::debug::Fallible;
-use leftovers::{Leftovers, Search};
+use leftovers::{Found, Search};
 
 /// The kernel facility that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +193,7 @@ pub(crate) trait Mode: Sized + 'static {
     }
 
     /// What this mode left in places that the mode in use does not write.
-    fn leftovers(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, leftovers::Failed>>;
+    fn leftovers(search: &Search<'_>) -> Vec<Found>;
 }
 
 /// The same for any mode that may have run here.

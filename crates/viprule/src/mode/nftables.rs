@@ -4,7 +4,7 @@
 use viprule_sync::Report;
 use viprule_writer::leftovers::{self, Leftover};
 
-use super::leftovers::{Failed, Leftovers, Progress};
+use super::leftovers::{Failed, Found, Leftovers, Progress};
 use super::{Failures, ModeMetrics};
 use crate::config::GoDuration;
 use crate::config::fields::fields;
@@ -32,7 +32,7 @@ fields! {
 }
 
 /// Its tables, which nobody else uses.
-pub(super) fn leftovers() -> Option<Result<Box<dyn Leftovers>, Failed>> {
+pub(super) fn leftovers() -> Option<Found> {
     match leftovers::tables() {
         Ok(tables) if tables.is_empty() => None,
         Ok(tables) => Some(Ok(Box::new(Tables(tables)))),

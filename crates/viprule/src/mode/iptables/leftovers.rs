@@ -14,7 +14,7 @@ use viprule_writer::netfilter::remove_counters;
 
 use crate::mode::chains;
 use crate::mode::changes::Changes;
-use crate::mode::leftovers::{Failed, Leftovers, Progress, Search};
+use crate::mode::leftovers::{Found, Leftovers, Progress, Search};
 
 /// What iptables mode or IPVS mode left in one of the kernel's two iptables.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ struct Chains {
 }
 
 /// Every mode of this build has its rules where `search.choice` says; the other one has leftovers.
-pub(super) fn find(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+pub(super) fn find(search: &Search<'_>) -> Vec<Found> {
     let own = search.choice.backend;
-    let of = |backend, families: &[Family], is_own| -> Result<Box<dyn Leftovers>, Failed> {
+    let of = |backend, families: &[Family], is_own| -> Found {
         Ok(Box::new(Chains {
             backend,
             families: families.to_vec(),

@@ -22,7 +22,7 @@ use viprule_writer::netfilter::{Support, probe};
 
 use super::chains::{self, chains};
 use super::changes::Changes;
-use super::leftovers::{Failed, Leftovers, Search};
+use super::leftovers::{Found, Search};
 use super::{Dump, Failures, Mode, ModeMetrics, Saved};
 use crate::agent::Cause;
 use crate::agent::host_settings::Strictness;
@@ -128,7 +128,7 @@ impl Mode for IptablesMode {
         ModeMetrics { nfacct, ..METRICS }
     }
 
-    fn leftovers(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+    fn leftovers(search: &Search<'_>) -> Vec<Found> {
         leftovers::find(search)
     }
 }

@@ -10,13 +10,13 @@ use viprule_writer::leftovers::Leftover;
 
 use super::print;
 use crate::mode::changes::Changes;
-use crate::mode::leftovers::{self, Failed, Leftovers, Progress, Search};
+use crate::mode::leftovers::{self, Failed, Found, Leftovers, Progress, Search};
 use crate::mode::{ModeSettings, ProxyMode};
 
 const NAME: &str = "what IPVS mode has in the kernel";
 
 /// In IPVS mode they are what it works with.
-pub(super) fn find(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+pub(super) fn find(search: &Search<'_>) -> Vec<Found> {
     if search.mode == Some(ProxyMode::Ipvs) {
         return Vec::new();
     }

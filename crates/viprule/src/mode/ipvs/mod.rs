@@ -26,7 +26,7 @@ use viprule_writer::ipvs::{self, IpvsWriter};
 use viprule_writer::netfilter::Support;
 
 use super::changes::Changes;
-use super::leftovers::{Failed, Leftovers, Search};
+use super::leftovers::{Found, Search};
 use super::{Counters, Dump, Failures, Mode, ModeMetrics, Saved};
 use crate::agent::Cause;
 use crate::agent::host_settings::Strictness;
@@ -133,7 +133,7 @@ impl Mode for IpvsMode {
         })
     }
 
-    fn leftovers(search: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+    fn leftovers(search: &Search<'_>) -> Vec<Found> {
         leftovers::find(search)
     }
 }

@@ -39,7 +39,7 @@ use crate::config::{
 use crate::health::{ProxyHealth, ServiceCheckOptions, ServiceChecks};
 use crate::metrics::{BuildInfo, Metrics};
 use crate::mode::iptables::{self, IptablesMode};
-use crate::mode::leftovers::{Failed, Leftovers, Progress, Search};
+use crate::mode::leftovers::{Found, Leftovers, Progress, Search};
 use crate::mode::{Mode, ModeMetrics, ModeSettings};
 
 pub(super) const NAT: Table = Table {
@@ -192,7 +192,7 @@ impl Mode for Fake {
         iptables::METRICS
     }
 
-    fn leftovers(_: &Search<'_>) -> Vec<Result<Box<dyn Leftovers>, Failed>> {
+    fn leftovers(_: &Search<'_>) -> Vec<Found> {
         Vec::new()
     }
 }
