@@ -16,6 +16,7 @@ pub mod fake;
 pub mod flows;
 pub mod golden;
 pub mod kubelet;
+pub mod leftovers;
 pub mod manifests;
 pub mod memory;
 pub mod mode;

@@ -4,8 +4,9 @@
 
 use nfnetlink::Family;
 use viprule_testkit::Namespace;
+use viprule_testkit::leftovers::{find, remove};
 use viprule_testkit::netns::require_privileges;
-use viprule_writer::leftovers::{Leftover, Removal, find, remove};
+use viprule_writer::leftovers::{Leftover, Removal};
 
 const NFT: &str = include_str!("leftovers/nft-list-ruleset.txt");
 const SETS: &str = include_str!("leftovers/ipset-save.txt");
@@ -34,7 +35,7 @@ fn found(namespace: &Namespace) -> Vec<Leftover> {
 }
 
 fn removal(namespace: &Namespace) -> Removal {
-    namespace.run(|| remove(|_| false)).unwrap().unwrap()
+    namespace.run(remove).unwrap().unwrap()
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use viprule_testkit::dump::{Dump, Family, ForeignState};
-use viprule_writer::leftovers;
+use viprule_testkit::leftovers;
+use viprule_writer::leftovers::Removal;
 
 use crate::support::{Place, ordered};
 
@@ -64,12 +65,8 @@ fn former_chains(dumps: &[Dump; 2]) -> Vec<&str> {
         .collect()
 }
 
-fn remove_leftovers(place: &Place) -> leftovers::Removal {
-    place
-        .namespace
-        .run(|| leftovers::remove(|_| false))
-        .unwrap()
-        .unwrap()
+fn remove_leftovers(place: &Place) -> Removal {
+    place.namespace.run(leftovers::remove).unwrap().unwrap()
 }
 
 #[test]
@@ -98,7 +95,7 @@ fn rules_of_ipvs_mode_go_with_the_commit_that_brings_ours() {
     );
     assert_eq!(place.tool("ipset list -n"), "KUBE-CLUSTER-IPS\n");
     place.assert_in_sync();
-    assert_eq!(remove_leftovers(&place), leftovers::Removal::default());
+    assert_eq!(remove_leftovers(&place), Removal::default());
 }
 
 #[test]

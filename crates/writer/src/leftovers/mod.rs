@@ -3,21 +3,19 @@
 //!
 //! All of it may go behind the first complete sync of a start, and behind a cleanup: our own rules
 //! then serve every Service already, and the rules that use the IP sets are gone, as those count as
-//! ours (`dataplane::ownership`). [`find`] alone changes nothing. [`remove`] ends the connections
-//! that go through IPVS; [`ipvs::Former`] waits for their end.
+//! ours (`dataplane::ownership`). [`crate::ipvs::Former`] has what IPVS mode left.
 //!
 //! Virtual servers are known to be IPVS mode's by its sets and its link. Others stay.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use netlink_batch::{Socket, retry_stale, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::nftables::{self, Transaction};
 use viprule_dataplane::ownership::leftovers::{IPVS_LINK, NFT_TABLE};
 
+use crate::WriteError;
 use crate::error::chain;
-use crate::{WriteError, ipvs};
 
 /// How often a listing that changes while it is read is read again.
 const ATTEMPTS: u32 = 10;
@@ -56,15 +54,6 @@ pub struct Removal {
     pub left: Vec<(Leftover, String)>,
 }
 
-/// Looks for leftovers in the network namespace of the calling thread, in the order of removal.
-pub fn find() -> Result<Vec<Leftover>, WriteError> {
-    let mut found = tables()?;
-    if let Some(former) = ipvs::Former::find(&Family::ALL)? {
-        found.extend(former.leftovers());
-    }
-    Ok(found)
-}
-
 /// Nftables mode's tables.
 pub fn tables() -> Result<Vec<Leftover>, WriteError> {
     let mut socket = open()?;
@@ -89,21 +78,6 @@ pub fn remove_tables() -> Result<Removal, WriteError> {
             Ok(()) => removal.removed.push(leftover),
             Err(why) => removal.left.push((leftover, why)),
         }
-    }
-    Ok(removal)
-}
-
-/// Removes all leftovers, whoever uses them, as far as the kernel lets them go. Virtual servers on
-/// addresses that are excluded stay.
-///
-/// Takes up to half a second where rules that used IP sets were removed right before.
-pub fn remove(is_excluded: impl Fn(&IpAddr) -> bool) -> Result<Removal, WriteError> {
-    let mut removal = remove_tables()?;
-    if let Some(mut former) = ipvs::Former::find(&Family::ALL)? {
-        former.exclude(is_excluded);
-        let Removal { removed, left } = former.remove()?;
-        removal.removed.extend(removed);
-        removal.left.extend(left);
     }
     Ok(removal)
 }

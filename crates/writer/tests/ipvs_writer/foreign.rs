@@ -231,7 +231,7 @@ fn an_unused_set_of_our_name_is_made_anew_and_one_in_use_is_told() {
         let mut node = Node::start(&namespace);
         node.reconcile(&wanted);
         assert_eq!(node.observe(), wanted, "{made}");
-        let found = namespace.run(viprule_writer::leftovers::find).unwrap();
+        let found = namespace.run(viprule_testkit::leftovers::find).unwrap();
         let set = Leftover::Set("KUBE-CLUSTER-IP".to_owned());
         assert!(found.unwrap().contains(&set), "{made}");
 
@@ -253,7 +253,7 @@ fn an_unused_set_of_our_name_is_made_anew_and_one_in_use_is_told() {
         let listed = text(&namespace, "ipset list KUBE-CLUSTER-IP");
         assert!(listed.contains("192.0.2.1,tcp:80"), "{listed}");
         let removal = namespace
-            .run(|| viprule_writer::leftovers::remove(|_| false))
+            .run(viprule_testkit::leftovers::remove)
             .unwrap()
             .unwrap();
         assert!(removal.left.iter().any(|(it, _)| *it == set), "{removal:?}");

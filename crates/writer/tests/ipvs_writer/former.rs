@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use viprule_dataplane::State;
 use viprule_dataplane::ipvs::{Desired, Key};
+use viprule_testkit::leftovers;
 use viprule_testkit::{Namespace, Protocol, World};
 use viprule_writer::ipvs::{Former, Progress};
-use viprule_writer::leftovers::{self, Leftover};
+use viprule_writer::leftovers::{Leftover, Removal};
 
 use crate::common::{Node, Service, desired, lines, require_ipvs, text};
 use crate::drain::{A, VIP, answers, destinations, open, world};
@@ -119,11 +120,8 @@ fn the_way_back_restores_what_drained() {
 fn all_goes_at_once_where_that_is_asked_for() {
     require_ipvs();
     let namespace = Namespace::new("cleanup").unwrap();
-    let nothing = namespace
-        .run(|| leftovers::remove(|_| false))
-        .unwrap()
-        .unwrap();
-    assert_eq!(nothing, leftovers::Removal::default());
+    let nothing = namespace.run(leftovers::remove).unwrap().unwrap();
+    assert_eq!(nothing, Removal::default());
     text(&namespace, "ipvsadm -A -t 192.0.2.1:80 -s rr");
     let mut node = Node::start(&namespace);
     node.reconcile(&desired(&services()));
@@ -133,10 +131,7 @@ fn all_goes_at_once_where_that_is_asked_for() {
         "iptables -A INPUT -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT",
     );
     let found = namespace.run(leftovers::find).unwrap().unwrap();
-    let removal = namespace
-        .run(|| leftovers::remove(|_| false))
-        .unwrap()
-        .unwrap();
+    let removal = namespace.run(leftovers::remove).unwrap().unwrap();
     let busy = Leftover::Set("KUBE-CLUSTER-IP".to_owned());
     let left: Vec<_> = removal.left.iter().map(|(it, _)| it).collect();
     assert_eq!(left, [&busy]);
@@ -144,10 +139,7 @@ fn all_goes_at_once_where_that_is_asked_for() {
     assert_eq!(node.ipvsadm(), ["-A -t 192.0.2.1:80 -s rr"]);
     assert_eq!(lines(&namespace, "ipset list -n"), ["KUBE-CLUSTER-IP"]);
     text(&namespace, "iptables -F");
-    let removal = namespace
-        .run(|| leftovers::remove(|_| false))
-        .unwrap()
-        .unwrap();
+    let removal = namespace.run(leftovers::remove).unwrap().unwrap();
     assert_eq!(removal.removed, [busy]);
     let seen = node.observe();
     assert_eq!(seen, State::default());
