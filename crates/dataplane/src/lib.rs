@@ -86,12 +86,6 @@ pub trait Dataplane {
         false
     }
 
-    /// The object that this one is a part of and goes with: it does not go before whoever wants the
-    /// whole has all of it.
-    fn whole(_key: &Self::Key) -> Option<Self::Key> {
-        None
-    }
-
     /// What a plan asks for and this dataplane refuses to do, each as a sentence for whoever made
     /// the Service.
     fn objections(&self, plan: &ServicePlan) -> Vec<String> {
@@ -103,7 +97,7 @@ pub trait Dataplane {
     fn udp_frontend(key: &Self::Key, object: &Self::Object) -> Option<FlowDestination>;
 
     /// The pieces that show which Services are served; see [`Self::served`].
-    fn frontends() -> BTreeSet<<Self::Key as ObjectKey>::Part>;
+    fn frontends() -> BTreeSet<<Self::Key as ObjectKey>::Piece>;
 
     /// How many Services with a cluster IP and endpoints there are at least, by what the kernel has
     /// in the pieces of [`Self::frontends`]. What an earlier run left there is evidence against

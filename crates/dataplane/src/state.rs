@@ -14,10 +14,10 @@ use viprule_service::model::ServiceId;
 /// keys. So references can't form a loop, and removal runs backwards.
 pub trait ObjectKey: Ord + Clone + Hash + fmt::Debug + fmt::Display {
     /// A piece of the kernel's state that is observed as a whole, such as one chain.
-    type Part: Ord + Clone + fmt::Debug;
+    type Piece: Ord + Clone + fmt::Debug;
 
     /// The piece that holds the object.
-    fn part(&self) -> Self::Part;
+    fn piece(&self) -> Self::Piece;
 
     /// False for objects that others share with us: made where missing, never removed.
     fn is_removable(&self) -> bool;
@@ -33,6 +33,12 @@ pub trait ObjectKey: Ord + Clone + Hash + fmt::Debug + fmt::Display {
     fn container(&self) -> Option<Self> {
         None
     }
+
+    /// The object that this one is a part of and goes with: it does not go before whoever wants the
+    /// whole has all of it.
+    fn whole(&self) -> Option<Self> {
+        None
+    }
 }
 
 /// How much of the kernel's state is meant.
@@ -41,32 +47,32 @@ pub enum Scope<P> {
     /// All of it.
     Everything,
     /// These pieces.
-    Parts(BTreeSet<P>),
+    Pieces(BTreeSet<P>),
 }
 
 impl<P: Ord> Scope<P> {
     /// Nothing.
     pub const fn nothing() -> Self {
-        Self::Parts(BTreeSet::new())
+        Self::Pieces(BTreeSet::new())
     }
 
     /// True where nothing is meant.
     pub fn is_empty(&self) -> bool {
-        matches!(self, Self::Parts(parts) if parts.is_empty())
+        matches!(self, Self::Pieces(pieces) if pieces.is_empty())
     }
 
     /// True where the piece is meant.
-    pub fn contains(&self, part: &P) -> bool {
+    pub fn contains(&self, piece: &P) -> bool {
         match self {
             Self::Everything => true,
-            Self::Parts(parts) => parts.contains(part),
+            Self::Pieces(pieces) => pieces.contains(piece),
         }
     }
 
     /// Both together.
     pub fn extend(&mut self, other: Self) {
         match (&mut *self, other) {
-            (Self::Parts(parts), Self::Parts(more)) => parts.extend(more),
+            (Self::Pieces(pieces), Self::Pieces(more)) => pieces.extend(more),
             _ => *self = Self::Everything,
         }
     }

@@ -46,7 +46,7 @@ impl<K: ObjectKey> Applied<K> {
     /// knew.
     pub(crate) fn correct(
         &mut self,
-        scope: &Scope<K::Part>,
+        scope: &Scope<K::Piece>,
         seen: State<K, Fingerprint>,
     ) -> Vec<FragmentId> {
         let mut seen: BTreeMap<K, Fingerprint> = seen.into_iter().collect();
@@ -56,12 +56,12 @@ impl<K: ObjectKey> Applied<K> {
         for (id, fingerprints) in &mut self.fragments {
             if fingerprints
                 .iter()
-                .any(|(key, _)| scope.contains(&key.part()))
+                .any(|(key, _)| scope.contains(&key.piece()))
             {
                 let mut differs = false;
                 let objects = std::mem::take(fingerprints).into_iter();
                 let still_there = objects.filter_map(|(key, print)| {
-                    if !scope.contains(&key.part()) {
+                    if !scope.contains(&key.piece()) {
                         return Some((key, print));
                     }
                     let (now, is_news) = if key.is_common() {
@@ -90,7 +90,7 @@ impl<K: ObjectKey> Applied<K> {
         if !self.holders.is_empty() {
             seen.retain(|key, _| !key.is_common() || self.holders.count(key) == 0);
         }
-        self.orphans.retain(|key, _| !scope.contains(&key.part()));
+        self.orphans.retain(|key, _| !scope.contains(&key.piece()));
         self.orphans.append(&mut seen);
         changed
     }

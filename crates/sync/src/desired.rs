@@ -58,7 +58,7 @@ where
         .iter()
         .filter(|(key, _)| desired.get(key).is_none());
     let stay = unwanted.filter(|(key, content)| {
-        let is_part = D::whole(key).is_some_and(|whole| {
+        let is_part = key.whole().is_some_and(|whole| {
             desired.get(&whole).is_some() && partial.iter().all(|it| it.get(&whole).is_none())
         });
         let may_be_wanted = content

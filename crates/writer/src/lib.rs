@@ -31,7 +31,7 @@ use viprule_dataplane::{Content, Diff, Feature, ObjectKey, Scope, State};
 pub struct Tag(pub u32);
 
 /// The piece of kernel state that holds a key.
-pub type PartOf<W> = <<W as Writer>::Key as ObjectKey>::Part;
+pub type PieceOf<W> = <<W as Writer>::Key as ObjectKey>::Piece;
 
 /// Reads and writes one dataplane's objects in the network namespace of the calling thread.
 pub trait Writer {
@@ -44,7 +44,7 @@ pub trait Writer {
     /// kept of a key and its object.
     fn observe<V: From<(Self::Key, Self::Object)>>(
         &mut self,
-        scope: &Scope<PartOf<Self>>,
+        scope: &Scope<PieceOf<Self>>,
     ) -> Result<State<Self::Key, V>, WriteError>;
 
     /// Adds a diff to the open transaction. Removals wait until [`Writer::commit`].
@@ -54,14 +54,14 @@ pub trait Writer {
         &mut self,
         tag: Tag,
         diff: &Diff<'_, Self::Key, A, Self::Object>,
-    ) -> Result<(), ApplyError<PartOf<Self>>>;
+    ) -> Result<(), ApplyError<PieceOf<Self>>>;
 
     /// Sends what is staged. Sends nothing where nothing is staged. After an error nothing stays
     /// staged.
-    fn commit(&mut self) -> Result<Written, ApplyError<PartOf<Self>>>;
+    fn commit(&mut self) -> Result<Written, ApplyError<PieceOf<Self>>>;
 
     /// What others changed since the last question, and who. Does not block.
-    fn foreign_changes(&mut self) -> Result<ForeignChanges<PartOf<Self>>, WriteError>;
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<PieceOf<Self>>, WriteError>;
 
     /// What becomes readable when somebody else changes something. Nothing where nobody tells:
     /// then [`Writer::foreign_changes`] is to be asked from time to time.
@@ -70,7 +70,7 @@ pub trait Writer {
     }
 
     /// What others may change without anybody telling: to be looked at from time to time.
-    fn unwatched(&self) -> Scope<PartOf<Self>> {
+    fn unwatched(&self) -> Scope<PieceOf<Self>> {
         Scope::nothing()
     }
 

@@ -4,7 +4,7 @@
 
 use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::netfilter::{Key, Kind, Object, Part, Table};
+use viprule_dataplane::netfilter::{Key, Kind, Object, Piece, Table};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Scope, State, diff};
 use viprule_testkit::Namespace;
@@ -63,8 +63,8 @@ fn a_base_chain_with_one_of_our_names_is_not_seen_whoever_looks() {
         family: Family::Ipv4,
         kind: Kind::Nat,
     };
-    let parts = [Part::Owned(table, Chain::Services)].into();
-    let scope = Scope::Parts(parts);
+    let parts = [Piece::Owned(table, Chain::Services)].into();
+    let scope = Scope::Pieces(parts);
     let mut looks = |base: &str| {
         for words in [
             &["add", "table", "ip", "nat"][..],

@@ -4,7 +4,7 @@
 
 use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::netfilter::{Key, Kind, Object, Part, Table};
+use viprule_dataplane::netfilter::{Key, Kind, Object, Piece, Table};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Scope, State, diff};
 use viprule_testkit::Namespace;
@@ -54,7 +54,7 @@ fn apply(
     writer: &mut impl Writer<Key = Key, Object = Object>,
     seen: &Objects,
     wanted: &Objects,
-) -> Result<(), ApplyError<Part>> {
+) -> Result<(), ApplyError<Piece>> {
     writer.stage(Tag(7), &diff(seen, wanted))?;
     writer.commit().map(|_| ())
 }

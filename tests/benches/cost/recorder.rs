@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use nfnetlink::nftables::{BaseChain as Hooked, ChainId, Hook, Position, Transaction};
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::netfilter::{BaseChain, Key, Kind, Object, Part, Place, Table, place_of};
+use viprule_dataplane::netfilter::{BaseChain, Key, Kind, Object, Piece, Place, Table, place_of};
 use viprule_dataplane::{Diff, Scope, State};
 use viprule_writer::{ApplyError, ForeignChanges, Tag, WriteError, Writer, Written};
 
@@ -19,7 +19,7 @@ const LINKED_PART: usize = 16 << 20;
 /// As in `stage.rs` of the writer.
 const ECHOES: usize = 256;
 
-type Applied<T = ()> = Result<T, ApplyError<Part>>;
+type Applied<T = ()> = Result<T, ApplyError<Piece>>;
 
 /// Keeps transactions.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ impl Writer for Recorder {
     /// An empty kernel: only the first sync asks.
     fn observe<V: From<(Key, Object)>>(
         &mut self,
-        _: &Scope<Part>,
+        _: &Scope<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
         Ok(State::default())
     }
@@ -202,7 +202,7 @@ impl Writer for Recorder {
         Ok(std::mem::take(&mut self.written))
     }
 
-    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Piece>, WriteError> {
         Ok(ForeignChanges {
             scope: Scope::nothing(),
             by: Vec::new(),

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use ipvs_netlink::proc;
 use netlink_batch::Socket;
-use viprule_dataplane::ipvs::Part;
+use viprule_dataplane::ipvs::Piece;
 use viprule_dataplane::{Fingerprint, Scope};
 use viprule_tests::figures::cluster::Cluster;
 use viprule_tests::figures::report::{Limit, Measure, Report};
@@ -98,13 +98,13 @@ pub(crate) fn measure(cluster: &Cluster, world: World, report: &mut Report) -> a
 
 /// What viprule looks at: the link with its addresses, the sets, and everything but chains. It
 /// needs the former two to tell whose a virtual server is.
-fn scopes() -> [Scope<Part>; 3] {
+fn scopes() -> [Scope<Piece>; 3] {
     [
-        &[Part::Link][..],
-        &[Part::Sets],
-        &[Part::Link, Part::Sets, Part::Servers],
+        &[Piece::Link][..],
+        &[Piece::Sets],
+        &[Piece::Link, Piece::Sets, Piece::Servers],
     ]
-    .map(|parts| Scope::Parts(parts.iter().copied().collect()))
+    .map(|parts| Scope::Pieces(parts.iter().copied().collect()))
 }
 
 fn sum(samples: &[Sample]) -> Sample {

@@ -7,18 +7,18 @@ use nfnetlink::Family;
 use nfnetlink::xtables::{Rule, Target};
 
 use crate::State;
-use crate::netfilter::{Key, Kind, Object, Part, Table};
+use crate::netfilter::{Key, Kind, Object, Piece, Table};
 use crate::ownership::Chain;
 
 /// The chains that lead from cluster IPs to Services with endpoints (contract 2.5).
-pub(super) fn frontends() -> BTreeSet<Part> {
+pub(super) fn frontends() -> BTreeSet<Piece> {
     let table = |family| Table {
         family,
         kind: Kind::Nat,
     };
     let families = [Family::Ipv4, Family::Ipv6];
     families
-        .map(|family| Part::Owned(table(family), Chain::Services))
+        .map(|family| Piece::Owned(table(family), Chain::Services))
         .into()
 }
 
@@ -56,7 +56,7 @@ mod tests {
         let ipv6 = include_str!("../../../../tests/golden/cluster/ip6tables-save.txt");
         let of = |family, text| {
             let state = parse_save(Layout::Iptables, family, text).unwrap();
-            served(&state.filter(|key| frontends().contains(&crate::ObjectKey::part(key))))
+            served(&state.filter(|key| frontends().contains(&crate::ObjectKey::piece(key))))
         };
         let count = |text: &str, start: &str| {
             let rules = text.lines().filter(|line| {

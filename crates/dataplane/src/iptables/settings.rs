@@ -7,7 +7,7 @@ use viprule_service::plan::{FlowDestination, NodeFacts, ServicePlan};
 
 use super::options::Options;
 use super::served;
-use crate::netfilter::{Key, Masquerade, Object, Part, RuleCounts};
+use crate::netfilter::{Key, Masquerade, Object, Piece, RuleCounts};
 use crate::ownership::Layout;
 use crate::{CommonSettings, Dataplane, NodeEffect, State};
 
@@ -124,7 +124,7 @@ impl Dataplane for Iptables {
         }
     }
 
-    fn frontends() -> BTreeSet<Part> {
+    fn frontends() -> BTreeSet<Piece> {
         served::frontends()
     }
 

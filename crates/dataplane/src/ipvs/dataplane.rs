@@ -9,7 +9,7 @@ use viprule_service::plan::{FlowDestination, FlowPlace, NodeFacts, PortPlan, Ser
 
 use super::balancing::balancing;
 use super::settings::{Options, Settings};
-use super::{Key, Object, Part, render, served};
+use super::{Key, Object, Piece, render, served};
 use crate::netfilter::{self, RuleCounts};
 use crate::ownership::Layout;
 use crate::ownership::leftovers::IPVS_LINK;
@@ -128,14 +128,6 @@ impl Dataplane for Ipvs {
         }
     }
 
-    /// A virtual server without all of its destinations may have none that works.
-    fn whole(key: &Key) -> Option<Key> {
-        match key {
-            Key::Destination { server, .. } => Some(Key::Server(*server)),
-            _ => None,
-        }
-    }
-
     fn objections(&self, plan: &ServicePlan) -> Vec<String> {
         let refused = self.refused(plan).into_iter().map(|ip| {
             format!(
@@ -160,7 +152,7 @@ impl Dataplane for Ipvs {
             .collect()
     }
 
-    fn frontends() -> BTreeSet<Part> {
+    fn frontends() -> BTreeSet<Piece> {
         served::frontends()
     }
 

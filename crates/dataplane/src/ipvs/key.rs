@@ -47,7 +47,7 @@ pub enum Key {
 
 /// A piece of the kernel's state that is observed as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum Piece {
     /// The link and its addresses.
     Link,
     /// The sets and their elements.
@@ -55,18 +55,18 @@ pub enum Part {
     /// Virtual servers and their destinations.
     Servers,
     /// A chain.
-    Netfilter(netfilter::Part),
+    Netfilter(netfilter::Piece),
 }
 
 impl ObjectKey for Key {
-    type Part = Part;
+    type Piece = Piece;
 
-    fn part(&self) -> Part {
+    fn piece(&self) -> Piece {
         match self {
-            Self::Link | Self::Address(_) => Part::Link,
-            Self::Set(_) | Self::Entry { .. } => Part::Sets,
-            Self::Server(_) | Self::Destination { .. } => Part::Servers,
-            Self::Netfilter(key) => Part::Netfilter(key.part()),
+            Self::Link | Self::Address(_) => Piece::Link,
+            Self::Set(_) | Self::Entry { .. } => Piece::Sets,
+            Self::Server(_) | Self::Destination { .. } => Piece::Servers,
+            Self::Netfilter(key) => Piece::Netfilter(key.piece()),
         }
     }
 
@@ -91,6 +91,14 @@ impl ObjectKey for Key {
     fn container(&self) -> Option<Self> {
         match self {
             Self::Entry { set, .. } => Some(Self::Set(*set)),
+            _ => None,
+        }
+    }
+
+    /// A virtual server without all of its destinations may have none that works.
+    fn whole(&self) -> Option<Self> {
+        match self {
+            Self::Destination { server, .. } => Some(Self::Server(*server)),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ mod served;
 mod settings;
 
 pub use dataplane::Ipvs;
-pub use key::{Key, Object, Part};
+pub use key::{Key, Object, Piece};
 pub use observe::{Netfilter, Observation, Observed};
 pub use ownership::{owns_server, signs};
 pub use save::{SaveError, Saves, Section, line, print_save, section, sections};

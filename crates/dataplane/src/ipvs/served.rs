@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use ipvs_netlink::ServerId;
 use nfnetlink::ipset::Entry;
 
-use super::{Key, Object, Part};
+use super::{Key, Object, Piece};
 use crate::State;
 use crate::ownership::{Set, SetName};
 
 /// The pieces that show which virtual servers are cluster IPs, and what they lead to.
-pub(super) fn frontends() -> BTreeSet<Part> {
-    [Part::Sets, Part::Servers].into()
+pub(super) fn frontends() -> BTreeSet<Piece> {
+    [Piece::Sets, Piece::Servers].into()
 }
 
 /// How many Services have destinations. A Service of both families counts once.

@@ -171,14 +171,14 @@ impl Key {
 }
 
 impl ObjectKey for Key {
-    type Part = Part;
+    type Piece = Piece;
 
-    fn part(&self) -> Part {
+    fn piece(&self) -> Piece {
         match self {
             Self::Chain { table, chain } | Self::Rule { table, chain, .. } => {
-                Part::Owned(*table, *chain)
+                Piece::Owned(*table, *chain)
             }
-            Self::Jump { table, base, .. } => Part::Base(*table, *base),
+            Self::Jump { table, base, .. } => Piece::Base(*table, *base),
         }
     }
 
@@ -199,7 +199,7 @@ impl fmt::Display for Key {
 
 /// A chain that is observed as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum Piece {
     /// A chain of ours.
     Owned(Table, Chain),
     /// A built-in chain.

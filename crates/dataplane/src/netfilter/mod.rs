@@ -17,7 +17,7 @@ pub use counts::RuleCounts;
 pub use detector::Detector;
 pub(crate) use jumps::jumps_state;
 pub use jumps::{Jump, jumps, known_jumps};
-pub use key::{BaseChain, Key, Kind, Object, Part, Table};
+pub use key::{BaseChain, Key, Kind, Object, Piece, Table};
 pub use masquerade::Masquerade;
 pub(crate) use masquerade::{forward_ours, mark_masquerade, masquerade_marked};
 pub use observe::Observation;

@@ -7,7 +7,7 @@ use viprule_service::plan::{FlowDestination, FlowPlace, Frontend, NodeFacts, Ser
 
 use super::counts::ObjectCounts;
 use super::element::Element;
-use super::key::{Key, Object, Part};
+use super::key::{Key, Object, Piece};
 use super::set::FrontendSet;
 use super::settings::{Options, Settings};
 use super::{base, served, service};
@@ -82,7 +82,7 @@ impl Dataplane for Nftables {
             .collect()
     }
 
-    fn frontends() -> BTreeSet<Part> {
+    fn frontends() -> BTreeSet<Piece> {
         served::frontends()
     }
 

@@ -51,7 +51,7 @@ pub enum Key {
 
 /// A piece of the kernel's state that is observed as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum Piece {
     /// A table, whatever is in it.
     Table(Family),
     /// A set or map with its elements.
@@ -63,16 +63,16 @@ pub enum Part {
 }
 
 impl ObjectKey for Key {
-    type Part = Part;
+    type Piece = Piece;
 
-    fn part(&self) -> Part {
+    fn piece(&self) -> Piece {
         match *self {
-            Self::Table(family) => Part::Table(family),
-            Self::Set(set) => Part::Set(set),
-            Self::Chain { family, chain } => Part::Chain(family, chain),
-            Self::StickyRule { family, row, .. } => Part::Chain(family, Chain::Sticky(row)),
-            Self::Element(element) => Part::Set(element.set()),
-            Self::BaseChain { family, chain } => Part::BaseChain(family, chain),
+            Self::Table(family) => Piece::Table(family),
+            Self::Set(set) => Piece::Set(set),
+            Self::Chain { family, chain } => Piece::Chain(family, chain),
+            Self::StickyRule { family, row, .. } => Piece::Chain(family, Chain::Sticky(row)),
+            Self::Element(element) => Piece::Set(element.set()),
+            Self::BaseChain { family, chain } => Piece::BaseChain(family, chain),
         }
     }
 

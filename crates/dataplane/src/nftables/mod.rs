@@ -25,7 +25,7 @@ pub use chain::{BaseChain, Chain};
 pub use counts::ObjectCounts;
 pub use dataplane::Nftables;
 pub use element::{Element, ElementContent};
-pub use key::{Key, Object, Part};
+pub use key::{Key, Object, Piece};
 pub use listing::listing;
 pub use set::{FrontendSet, LARGEST_LOCAL_ROW, LARGEST_ROW, Lookup, Row, Set, SetName};
 pub use settings::Settings;

@@ -7,18 +7,18 @@ use nfnetlink::Family;
 use viprule_service::plan::Frontend;
 
 use super::element::Element;
-use super::key::{Key, Object, Part};
+use super::key::{Key, Object, Piece};
 use super::set::{FrontendSet, Lookup, Set, SetName};
 use crate::State;
 
 /// The sets of frontends with endpoints and of cluster IPs.
-pub(super) fn frontends() -> BTreeSet<Part> {
+pub(super) fn frontends() -> BTreeSet<Piece> {
     let services = SetName::Frontends {
         lookup: Lookup::Address,
         of: FrontendSet::Services,
     };
     let of_family =
-        |family| [services, SetName::ClusterIps].map(|name| Part::Set(Set { family, name }));
+        |family| [services, SetName::ClusterIps].map(|name| Piece::Set(Set { family, name }));
     Family::ALL.into_iter().flat_map(of_family).collect()
 }
 

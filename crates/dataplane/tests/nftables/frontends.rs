@@ -316,7 +316,7 @@ fn what_is_served_and_its_udp_frontends_are_read_from_elements() {
     let both = [plan(&dns), plan_with(&dead, &[])];
     let state = with_plans(&dataplane(), &both);
     let parts = Nftables::frontends();
-    let is_meant = |key: &Key| parts.contains(&key.part());
+    let is_meant = |key: &Key| parts.contains(&key.piece());
     assert_eq!(Nftables::served(&state.clone().filter(is_meant)), 1);
     let nothing = with_plans(&dataplane(), &both[1..]);
     assert_eq!(Nftables::served(&nothing.filter(is_meant)), 0);

@@ -13,9 +13,9 @@ use super::*;
 struct Key(u8);
 
 impl ObjectKey for Key {
-    type Part = bool;
+    type Piece = bool;
 
-    fn part(&self) -> bool {
+    fn piece(&self) -> bool {
         self.0.is_multiple_of(2)
     }
 
@@ -81,7 +81,7 @@ fn what_another_holder_wrote_is_no_news() {
     let mut applied = holding(&[&[1], &[1]]);
     applied.set(fragment(1), state([1], 5));
     let mut look = |content| {
-        let scope = Scope::Parts([false].into());
+        let scope = Scope::Pieces([false].into());
         applied.correct(&scope, state([1], content))
     };
     assert_eq!(look(5), []);
@@ -104,7 +104,7 @@ fn only_the_last_holder_leaves_an_orphan() {
 #[test]
 fn all_holders_lose_what_is_gone() {
     let mut applied = holding(&[&[1, 2], &[1]]);
-    let scope = Scope::Parts([false].into());
+    let scope = Scope::Pieces([false].into());
     let changed = applied.correct(&scope, state([3], 0));
     assert_eq!(changed, [fragment(0), fragment(1)]);
     assert_eq!(applied.own(&fragment(0)), Some(&state([2], 0)));
@@ -152,7 +152,7 @@ fn what_is_about_to_be_written_counts_as_if_it_were() {
 fn a_look_tells_who_has_other_objects_than_we_knew() {
     let mut applied = holding(&[&[1, 9], &[3], &[10]]);
     let look = |applied: &mut Applied<Key>, seen| {
-        let scope = Scope::Parts([false].into());
+        let scope = Scope::Pieces([false].into());
         applied.correct(&scope, seen)
     };
     assert_eq!(look(&mut applied, state([1, 3, 9], 0)), []);

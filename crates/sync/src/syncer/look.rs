@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use viprule_dataplane::{Content as _, Dataplane, Fingerprint, ObjectKey as _, Scope, State};
 use viprule_service::model::ServiceId;
 use viprule_service::plan::FlowDestination;
-use viprule_writer::{PartOf, WriteError};
+use viprule_writer::{PieceOf, WriteError};
 
 use super::Syncer;
 use crate::{FragmentId, SyncError, WriterFor};
@@ -45,7 +45,7 @@ impl<D: Dataplane> From<(D::Key, D::Object)> for Named<D> {
 
 impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// Corrects the applied state by what the kernel has, and owes what may differ from the plans.
-    pub(super) fn look(&mut self, scope: &Scope<PartOf<W>>) -> Result<(), SyncError> {
+    pub(super) fn look(&mut self, scope: &Scope<PieceOf<W>>) -> Result<(), SyncError> {
         if *scope == Scope::Everything {
             tracing::debug!("looking at everything");
         }
@@ -88,7 +88,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// Looks at what others left.
     fn first_look(
         &mut self,
-        scope: &Scope<PartOf<W>>,
+        scope: &Scope<PieceOf<W>>,
     ) -> Result<State<D::Key, Fingerprint>, WriteError> {
         self.tracker.complete();
         let seen: State<D::Key, Observed<D>> = if self.tracker.withholds_anything() {

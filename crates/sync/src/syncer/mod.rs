@@ -18,7 +18,7 @@ use viprule_dataplane::{Dataplane, Feature, NodeEffect, Scope};
 use viprule_service::model::{Event, ServiceId};
 use viprule_service::plan::{FlowDestination, NodeFacts, PlanConfig};
 use viprule_service::tracker::{Conflict, Tracker};
-use viprule_writer::PartOf;
+use viprule_writer::PieceOf;
 use viprule_writer::conntrack::Cleaner;
 
 use crate::applied::Applied;
@@ -212,7 +212,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         clippy::needless_pass_by_value,
         reason = "whoever asks has no use for it afterwards"
     )]
-    pub fn reconcile(&mut self, scope: Scope<PartOf<W>>) -> Result<Report, SyncError> {
+    pub fn reconcile(&mut self, scope: Scope<PieceOf<W>>) -> Result<Report, SyncError> {
         self.stuck.clear();
         self.look(&scope)?;
         self.write_owed(self.rooms.map(|rooms| rooms.reconcile))

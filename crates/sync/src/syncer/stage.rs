@@ -2,7 +2,7 @@
 
 use viprule_dataplane::{Content as _, Dataplane, Diff, Fingerprint, ObjectKey as _, State, diff};
 use viprule_service::model::ServiceId;
-use viprule_writer::{ApplyError, PartOf, Tag};
+use viprule_writer::{ApplyError, PieceOf, Tag};
 
 use super::Syncer;
 use super::work::WorkItem;
@@ -16,7 +16,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         &mut self,
         items: &[WorkItem<D::Key>],
         transaction: &mut Transaction<D>,
-    ) -> Result<Report, ApplyError<PartOf<W>>> {
+    ) -> Result<Report, ApplyError<PieceOf<W>>> {
         let mut report = Report::default();
         for (at, item) in items.iter().enumerate() {
             let tag = Tag(u32::try_from(at).unwrap_or(u32::MAX));
@@ -54,7 +54,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         id: &FragmentId,
         steps: Option<usize>,
         transaction: &mut Transaction<D>,
-    ) -> Result<Staged<D>, ApplyError<PartOf<W>>> {
+    ) -> Result<Staged<D>, ApplyError<PieceOf<W>>> {
         let begun = self.unfinished.take_if(|it| it.id == *id);
         let Rendered {
             desired,
@@ -176,7 +176,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     fn stage_released(
         &mut self,
         transaction: &mut Transaction<D>,
-    ) -> Result<(), ApplyError<PartOf<W>>> {
+    ) -> Result<(), ApplyError<PieceOf<W>>> {
         let mut released = std::mem::take(&mut transaction.released);
         if released.is_empty() {
             return Ok(());
@@ -190,7 +190,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
             self.applied.holders(key) <= released.fragments && !self.stays(key)
         });
         let is_excluded = |key: &D::Key| {
-            let whole = D::whole(key);
+            let whole = key.whole();
             self.dataplane.is_excluded(key)
                 && whole.is_none_or(|whole| released.contains_key(&whole))
         };

@@ -106,7 +106,9 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     /// is not: whoever has the whole says which parts it has.
     fn is_excluded(&self, key: &D::Key) -> bool {
         self.dataplane.is_excluded(key)
-            && D::whole(key).is_none_or(|whole| self.applied.holders(&whole) == 0)
+            && key
+                .whole()
+                .is_none_or(|whole| self.applied.holders(&whole) == 0)
     }
 
     /// True for what may be asked for by what can't be used. Whether a part of what a Service has is
@@ -115,7 +117,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         if self.removing {
             return false;
         }
-        let Some(whole) = D::whole(key) else {
+        let Some(whole) = key.whole() else {
             return self.leftovers.contains(key);
         };
         if self.applied.holders(&whole) == 0 && self.leftovers.contains(key) {
@@ -156,7 +158,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
         if self.quarantined.is_empty() {
             return false;
         }
-        let Some(whole) = D::whole(key).filter(|_| !self.removing) else {
+        let Some(whole) = key.whole().filter(|_| !self.removing) else {
             return false;
         };
         let mut refused = self.quarantined.keys().cloned().map(FragmentId::Service);

@@ -1,7 +1,7 @@
 //! One transaction after the other.
 
 use viprule_dataplane::{Dataplane, ObjectKey as _, Scope, State};
-use viprule_writer::{ApplyError, PartOf};
+use viprule_writer::{ApplyError, PieceOf};
 
 use super::Syncer;
 use super::work::WorkItem;
@@ -73,7 +73,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
 
     fn look_again(
         &mut self,
-        scope: &Scope<PartOf<W>>,
+        scope: &Scope<PieceOf<W>>,
         attempts: &mut usize,
     ) -> Result<Report, SyncError> {
         *attempts = attempts.checked_sub(1).ok_or(SyncError::Contended)?;
@@ -82,7 +82,7 @@ impl<D: Dataplane, W: WriterFor<D>> Syncer<D, W> {
     }
 
     /// One transaction.
-    fn attempt(&mut self, items: &[WorkItem<D::Key>]) -> Result<Report, ApplyError<PartOf<W>>> {
+    fn attempt(&mut self, items: &[WorkItem<D::Key>]) -> Result<Report, ApplyError<PieceOf<W>>> {
         let mut transaction = Transaction::default();
         let mut report = self.send(items, &mut transaction)?;
         self.record(transaction, &mut report);

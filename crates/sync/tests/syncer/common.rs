@@ -34,18 +34,18 @@ enum Key {
 struct Number(usize);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+enum Piece {
     Elements,
     Rest,
 }
 
 impl ObjectKey for Key {
-    type Part = Part;
+    type Piece = Piece;
 
-    fn part(&self) -> Part {
+    fn piece(&self) -> Piece {
         match self {
-            Self::Element(_) => Part::Elements,
-            _ => Part::Rest,
+            Self::Element(_) => Piece::Elements,
+            _ => Piece::Rest,
         }
     }
 
@@ -138,7 +138,7 @@ impl Dataplane for Shared {
             .is_some_and(|element| *key == Key::Element(element))
     }
 
-    fn frontends() -> BTreeSet<<Key as ObjectKey>::Part> {
+    fn frontends() -> BTreeSet<<Key as ObjectKey>::Piece> {
         BTreeSet::new()
     }
 
@@ -326,7 +326,7 @@ fn a_start_on_a_full_kernel_writes_nothing() {
 fn what_somebody_took_away_is_back_for_all() {
     let mut syncer = synced(&[A, B]);
     syncer.writer().objects.remove(&Key::Element(1));
-    let scope = Scope::Parts([Part::Elements].into());
+    let scope = Scope::Pieces([Piece::Elements].into());
     syncer.reconcile(scope).unwrap();
     assert_eq!(syncer.writer().commits.concat(), [Key::Element(1)]);
     assert_in_sync(&mut syncer);
@@ -418,7 +418,7 @@ fn troubled(path: &Path, troubles: &[Option<Trouble>]) -> Result<(), TestCaseErr
         if !look {
             continue;
         }
-        let elements = || Scope::Parts([Part::Elements].into());
+        let elements = || Scope::Pieces([Piece::Elements].into());
         match troubles.next().copied().flatten() {
             Some(Trouble::LoseAnswer(applied)) => syncer.writer().lost = Some(applied),
             Some(Trouble::TakeAway(element)) => {

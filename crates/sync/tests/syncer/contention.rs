@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use viprule_dataplane::Scope;
-use viprule_dataplane::netfilter::{BaseChain, Part};
+use viprule_dataplane::netfilter::{BaseChain, Piece};
 use viprule_dataplane::ownership::Chain;
 use viprule_sync::SyncError;
 use viprule_writer::Writer as _;
@@ -198,11 +198,11 @@ fn a_change_meets_foreign_ones_that_nobody_told_yet() {
 #[test]
 fn somebody_who_interferes_a_few_times_is_outlived() {
     let parts = BTreeSet::from([
-        Part::Owned(NAT, Chain::Services),
-        Part::Base(NAT, BaseChain::Output),
+        Piece::Owned(NAT, Chain::Services),
+        Piece::Base(NAT, BaseChain::Output),
     ]);
     let mut syncer = synced();
-    syncer.writer().contend(Scope::Parts(parts), 8);
+    syncer.writer().contend(Scope::Pieces(parts), 8);
     syncer.apply(slice("d", &["10.244.3.3"]));
     syncer.sync().unwrap();
     assert_in_sync(&mut syncer);

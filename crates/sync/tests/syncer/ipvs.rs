@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipvs_netlink::Scheduler;
 use proptest::prelude::*;
-use viprule_dataplane::ipvs::{Ipvs, Key, Object, Part, Settings};
+use viprule_dataplane::ipvs::{Ipvs, Key, Object, Piece, Settings};
 use viprule_dataplane::{Feature, Scope};
 use viprule_service::model::{Balancing, Event, SchedulerName, Service};
 use viprule_service::plan::{Budgets, PlanConfig};
@@ -69,7 +69,7 @@ fn check(path: &Path, settings: &Settings, parts: &[bool]) -> Result<(), TestCas
             Key::Entry { .. } | Key::Destination { .. } => *takes.next().unwrap(),
             _ => true,
         });
-        let scope = Scope::Parts([Part::Sets, Part::Servers].into());
+        let scope = Scope::Pieces([Piece::Sets, Piece::Servers].into());
         syncer.reconcile(scope).unwrap();
         ensure_in_sync(&mut syncer, settings)?;
     }

@@ -48,16 +48,16 @@ where
 
     fn observe<V: From<(K, O)>>(
         &mut self,
-        scope: &Scope<K::Part>,
+        scope: &Scope<K::Piece>,
     ) -> Result<State<K, V>, WriteError> {
         let objects = self.objects.iter();
-        let seen = objects.filter(|(key, _)| scope.contains(&key.part()));
+        let seen = objects.filter(|(key, _)| scope.contains(&key.piece()));
         Ok(seen
             .map(|(key, it)| (key.clone(), V::from((key.clone(), it.clone()))))
             .collect())
     }
 
-    fn stage<A>(&mut self, tag: Tag, diff: &Diff<'_, K, A, O>) -> Result<(), ApplyError<K::Part>> {
+    fn stage<A>(&mut self, tag: Tag, diff: &Diff<'_, K, A, O>) -> Result<(), ApplyError<K::Piece>> {
         for write in &diff.writes {
             let replaces = write.old.is_some();
             let (key, new) = (write.key.clone(), write.new.clone());
@@ -68,7 +68,7 @@ where
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<Written, ApplyError<K::Part>> {
+    fn commit(&mut self) -> Result<Written, ApplyError<K::Piece>> {
         let (writes, deletes) = (
             std::mem::take(&mut self.writes),
             std::mem::take(&mut self.deletes),
@@ -126,7 +126,7 @@ where
         Ok(!self.lacks.contains(feature))
     }
 
-    fn foreign_changes(&mut self) -> Result<ForeignChanges<K::Part>, WriteError> {
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<K::Piece>, WriteError> {
         Ok(ForeignChanges {
             scope: Scope::nothing(),
             by: Vec::new(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::Scope;
-use viprule_dataplane::netfilter::{Key, Part};
+use viprule_dataplane::netfilter::{Key, Piece};
 
 use super::Kernel;
 
@@ -43,12 +43,12 @@ type Predicate = Box<dyn Fn(&Request<'_>) -> bool>;
 pub(super) struct Faults {
     pub(super) refused: Option<(Blame, Predicate)>,
     pub(super) unknown: Option<bool>,
-    pub(super) foreign: Option<(Scope<Part>, usize)>,
+    pub(super) foreign: Option<(Scope<Piece>, usize)>,
 }
 
 impl Faults {
     /// Takes one of the foreign answers that are left.
-    pub(super) fn take_foreign(&mut self) -> Option<Scope<Part>> {
+    pub(super) fn take_foreign(&mut self) -> Option<Scope<Piece>> {
         let (scope, left) = self.foreign.as_mut()?;
         *left = left.checked_sub(1)?;
         Some(scope.clone())
@@ -82,7 +82,7 @@ impl Kernel {
     }
 
     /// Says for so many transactions that others touched these pieces.
-    pub fn contend(&mut self, scope: Scope<Part>, times: usize) {
+    pub fn contend(&mut self, scope: Scope<Piece>, times: usize) {
         self.faults.foreign = Some((scope, times));
     }
 }

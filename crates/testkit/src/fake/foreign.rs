@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::Scope;
-use viprule_dataplane::netfilter::{Part, Table};
+use viprule_dataplane::netfilter::{Piece, Table};
 use viprule_dataplane::ownership::Chain;
 
 use super::{Kernel, tables};
@@ -42,12 +42,12 @@ impl Kernel {
     ) {
         self.tables
             .edit(table, chain, |rule| keep(&rule.to_string()), add);
-        let base = tables::base(chain).map(|base| Part::Base(table, base));
-        let owned = Chain::parse(chain).map(|chain| Part::Owned(table, chain));
-        self.touch(Scope::Parts(BTreeSet::from_iter(base.or(owned))));
+        let base = tables::base(chain).map(|base| Piece::Base(table, base));
+        let owned = Chain::parse(chain).map(|chain| Piece::Owned(table, chain));
+        self.touch(Scope::Pieces(BTreeSet::from_iter(base.or(owned))));
     }
 
-    fn touch(&mut self, scope: Scope<Part>) {
+    fn touch(&mut self, scope: Scope<Piece>) {
         self.touched.extend(scope);
         self.by = vec!["somebody (7)".to_owned()];
     }

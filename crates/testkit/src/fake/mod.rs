@@ -14,7 +14,7 @@ mod writer;
 
 pub use faults::{Blame, Request};
 
-use viprule_dataplane::netfilter::{Key, Object, Observation, Part, Table};
+use viprule_dataplane::netfilter::{Key, Object, Observation, Piece, Table};
 use viprule_dataplane::ownership::{Chain, Layout};
 use viprule_dataplane::{Scope, State};
 use viprule_writer::{Tag, Written};
@@ -28,7 +28,7 @@ pub struct Kernel {
     tables: Tables,
     faults: Faults,
     /// What others touched of ours and was not read since.
-    touched: Scope<Part>,
+    touched: Scope<Piece>,
     by: Vec<String>,
     staged: Staged,
     /// Largest part, operations; `None` for transactions of any size.
@@ -109,18 +109,18 @@ impl Kernel {
         self.part_limit = Some(operations);
     }
 
-    fn observed<V: From<(Key, Object)>>(&self, scope: &Scope<Part>) -> State<Key, V> {
+    fn observed<V: From<(Key, Object)>>(&self, scope: &Scope<Piece>) -> State<Key, V> {
         let mut observation = Observation::new(Layout::Iptables);
         for (table, name, rules) in self.tables.chains() {
             let rules = || rules.iter().map(|slot| slot.rule.clone());
             if let Some(base) = tables::base(name) {
-                if scope.contains(&Part::Base(table, base)) {
+                if scope.contains(&Piece::Base(table, base)) {
                     for rule in rules() {
                         let _foreign_ones_have_no_key = observation.base_rule(table, base, &rule);
                     }
                 }
             } else if let Some(chain) = Chain::parse(name)
-                && scope.contains(&Part::Owned(table, chain))
+                && scope.contains(&Piece::Owned(table, chain))
             {
                 observation.chain(table, chain, rules().collect());
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use viprule_dataplane::netfilter::{Key, Object, Observation, Part, Place, place_of};
+use viprule_dataplane::netfilter::{Key, Object, Observation, Piece, Place, place_of};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
@@ -18,14 +18,14 @@ impl Writer for Kernel {
 
     fn observe<V: From<(Key, Object)>>(
         &mut self,
-        scope: &Scope<Part>,
+        scope: &Scope<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
         match (&mut self.touched, scope) {
             (touched, Scope::Everything) => *touched = Scope::nothing(),
-            (Scope::Parts(touched), Scope::Parts(read)) => {
+            (Scope::Pieces(touched), Scope::Pieces(read)) => {
                 touched.retain(|part| !read.contains(part));
             }
-            (Scope::Everything, Scope::Parts(_)) => {}
+            (Scope::Everything, Scope::Pieces(_)) => {}
         }
         Ok(self.observed(scope))
     }
@@ -34,7 +34,7 @@ impl Writer for Kernel {
         &mut self,
         tag: Tag,
         diff: &Diff<'_, Key, A, Object>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         for write in &diff.writes {
             self.stage_write(tag, *write.key, write.new, write.old.is_some());
             let staged = self.staged.operations.len();
@@ -49,7 +49,7 @@ impl Writer for Kernel {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+    fn commit(&mut self) -> Result<Written, ApplyError<Piece>> {
         let mut operations = std::mem::take(&mut self.staged.operations);
         operations.append(&mut self.staged.jumps);
         operations.extend(self.deletions());
@@ -58,7 +58,7 @@ impl Writer for Kernel {
         result
     }
 
-    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Piece>, WriteError> {
         let (scope, by) = (self.touched.clone(), std::mem::take(&mut self.by));
         Ok(ForeignChanges { scope, by })
     }
@@ -145,7 +145,7 @@ impl Kernel {
     }
 
     /// One transaction: all of it or nothing.
-    fn send(&mut self, operations: &[Operation]) -> Result<(), ApplyError<Part>> {
+    fn send(&mut self, operations: &[Operation]) -> Result<(), ApplyError<Piece>> {
         if operations.is_empty() {
             return Ok(());
         }
@@ -194,7 +194,7 @@ impl Kernel {
         }
     }
 
-    fn foreign_scope(&mut self) -> Option<Scope<Part>> {
+    fn foreign_scope(&mut self) -> Option<Scope<Piece>> {
         let touched = Some(&self.touched)
             .filter(|touched| !touched.is_empty())
             .cloned();

@@ -62,6 +62,6 @@ impl Served {
 
 /// Counts the Services with endpoints that the kernel serves, by its frontends alone.
 pub fn count_served<D: Dataplane, W: WriterFor<D>>(writer: &mut W) -> Result<usize, WriteError> {
-    let frontends = writer.observe(&Scope::Parts(D::frontends()))?;
+    let frontends = writer.observe(&Scope::Pieces(D::frontends()))?;
     Ok(D::served(&frontends))
 }

@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 
 use nfnetlink::Family;
-use viprule_dataplane::netfilter::{Key, Object, Part};
+use viprule_dataplane::netfilter::{Key, Object, Piece};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 
@@ -46,7 +46,7 @@ impl Writer for HostWriter {
 
     fn observe<V: From<(Key, Object)>>(
         &mut self,
-        scope: &Scope<Part>,
+        scope: &Scope<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
         match self {
             Self::Nft(writer) => writer.observe(scope),
@@ -58,21 +58,21 @@ impl Writer for HostWriter {
         &mut self,
         tag: Tag,
         diff: &Diff<'_, Key, A, Object>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         match self {
             Self::Nft(writer) => writer.stage(tag, diff),
             Self::Legacy(writer) => writer.stage(tag, diff),
         }
     }
 
-    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+    fn commit(&mut self) -> Result<Written, ApplyError<Piece>> {
         match self {
             Self::Nft(writer) => writer.commit(),
             Self::Legacy(writer) => writer.commit(),
         }
     }
 
-    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Piece>, WriteError> {
         match self {
             Self::Nft(writer) => writer.foreign_changes(),
             Self::Legacy(writer) => writer.foreign_changes(),

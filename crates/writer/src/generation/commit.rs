@@ -3,7 +3,7 @@
 use netlink_batch::{Errno, Socket};
 use nfnetlink::nftables::{self, CommitError, Transaction};
 
-use super::Piece;
+use super::Concerned;
 use super::watch::Watch;
 use crate::{ApplyError, Refusal, Tag, WriteError, Written, socket};
 
@@ -18,7 +18,7 @@ const IDLE_BUFFER: usize = 64 << 10;
 
 /// Commits transactions, in parts where they are large, and knows what others did up to them.
 #[derive(Debug)]
-pub(crate) struct Committer<P: Piece> {
+pub(crate) struct Committer<P: Concerned> {
     /// What commits go through, and looks at what there is.
     pub(crate) socket: Socket,
     /// What others do.
@@ -32,7 +32,7 @@ pub(crate) struct Committer<P: Piece> {
     unheard: bool,
 }
 
-impl<P: Piece> Committer<P> {
+impl<P: Concerned> Committer<P> {
     /// Opens the sockets and begins to listen.
     pub(crate) fn open() -> Result<Self, WriteError> {
         let socket = socket::netfilter()?;

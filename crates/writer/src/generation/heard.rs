@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nfnetlink::nftables::{Change, Event, Object};
 use viprule_dataplane::Scope;
 
-use super::Piece;
+use super::Concerned;
 use crate::ForeignChanges;
 
 /// How many programs a report names.
@@ -13,7 +13,7 @@ const NAMED: usize = 4;
 
 /// What notifications told, and what was done about it.
 #[derive(Debug)]
-pub(crate) struct Heard<P: Piece> {
+pub(crate) struct Heard<P: Concerned> {
     /// The port of the socket that our commits go through.
     own: u32,
     /// The generation up to which we know what others did.
@@ -29,22 +29,22 @@ pub(crate) struct Heard<P: Piece> {
 
 /// What others touched since a reading began.
 #[derive(Debug)]
-struct Meanwhile<P: Piece> {
-    parts: Scope<P>,
+struct Meanwhile<P: Concerned> {
+    pieces: Scope<P>,
     /// Tables whose chains came or went.
     tables: BTreeSet<P::Table>,
 }
 
-impl<P: Piece> Meanwhile<P> {
+impl<P: Concerned> Meanwhile<P> {
     fn nothing() -> Self {
         Self {
-            parts: Scope::nothing(),
+            pieces: Scope::nothing(),
             tables: BTreeSet::new(),
         }
     }
 }
 
-impl<P: Piece> Heard<P> {
+impl<P: Concerned> Heard<P> {
     /// Nothing yet, and nothing was done since this generation.
     pub(super) fn new(own: u32, generation: u32) -> Self {
         Self {
@@ -95,9 +95,9 @@ impl<P: Piece> Heard<P> {
     }
 
     /// Says that these pieces are about to be read.
-    pub(crate) fn accept(&mut self, parts: &BTreeSet<P>) {
-        if let Scope::Parts(touched) = &mut self.touched {
-            touched.retain(|part| !parts.contains(part));
+    pub(crate) fn accept(&mut self, pieces: &BTreeSet<P>) {
+        if let Scope::Pieces(touched) = &mut self.touched {
+            touched.retain(|piece| !pieces.contains(piece));
         }
     }
 
@@ -107,13 +107,13 @@ impl<P: Piece> Heard<P> {
     }
 
     /// True where this was touched since then, as far as has been taken in.
-    pub(crate) fn touched_meanwhile(&self, part: &P) -> bool {
-        self.meanwhile.parts.contains(part)
+    pub(crate) fn touched_meanwhile(&self, piece: &P) -> bool {
+        self.meanwhile.pieces.contains(piece)
     }
 
     /// True where chains of this table came or went since then, whosever they are.
     pub(crate) fn chains_changed_meanwhile(&self, table: P::Table) -> bool {
-        self.meanwhile.parts == Scope::Everything || self.meanwhile.tables.contains(&table)
+        self.meanwhile.pieces == Scope::Everything || self.meanwhile.tables.contains(&table)
     }
 
     /// What others touched since the last question. It stays to be read.
@@ -161,13 +161,13 @@ impl<P: Piece> Heard<P> {
             _ => {}
         }
         if let Some(piece) = P::of(table, &event.object) {
-            self.touch(Scope::Parts(BTreeSet::from([piece])));
+            self.touch(Scope::Pieces(BTreeSet::from([piece])));
         }
     }
 
     fn touch(&mut self, scope: Scope<P>) {
         self.concerns = true;
-        self.meanwhile.parts.extend(scope.clone());
+        self.meanwhile.pieces.extend(scope.clone());
         self.touched.extend(scope);
     }
 

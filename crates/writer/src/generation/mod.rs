@@ -18,7 +18,7 @@ use nfnetlink::Family;
 use nfnetlink::nftables::Object;
 
 /// A piece of a dataplane's objects in nf_tables that is read as a whole.
-pub(crate) trait Piece: Ord + Clone + Debug {
+pub(crate) trait Concerned: Ord + Clone + Debug {
     /// A table that such pieces are in.
     type Table: Ord + Copy + Debug;
 

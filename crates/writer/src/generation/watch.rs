@@ -10,13 +10,13 @@ use std::time::Duration;
 use netlink_batch::{Error, Socket};
 use nfnetlink::nftables::{self, Event, GROUP};
 
-use super::Piece;
+use super::Concerned;
 use super::heard::Heard;
 use crate::{WriteError, socket};
 
 /// What others do to the rule set, and to ours.
 #[derive(Debug)]
-pub(crate) struct Watch<P: Piece> {
+pub(crate) struct Watch<P: Concerned> {
     events: Socket,
     /// Asks for the generation, also while answers wait in the socket that commits.
     asks: Socket,
@@ -26,7 +26,7 @@ pub(crate) struct Watch<P: Piece> {
     paused: bool,
 }
 
-impl<P: Piece> Watch<P> {
+impl<P: Concerned> Watch<P> {
     /// Listens to what others do. Our own commits go through the socket of this port.
     pub(super) fn start(own: u32) -> Result<Self, WriteError> {
         let (events, mut asks) = (socket::netfilter()?, socket::netfilter()?);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netlink_batch::{Errno, Socket};
-use viprule_dataplane::ipvs::Part;
+use viprule_dataplane::ipvs::Piece;
 use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 
 use super::dummy::{self, KIND, PART};
@@ -109,7 +109,7 @@ impl Addresses {
         &mut self,
         addresses: &[Tagged<IpAddr>],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         self.quietly(addresses, |own| {
             let mut missing = own.try_to_add(addresses, outcome)?;
             if !missing.is_empty() {
@@ -129,8 +129,8 @@ impl Addresses {
     fn quietly(
         &mut self,
         addresses: &[Tagged<IpAddr>],
-        change: impl FnOnce(&mut Self) -> Result<(), ApplyError<Part>>,
-    ) -> Result<(), ApplyError<Part>> {
+        change: impl FnOnce(&mut Self) -> Result<(), ApplyError<Piece>>,
+    ) -> Result<(), ApplyError<Piece>> {
         if addresses.is_empty() {
             return Ok(());
         }
@@ -152,7 +152,7 @@ impl Addresses {
         &mut self,
         addresses: &[Tagged<IpAddr>],
         outcome: &mut Outcome,
-    ) -> Result<Vec<Tagged<IpAddr>>, ApplyError<Part>> {
+    ) -> Result<Vec<Tagged<IpAddr>>, ApplyError<Piece>> {
         let index = match self.watch.index() {
             Some(index) => index,
             None => match self.ensure_link() {
@@ -193,7 +193,7 @@ impl Addresses {
         &mut self,
         addresses: &[Tagged<IpAddr>],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let index = match self.watch.index() {
             Some(index) => index,
             None => match link::find(&mut self.socket, IPVS_LINK, KIND) {

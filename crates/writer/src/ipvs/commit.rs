@@ -2,7 +2,7 @@
 
 use std::mem::take;
 
-use viprule_dataplane::ipvs::{Key, Part};
+use viprule_dataplane::ipvs::{Key, Piece};
 use viprule_dataplane::{Scope, netfilter};
 
 use super::IpvsWriter;
@@ -14,7 +14,7 @@ use crate::{ApplyError, Tag, WriteError, Writer as _, Written};
 impl IpvsWriter {
     /// Sends what is staged of steps 1 to 3. Removals wait, and nobody stages one of what somebody
     /// else wants in the same transaction but before that is sent.
-    pub(super) fn send_part(&mut self) -> Result<(), ApplyError<Part>> {
+    pub(super) fn send_part(&mut self) -> Result<(), ApplyError<Piece>> {
         self.staged.keep_what_is_wanted();
         let (mut staged, mut outcome) = (take(&mut self.staged), take(&mut self.outcome));
         self.prepare(&mut staged, &mut outcome)?;
@@ -22,7 +22,7 @@ impl IpvsWriter {
         Ok(())
     }
 
-    pub(super) fn send(&mut self) -> Result<Written, ApplyError<Part>> {
+    pub(super) fn send(&mut self) -> Result<Written, ApplyError<Piece>> {
         let (mut staged, mut outcome) = (take(&mut self.staged), take(&mut self.outcome));
         staged.keep_what_is_wanted();
         self.at_once |= staged.gone.link.is_some();
@@ -46,7 +46,7 @@ impl IpvsWriter {
         &mut self,
         staged: &mut Staged,
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         self.retired.wanted(staged);
         if let Some(tag) = staged.link.take()
             && let Err(reason) = self.addresses.ensure_link()
@@ -74,7 +74,7 @@ impl IpvsWriter {
         &mut self,
         staged: &Staged,
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let is_new = staged.netfilter.iter().all(|(_, chains)| chains.is_new());
         if is_new {
             self.write_netfilter(&staged.netfilter, outcome)?;
@@ -92,7 +92,7 @@ impl IpvsWriter {
         &mut self,
         staged: &[(Tag, Chains)],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         for (tag, chains) in staged {
             chains
                 .with(|diff| self.netfilter.stage(*tag, diff))
@@ -117,7 +117,7 @@ impl IpvsWriter {
         }
     }
 
-    fn remove(&mut self, mut gone: Gone, outcome: &mut Outcome) -> Result<(), ApplyError<Part>> {
+    fn remove(&mut self, mut gone: Gone, outcome: &mut Outcome) -> Result<(), ApplyError<Piece>> {
         if let Some(tag) = gone.link
             && let Err(reason) = self.addresses.remove_link()
         {
@@ -183,7 +183,7 @@ impl IpvsWriter {
 }
 
 /// What the next look finds out is no error here.
-fn settled(result: Result<(), ApplyError<Part>>) -> Result<bool, WriteError> {
+fn settled(result: Result<(), ApplyError<Piece>>) -> Result<bool, WriteError> {
     match result {
         Ok(()) => Ok(true),
         Err(ApplyError::Failed(error)) => Err(error),
@@ -193,7 +193,7 @@ fn settled(result: Result<(), ApplyError<Part>>) -> Result<bool, WriteError> {
 
 /// An error of the netfilter writer. Nobody has noted what was written before it, which does no
 /// harm when it is written again.
-fn in_netfilter(error: ApplyError<netfilter::Part>) -> ApplyError<Part> {
+fn in_netfilter(error: ApplyError<netfilter::Piece>) -> ApplyError<Piece> {
     match error {
         ApplyError::Foreign(scope) => ApplyError::Foreign(netfilter(scope)),
         ApplyError::Refused { refusals, .. } => ApplyError::Refused {
@@ -205,10 +205,10 @@ fn in_netfilter(error: ApplyError<netfilter::Part>) -> ApplyError<Part> {
     }
 }
 
-/// The same pieces as parts of the whole.
-pub(super) fn netfilter(scope: Scope<netfilter::Part>) -> Scope<Part> {
+/// The same pieces as pieces of the whole.
+pub(super) fn netfilter(scope: Scope<netfilter::Piece>) -> Scope<Piece> {
     match scope {
         Scope::Everything => Scope::Everything,
-        Scope::Parts(parts) => Scope::Parts(parts.into_iter().map(Part::Netfilter).collect()),
+        Scope::Pieces(pieces) => Scope::Pieces(pieces.into_iter().map(Piece::Netfilter).collect()),
     }
 }

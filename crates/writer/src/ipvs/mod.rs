@@ -59,7 +59,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
 
 use nfnetlink::Family;
-use viprule_dataplane::ipvs::{Key, Object, Part};
+use viprule_dataplane::ipvs::{Key, Object, Piece};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Feature, Scope, State};
 
@@ -136,7 +136,7 @@ impl Writer for IpvsWriter {
 
     fn observe<V: From<(Key, Object)>>(
         &mut self,
-        scope: &Scope<Part>,
+        scope: &Scope<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
         self.read(scope)
     }
@@ -145,7 +145,7 @@ impl Writer for IpvsWriter {
         &mut self,
         tag: Tag,
         diff: &Diff<'_, Key, A, Object>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         self.staged.add(tag, diff);
         if self.staged.len() < PART {
             return Ok(());
@@ -158,15 +158,15 @@ impl Writer for IpvsWriter {
         result
     }
 
-    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+    fn commit(&mut self) -> Result<Written, ApplyError<Piece>> {
         self.send()
     }
 
-    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Piece>, WriteError> {
         let ForeignChanges { scope, by } = self.netfilter.foreign_changes()?;
         let mut scope = commit::netfilter(scope);
         if self.addresses.watch().is_touched()? {
-            scope.extend(Scope::Parts(BTreeSet::from([Part::Link])));
+            scope.extend(Scope::Pieces(BTreeSet::from([Piece::Link])));
         }
         Ok(ForeignChanges { scope, by })
     }
@@ -177,9 +177,9 @@ impl Writer for IpvsWriter {
         all
     }
 
-    fn unwatched(&self) -> Scope<Part> {
+    fn unwatched(&self) -> Scope<Piece> {
         match self.netfilter {
-            HostWriter::Nft(_) => Scope::Parts(BTreeSet::from([Part::Sets, Part::Servers])),
+            HostWriter::Nft(_) => Scope::Pieces(BTreeSet::from([Piece::Sets, Piece::Servers])),
             // Nobody tells of changes to legacy tables, and this mode has no canary in them.
             HostWriter::Legacy(_) => Scope::Everything,
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipvs_netlink::proc::{self, Line};
 use ipvs_netlink::{Destination, Ipvs, ServerId};
 use netlink_batch::retry_stale;
-use viprule_dataplane::ipvs::{Key, Netfilter, Object, Observation, Observed, Part};
+use viprule_dataplane::ipvs::{Key, Netfilter, Object, Observation, Observed, Piece};
 use viprule_dataplane::{ObjectKey as _, Scope, State, netfilter};
 
 use super::IpvsWriter;
@@ -22,23 +22,23 @@ const ROOM: usize = 64 << 10;
 impl IpvsWriter {
     pub(super) fn read<V: From<(Key, Object)>>(
         &mut self,
-        scope: &Scope<Part>,
+        scope: &Scope<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
-        let servers = scope.contains(&Part::Servers);
+        let servers = scope.contains(&Piece::Servers);
         let mut observation = if servers {
             Observation::<V>::with_capacity(ROOM)
         } else {
             Observation::new()
         };
         // Whose a virtual server is shows on the link and in the sets.
-        if scope.contains(&Part::Link) {
+        if scope.contains(&Piece::Link) {
             if let Some(addresses) = self.addresses.observe()? {
                 tell(&mut observation, addresses);
             }
         } else if servers && let Some((_, addresses)) = self.addresses.read()? {
             tell(&mut observation, &addresses);
         }
-        if servers || scope.contains(&Part::Sets) {
+        if servers || scope.contains(&Piece::Sets) {
             self.sets.observe(&mut observation)?;
         }
         if servers {
@@ -61,7 +61,7 @@ impl IpvsWriter {
         let retired = &self.retired;
         Ok(match scope {
             Scope::Everything if retired.is_empty() => state,
-            _ => state.filter(|key| scope.contains(&key.part()) && !retired.hides(key)),
+            _ => state.filter(|key| scope.contains(&key.piece()) && !retired.hides(key)),
         })
     }
 }
@@ -127,16 +127,16 @@ pub(super) fn tell<V: From<(Key, Object)>>(
 }
 
 /// What the netfilter writer is to read, if anything.
-fn in_netfilter(scope: &Scope<Part>) -> Option<Scope<netfilter::Part>> {
+fn in_netfilter(scope: &Scope<Piece>) -> Option<Scope<netfilter::Piece>> {
     match scope {
         Scope::Everything => Some(Scope::Everything),
-        Scope::Parts(parts) => {
-            let parts = parts.iter().filter_map(|part| match part {
-                Part::Netfilter(part) => Some(*part),
+        Scope::Pieces(pieces) => {
+            let pieces = pieces.iter().filter_map(|piece| match piece {
+                Piece::Netfilter(piece) => Some(*piece),
                 _ => None,
             });
-            let parts: BTreeSet<_> = parts.collect();
-            (!parts.is_empty()).then_some(Scope::Parts(parts))
+            let pieces: BTreeSet<_> = pieces.collect();
+            (!pieces.is_empty()).then_some(Scope::Pieces(pieces))
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use viprule_dataplane::Scope;
-use viprule_dataplane::ipvs::Part;
+use viprule_dataplane::ipvs::Piece;
 
 use super::pipeline::Failure;
 use super::stage::Tagged;
@@ -68,7 +68,7 @@ impl Outcome {
         doing: &str,
         part: &'static str,
         result: Result<usize, Failure>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         match result {
             Ok(bytes) => {
                 self.written.bytes += bytes;
@@ -86,7 +86,7 @@ impl Outcome {
         self.written.transactions += written.transactions;
     }
 
-    pub(super) fn finish(self) -> Result<Written, ApplyError<Part>> {
+    pub(super) fn finish(self) -> Result<Written, ApplyError<Piece>> {
         if !self.refusals.is_empty() {
             return Err(ApplyError::Refused {
                 refusals: self.refusals,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use netlink_batch::{Socket, socket::NETFILTER};
 use nfnetlink::Family;
 use nfnetlink::ipset::{self, Changes, Entry, Error, Spec};
-use viprule_dataplane::ipvs::{Key, Object, Observation, Part};
+use viprule_dataplane::ipvs::{Key, Object, Observation, Piece};
 use viprule_dataplane::ownership::{Set, SetName};
 
 use super::outcome::Outcome;
@@ -94,7 +94,7 @@ impl Sets {
         &mut self,
         sets: &[Tagged<(Set, Spec)>],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         if sets.is_empty() {
             return Ok(());
         }
@@ -166,7 +166,7 @@ impl Sets {
         &mut self,
         entries: &[Tagged<(Set, Entry)>],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let changes = changes(entries, Changes::add);
         let mut again = Changes::new();
         let mut full = BTreeMap::<String, u32>::new();
@@ -206,7 +206,7 @@ impl Sets {
         &mut self,
         entries: &[Tagged<(Set, Entry)>],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let changes = changes(entries, Changes::remove);
         for refused in self.send(&changes, outcome)? {
             if !matches!(refused.error, Error::Missing { .. }) {
@@ -220,7 +220,7 @@ impl Sets {
         &mut self,
         changes: &Changes<Tag>,
         outcome: &mut Outcome,
-    ) -> Result<Vec<ipset::Refused<Tag>>, ApplyError<Part>> {
+    ) -> Result<Vec<ipset::Refused<Tag>>, ApplyError<Piece>> {
         outcome.written.transactions += usize::from(!changes.is_empty());
         changes.send(&mut self.socket).map_err(unknown)
     }
@@ -231,7 +231,7 @@ impl Sets {
         &mut self,
         sets: &[Tagged<Set>],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         if sets.is_empty() {
             return Ok(());
         }
@@ -325,7 +325,7 @@ pub(super) fn probe(socket: &mut Socket) -> Result<(), WriteError> {
     Ok(())
 }
 
-fn refuse(tag: Tag, error: Error, outcome: &mut Outcome) -> Result<(), ApplyError<Part>> {
+fn refuse(tag: Tag, error: Error, outcome: &mut Outcome) -> Result<(), ApplyError<Piece>> {
     match error {
         Error::Netlink(error) if error.errno().is_none() || error.is_stale() => {
             Err(unknown(Error::Netlink(error)))
@@ -338,7 +338,7 @@ fn refuse(tag: Tag, error: Error, outcome: &mut Outcome) -> Result<(), ApplyErro
 }
 
 /// It is not known what was written.
-fn unknown(error: Error) -> ApplyError<Part> {
+fn unknown(error: Error) -> ApplyError<Piece> {
     match error {
         Error::Netlink(error) if error.is_stale() => {
             ApplyError::Unknown(format!("writing IP sets: {error}"))

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipvs_netlink::{Destination, DestinationId, Family, Protocol, Scheduler, Server, ServerId};
 use nfnetlink::ipset::{Entry, IpPort};
-use viprule_dataplane::ipvs::{Desired, Ipvs, Key, Object, Part, Settings};
+use viprule_dataplane::ipvs::{Desired, Ipvs, Key, Object, Piece, Settings};
 use viprule_dataplane::ownership::{Set, SetName};
 use viprule_dataplane::{Dataplane as _, Diff, Fingerprint, Scope, State, diff};
 use viprule_service::plan::NodeFacts;
@@ -72,7 +72,7 @@ impl<'a> Node<'a> {
         self.try_sync(wanted).unwrap()
     }
 
-    pub(crate) fn try_sync(&mut self, wanted: &Desired) -> Result<Written, ApplyError<Part>> {
+    pub(crate) fn try_sync(&mut self, wanted: &Desired) -> Result<Written, ApplyError<Piece>> {
         let held = std::mem::take(&mut self.held);
         let result = self.write(&[diff(&held, wanted)]);
         self.held = match &result {
@@ -86,7 +86,7 @@ impl<'a> Node<'a> {
     pub(crate) fn write(
         &mut self,
         diffs: &[Diff<'_, Key, Fingerprint, Object>],
-    ) -> Result<Written, ApplyError<Part>> {
+    ) -> Result<Written, ApplyError<Piece>> {
         for (tag, diff) in (0..).zip(diffs) {
             self.writer.stage(Tag(tag), diff)?;
         }

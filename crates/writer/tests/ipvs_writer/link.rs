@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use viprule_dataplane::ipvs::{Desired, Key, Part};
+use viprule_dataplane::ipvs::{Desired, Key, Piece};
 use viprule_dataplane::ownership::leftovers::IPVS_LINK;
 use viprule_dataplane::{Fingerprint, Scope, State, diff};
 use viprule_testkit::Namespace;
@@ -22,7 +22,7 @@ fn touched(node: &mut Node<'_>) -> bool {
     let changes = node.run(IpvsWriter::foreign_changes).unwrap();
     match changes.scope {
         Scope::Everything => true,
-        Scope::Parts(parts) => parts.contains(&Part::Link),
+        Scope::Pieces(parts) => parts.contains(&Piece::Link),
     }
 }
 
@@ -81,7 +81,7 @@ fn our_own_changes_wake_nobody_and_those_of_others_do() {
     ] {
         text(&namespace, line);
         assert!(touched(&mut node), "{line}");
-        let scope = Scope::Parts(BTreeSet::from([Part::Link]));
+        let scope = Scope::Pieces(BTreeSet::from([Piece::Link]));
         let seen: viprule_dataplane::ipvs::Desired =
             node.run(|writer| writer.observe(&scope)).unwrap();
         assert!(

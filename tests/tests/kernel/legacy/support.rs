@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nfnetlink::Family;
 use viprule_dataplane::Scope;
 use viprule_dataplane::iptables::{Iptables, Settings};
-use viprule_dataplane::netfilter::{Desired, Key, Object, Part, print_save};
+use viprule_dataplane::netfilter::{Desired, Key, Object, Piece, print_save};
 use viprule_service::model::Event;
 use viprule_service::tracker::Tracker;
 use viprule_source::manifest::Manifests;
@@ -130,7 +130,7 @@ impl Node {
     }
 
     /// What others changed, as the writer says.
-    pub(crate) fn foreign_changes(&mut self) -> Scope<Part> {
+    pub(crate) fn foreign_changes(&mut self) -> Scope<Piece> {
         let writer = self.syncer.writer();
         let changes = self.place.namespace.run(|| writer.foreign_changes());
         changes.unwrap().unwrap().scope

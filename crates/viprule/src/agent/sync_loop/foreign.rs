@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use viprule_dataplane::Scope;
 use viprule_sync::SyncError;
-use viprule_writer::{PartOf, Writer as _};
+use viprule_writer::{PieceOf, Writer as _};
 
 use super::SyncLoop;
 use crate::agent::telemetry::{Cause, Telemetry};
@@ -49,7 +49,7 @@ impl<M: Mode> SyncLoop<M> {
     }
 
     /// What others touched; `None` where that can't be told now.
-    fn ask(&mut self) -> Result<Option<Scope<PartOf<M::Writer>>>, SyncError> {
+    fn ask(&mut self) -> Result<Option<Scope<PieceOf<M::Writer>>>, SyncError> {
         self.foreign.unheard = false;
         let changes = match self.syncer.writer().foreign_changes() {
             Ok(changes) => changes,
@@ -100,8 +100,8 @@ impl<M: Mode> SyncLoop<M> {
     /// Looks at what others touched, and at `more`, and puts it right.
     fn repair(
         &mut self,
-        touched: Scope<PartOf<M::Writer>>,
-        more: Scope<PartOf<M::Writer>>,
+        touched: Scope<PieceOf<M::Writer>>,
+        more: Scope<PieceOf<M::Writer>>,
     ) -> Result<(), SyncError> {
         let cause = if touched.is_empty() {
             Cause::Period

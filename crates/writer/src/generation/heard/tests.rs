@@ -2,7 +2,7 @@
 
 use nfnetlink::Family;
 use nfnetlink::nftables::Generation;
-use viprule_dataplane::netfilter::{Kind, Part, Table};
+use viprule_dataplane::netfilter::{Kind, Piece, Table};
 use viprule_dataplane::ownership::Chain;
 
 use super::*;
@@ -13,9 +13,9 @@ const NAT: Table = Table {
     family: Family::Ipv4,
     kind: Kind::Nat,
 };
-const SERVICES: Part = Part::Owned(NAT, Chain::Services);
+const SERVICES: Piece = Piece::Owned(NAT, Chain::Services);
 
-fn heard() -> Heard<Part> {
+fn heard() -> Heard<Piece> {
     Heard::new(OWN, 10)
 }
 
@@ -47,8 +47,8 @@ fn generation(port: u32, id: u32, name: &str) -> Event<'_> {
     event(port, Change::New, Object::Generation(generation))
 }
 
-fn parts(parts: &[Part]) -> Scope<Part> {
-    Scope::Parts(parts.iter().copied().collect())
+fn parts(parts: &[Piece]) -> Scope<Piece> {
+    Scope::Pieces(parts.iter().copied().collect())
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn what_is_touched_while_it_is_read_is_known() {
     assert!(heard.touched_meanwhile(&SERVICES));
     assert_eq!(
         *heard.touched(),
-        parts(&[SERVICES, Part::Owned(NAT, Chain::Nodeports)]),
+        parts(&[SERVICES, Piece::Owned(NAT, Chain::Nodeports)]),
         "and is to be read again"
     );
     heard.begin_reading();

@@ -12,7 +12,7 @@ use ipvs_netlink::{
     Server, ServerId,
 };
 use netlink_batch::Refusal;
-use viprule_dataplane::ipvs::Part;
+use viprule_dataplane::ipvs::Piece;
 
 use crate::ipvs::drain::Drain;
 use crate::ipvs::outcome::Outcome;
@@ -71,7 +71,7 @@ impl Servers {
         &mut self,
         servers: &[OneServer],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let mut known = Cow::Borrowed(servers);
         if !servers.iter().all(is_known) {
             for it in servers.iter().filter(|it| !is_known(it)) {
@@ -102,7 +102,7 @@ impl Servers {
         &mut self,
         servers: &[OneServer],
         outcome: &mut Outcome,
-    ) -> Result<Vec<OneServer>, ApplyError<Part>> {
+    ) -> Result<Vec<OneServer>, ApplyError<Piece>> {
         let (mut again, mut lacking) = (Vec::new(), BTreeSet::new());
         let sent = self.send(
             servers,
@@ -134,7 +134,7 @@ impl Servers {
         &mut self,
         destinations: &mut [OneDestination],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         for it in &mut *destinations {
             // What drains is there, at weight 0.
             it.old |= self.drain.contains(&it.what.0, &it.what.1);
@@ -154,7 +154,7 @@ impl Servers {
         &mut self,
         destinations: &[OneDestination],
         outcome: &mut Outcome,
-    ) -> Result<Vec<OneDestination>, ApplyError<Part>> {
+    ) -> Result<Vec<OneDestination>, ApplyError<Piece>> {
         let mut again = Vec::new();
         let sent = self.send(
             destinations,
@@ -184,7 +184,7 @@ impl Servers {
         &mut self,
         servers: &[Tagged<ServerId>],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let sent = self.send(
             servers,
             |requests, it| {

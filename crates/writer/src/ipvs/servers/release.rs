@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipvs_netlink::proc::{self, Line};
 use ipvs_netlink::{Destination, DestinationId, Reason, ServerId};
-use viprule_dataplane::ipvs::Part;
+use viprule_dataplane::ipvs::Piece;
 
 use super::{PART, Servers, Why, drains, unreadable};
 use crate::clock;
@@ -28,7 +28,7 @@ impl Servers {
         &mut self,
         destinations: &[GoneDestination],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let (at_once, draining): (Vec<GoneDestination>, Vec<GoneDestination>) = destinations
             .iter()
             .copied()
@@ -47,7 +47,7 @@ impl Servers {
         &mut self,
         destinations: &[GoneDestination],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let (now, drained) = (clock::now(), drained());
         for it in destinations {
             self.drain.begin(it.what.0, it.what.1, now);
@@ -85,7 +85,7 @@ impl Servers {
         servers: &[ServerId],
         tag: impl Fn(&(ServerId, DestinationId)) -> Option<Tag>,
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let seen = self.look(servers)?;
         let now = (clock::now(), Stamp::now());
         let (mut removable, mut unstamped) = (Vec::new(), Vec::new());
@@ -115,7 +115,7 @@ impl Servers {
         &mut self,
         destinations: &[(ServerId, DestinationId)],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let drained = drained();
         let sent = self.send(
             destinations,
@@ -180,7 +180,7 @@ impl Servers {
         &mut self,
         destinations: &[GoneDestination],
         outcome: &mut Outcome,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let mut left = Vec::new();
         let sent = self.send(
             destinations,

@@ -1,7 +1,7 @@
 //! What a restore's failure means.
 
 use viprule_dataplane::Scope;
-use viprule_dataplane::netfilter::{Part, Table};
+use viprule_dataplane::netfilter::{Piece, Table};
 
 use super::LegacyWriter;
 use super::payload::{Block, Line, find};
@@ -15,7 +15,7 @@ impl LegacyWriter {
         stopped: Stopped,
         blocks: &[Block<'_>],
         before: Written,
-    ) -> ApplyError<Part> {
+    ) -> ApplyError<Piece> {
         let (number, said) = match stopped {
             Stopped::Failed(error) => return error.into(),
             Stopped::Unknown(reason) => return ApplyError::Unknown(reason),
@@ -54,7 +54,7 @@ impl LegacyWriter {
 
     /// Where we have not looked for long, somebody else's doing is the likelier reason: it has to
     /// be looked at before anybody is blamed.
-    fn refused(&self, tag: Option<Tag>, reason: String, partly: bool) -> ApplyError<Part> {
+    fn refused(&self, tag: Option<Tag>, reason: String, partly: bool) -> ApplyError<Piece> {
         if !self.watch.is_fresh() {
             return foreign(partly);
         }
@@ -64,7 +64,7 @@ impl LegacyWriter {
 }
 
 /// Nobody tells what else was changed. Nobody has noted yet what was written before.
-fn foreign(partly: bool) -> ApplyError<Part> {
+fn foreign(partly: bool) -> ApplyError<Piece> {
     if partly {
         ApplyError::Unknown("others changed a table between two of ours".to_owned())
     } else {

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use nfnetlink::Family;
-use viprule_dataplane::netfilter::{Key, Object, Part};
+use viprule_dataplane::netfilter::{Key, Object, Piece};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 
@@ -80,7 +80,7 @@ impl Writer for LegacyWriter {
 
     fn observe<V: From<(Key, Object)>>(
         &mut self,
-        scope: &Scope<Part>,
+        scope: &Scope<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
         self.observe_scope(scope)
     }
@@ -89,19 +89,19 @@ impl Writer for LegacyWriter {
         &mut self,
         tag: Tag,
         diff: &Diff<'_, Key, A, Object>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         self.staged.add(tag, diff);
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+    fn commit(&mut self) -> Result<Written, ApplyError<Piece>> {
         let staged = std::mem::take(&mut self.staged);
         self.send(staged)
     }
 
     /// Returns at once but where a table was flushed: then it waits up to 5 s for the other tables
     /// to be flushed too (contract 2.10), so that nobody flushes what was just repaired.
-    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Piece>, WriteError> {
         self.look_for_changes()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use nfnetlink::Family;
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::netfilter::{
-    BaseChain, Key, Kind, Object, Observation, Part, Table, parse_save,
+    BaseChain, Key, Kind, Object, Observation, Piece, Table, parse_save,
 };
 use viprule_dataplane::{Fingerprint, ObjectKey as _, Scope, State};
 
@@ -36,7 +36,7 @@ pub(super) type Standing = BTreeMap<BaseChain, Vec<Option<Key>>>;
 impl LegacyWriter {
     pub(super) fn observe_scope<V: From<(Key, Object)>>(
         &mut self,
-        scope: &Scope<Part>,
+        scope: &Scope<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
         let started = Instant::now();
         let mut seen = Vec::new();
@@ -45,7 +45,7 @@ impl LegacyWriter {
             seen.extend(
                 state
                     .into_iter()
-                    .filter(|(key, _)| scope.contains(&key.part())),
+                    .filter(|(key, _)| scope.contains(&key.piece())),
             );
         }
         let seen = seen.into_iter().collect();
@@ -118,14 +118,14 @@ impl LegacyWriter {
     }
 }
 
-fn tables_within(family: Family, scope: &Scope<Part>) -> BTreeSet<Table> {
+fn tables_within(family: Family, scope: &Scope<Piece>) -> BTreeSet<Table> {
     match scope {
         Scope::Everything => Kind::ALL.map(|kind| Table { family, kind }).into(),
-        Scope::Parts(parts) => {
-            let of = |part: &Part| match part {
-                Part::Owned(table, _) | Part::Base(table, _) => *table,
+        Scope::Pieces(pieces) => {
+            let of = |piece: &Piece| match piece {
+                Piece::Owned(table, _) | Piece::Base(table, _) => *table,
             };
-            let wanted = parts.iter().map(of);
+            let wanted = pieces.iter().map(of);
             wanted.filter(|table| table.family == family).collect()
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use viprule_dataplane::netfilter::{BaseChain, Key, Part, Table, known_jumps};
+use viprule_dataplane::netfilter::{BaseChain, Key, Piece, Table, known_jumps};
 use viprule_dataplane::ownership::Layout;
 
 use super::LegacyWriter;
@@ -13,7 +13,7 @@ use crate::netfilter::order::{self, Beside, NewJump};
 use crate::{ApplyError, Tag, WriteError, Written};
 
 impl LegacyWriter {
-    pub(super) fn send(&mut self, mut staged: Staged) -> Result<Written, ApplyError<Part>> {
+    pub(super) fn send(&mut self, mut staged: Staged) -> Result<Written, ApplyError<Piece>> {
         let mut written = Written::default();
         if staged.is_empty() {
             return Ok(written);

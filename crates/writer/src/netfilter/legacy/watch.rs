@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use viprule_dataplane::netfilter::Part;
+use viprule_dataplane::netfilter::Piece;
 use viprule_dataplane::netfilter::{Key, Kind, Table};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Scope, State};
@@ -71,7 +71,7 @@ fn canary(key: &Key) -> Option<Table> {
 }
 
 impl LegacyWriter {
-    pub(super) fn look_for_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+    pub(super) fn look_for_changes(&mut self) -> Result<ForeignChanges<Piece>, WriteError> {
         let mut scope = Scope::nothing();
         if self.watch.is_due() || self.was_flushed()? {
             scope = Scope::Everything;

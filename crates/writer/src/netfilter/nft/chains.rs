@@ -2,12 +2,12 @@
 
 use nfnetlink::Family;
 use nfnetlink::nftables::{BaseChain as Hooked, ChainId, Hook, Object};
-use viprule_dataplane::netfilter::{BaseChain, Kind, Part, Table};
+use viprule_dataplane::netfilter::{BaseChain, Kind, Piece, Table};
 use viprule_dataplane::ownership::Chain;
 
-use crate::generation::Piece;
+use crate::generation::Concerned;
 
-impl Piece for Part {
+impl Concerned for Piece {
     type Table = Table;
 
     fn table(family: Family, name: &str) -> Option<Table> {

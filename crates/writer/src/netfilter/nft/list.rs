@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use netlink_batch::Error;
 use nfnetlink::Family;
 use nfnetlink::nftables;
-use viprule_dataplane::netfilter::{BaseChain, Kind, Part, Table};
+use viprule_dataplane::netfilter::{BaseChain, Kind, Piece, Table};
 use viprule_dataplane::ownership::Chain;
 
 use super::NftWriter;
@@ -22,7 +22,7 @@ const SAME: usize = 4;
 pub(super) struct Listed {
     /// Those that are ours, and those that hold rules of ours. Where one list tells all they are in
     /// the kernel's order: in any other one it misses its caches, which makes a start 4 % slower.
-    pub(super) parts: Vec<Part>,
+    pub(super) pieces: Vec<Piece>,
     /// All other ones.
     others: Vec<(Table, Box<str>)>,
 }
@@ -94,24 +94,24 @@ impl Listed {
     fn add(&mut self, table: Table, name: &str, is_base: bool) {
         // A base chain with one of our names is another program's.
         if let Some(ours) = Chain::parse(name).filter(|_| !is_base) {
-            self.parts.push(Part::Owned(table, ours));
+            self.pieces.push(Piece::Owned(table, ours));
         } else if let Some(base) = BaseChain::parse(name).filter(|_| is_base) {
-            self.parts.push(Part::Base(table, base));
+            self.pieces.push(Piece::Base(table, base));
         } else {
             self.others.push((table, name.into()));
         }
     }
 
     fn join(&mut self, other: Self) {
-        join(&mut self.parts, other.parts);
+        join(&mut self.pieces, other.pieces);
         join(&mut self.others, other.others);
     }
 
     /// Built-in chains that exist.
     pub(super) fn bases(&self) -> impl Iterator<Item = (Table, BaseChain)> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Base(table, base) => Some((*table, *base)),
-            Part::Owned(..) => None,
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Base(table, base) => Some((*table, *base)),
+            Piece::Owned(..) => None,
         })
     }
 
@@ -121,13 +121,13 @@ impl Listed {
     }
 
     fn len(&self) -> usize {
-        self.parts.len() + self.others.len()
+        self.pieces.len() + self.others.len()
     }
 
     fn counts(&self) -> BTreeMap<Table, usize> {
         let mut counts = BTreeMap::new();
-        let ours = self.parts.iter().map(|part| match part {
-            Part::Owned(table, _) | Part::Base(table, _) => *table,
+        let ours = self.pieces.iter().map(|piece| match piece {
+            Piece::Owned(table, _) | Piece::Base(table, _) => *table,
         });
         for table in ours.chain(self.others.iter().map(|(table, _)| *table)) {
             *counts.entry(table).or_default() += 1;
@@ -136,7 +136,7 @@ impl Listed {
     }
 
     /// True where one of these chains may have gone, or others may have come.
-    fn is_outdated(&self, heard: &Heard<Part>) -> bool {
+    fn is_outdated(&self, heard: &Heard<Piece>) -> bool {
         let mut tables = self.counts().into_keys();
         tables.any(|table| heard.chains_changed_meanwhile(table))
     }

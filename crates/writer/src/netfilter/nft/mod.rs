@@ -13,7 +13,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use netlink_batch::Socket;
 use nfnetlink::Family;
-use viprule_dataplane::netfilter::{Key, Object, Part};
+use viprule_dataplane::netfilter::{Key, Object, Piece};
 use viprule_dataplane::ownership::Layout;
 use viprule_dataplane::{Diff, Scope, State};
 
@@ -28,7 +28,7 @@ use stage::Staged;
 pub struct NftWriter {
     families: Vec<Family>,
     layout: Layout,
-    committer: Committer<Part>,
+    committer: Committer<Piece>,
     known: Known,
     sets: SetReader,
     staged: Staged,
@@ -78,7 +78,7 @@ impl Writer for NftWriter {
 
     fn observe<V: From<(Key, Object)>>(
         &mut self,
-        scope: &Scope<Part>,
+        scope: &Scope<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
         self.committer.watch.absorb()?;
         self.sets.begin();
@@ -87,9 +87,9 @@ impl Writer for NftWriter {
                 self.committer.watch.accept_everything()?;
                 self.observe_everything()
             }
-            Scope::Parts(parts) => {
-                self.committer.watch.heard.accept(parts);
-                self.observe_parts(parts)
+            Scope::Pieces(pieces) => {
+                self.committer.watch.heard.accept(pieces);
+                self.observe_pieces(pieces)
             }
         }
     }
@@ -98,7 +98,7 @@ impl Writer for NftWriter {
         &mut self,
         tag: Tag,
         diff: &Diff<'_, Key, A, Object>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let result = self.stage_diff(tag, diff);
         if result.is_err() {
             self.discard();
@@ -106,13 +106,13 @@ impl Writer for NftWriter {
         result
     }
 
-    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+    fn commit(&mut self) -> Result<Written, ApplyError<Piece>> {
         let result = self.finish().map(|()| self.committer.written());
         self.discard();
         result
     }
 
-    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Piece>, WriteError> {
         self.committer.watch.absorb()?;
         Ok(self.committer.watch.heard.report())
     }

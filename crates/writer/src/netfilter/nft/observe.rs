@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use netlink_batch::Error;
 use nfnetlink::nftables;
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::netfilter::{Key, Object, Observation, Part, Table};
+use viprule_dataplane::netfilter::{Key, Object, Observation, Piece, Table};
 use viprule_dataplane::{ObjectKey, State};
 
 use super::{NftWriter, chains};
@@ -19,24 +19,24 @@ impl NftWriter {
         &mut self,
     ) -> Result<State<Key, V>, WriteError> {
         self.known = super::Known::default();
-        let mut parts = Vec::new();
+        let mut pieces = Vec::new();
         for family in self.families.clone() {
             let listed = self.list(family)?;
             self.known.bases.extend(listed.bases());
             self.known.tables.extend(listed.tables());
-            parts.extend(listed.parts);
+            pieces.extend(listed.pieces);
         }
-        self.read(&parts)
+        self.read(&pieces)
     }
 
-    pub(super) fn observe_parts<V: From<(Key, Object)>>(
+    pub(super) fn observe_pieces<V: From<(Key, Object)>>(
         &mut self,
-        parts: &BTreeSet<Part>,
+        pieces: &BTreeSet<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
-        self.forget_handles(|part| parts.contains(part));
-        let mut present = Vec::with_capacity(parts.len());
-        for part in parts {
-            let (table, name) = place(part);
+        self.forget_handles(|piece| pieces.contains(piece));
+        let mut present = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let (table, name) = place(piece);
             let id = chains::id(table, &name);
             let found =
                 nftables::find_chain(&mut self.committer.socket, id, |chain| chain.base.is_some());
@@ -45,11 +45,11 @@ impl NftWriter {
                 self.known.tables.insert(table);
             }
             // A base chain with one of our names is another program's.
-            let exists = is_base == Some(matches!(part, Part::Base(..)));
+            let exists = is_base == Some(matches!(piece, Piece::Base(..)));
             if exists {
-                present.push(*part);
+                present.push(*piece);
             }
-            if let Part::Base(table, base) = part {
+            if let Piece::Base(table, base) = piece {
                 if exists {
                     self.known.bases.insert((*table, *base));
                 } else {
@@ -62,22 +62,22 @@ impl NftWriter {
 
     fn read<V: From<(Key, Object)>>(
         &mut self,
-        parts: &[Part],
+        pieces: &[Piece],
     ) -> Result<State<Key, V>, WriteError> {
         let mut observation = Observation::new(self.layout);
         let (mut handles, mut rules) = (Vec::new(), Vec::new());
-        for part in parts {
-            match part {
-                Part::Owned(table, chain) => {
-                    self.rules(part, &mut handles, &mut rules)?;
+        for piece in pieces {
+            match piece {
+                Piece::Owned(table, chain) => {
+                    self.rules(piece, &mut handles, &mut rules)?;
                     let rules = std::mem::take(&mut rules);
                     if let Some(keys) = observation.chain(*table, *chain, rules) {
                         let handles = handles.iter().copied();
                         self.known.rules.extend(keys.into_iter().zip(handles));
                     }
                 }
-                Part::Base(table, base) => {
-                    self.rules(part, &mut handles, &mut rules)?;
+                Piece::Base(table, base) => {
+                    self.rules(piece, &mut handles, &mut rules)?;
                     for (handle, rule) in handles.iter().zip(&rules) {
                         if let Some(key) = observation.base_rule(*table, *base, rule) {
                             self.known.jumps.insert(key, *handle);
@@ -96,11 +96,11 @@ impl NftWriter {
     /// this chain was not touched.
     fn rules(
         &mut self,
-        part: &Part,
+        piece: &Piece,
         handles: &mut Vec<u64>,
         rules: &mut Vec<Rule>,
     ) -> Result<(), WriteError> {
-        let (table, name) = place(part);
+        let (table, name) = place(piece);
         for _ in 0..ATTEMPTS {
             handles.clear();
             rules.clear();
@@ -122,7 +122,7 @@ impl NftWriter {
                 Ok(()) => {}
                 Err(Error::Interrupted) => {
                     self.committer.watch.absorb()?;
-                    if self.committer.watch.heard.touched_meanwhile(part) {
+                    if self.committer.watch.heard.touched_meanwhile(piece) {
                         continue;
                     }
                 }
@@ -140,22 +140,22 @@ impl NftWriter {
     }
 
     /// Learns the handles of a chain's rules anew.
-    pub(super) fn look_up_handles(&mut self, part: Part) -> Result<(), WriteError> {
+    pub(super) fn look_up_handles(&mut self, piece: Piece) -> Result<(), WriteError> {
         self.sets.begin();
-        self.forget_handles(|other| *other == part);
-        self.read::<Object>(&[part]).map(|_| ())
+        self.forget_handles(|other| *other == piece);
+        self.read::<Object>(&[piece]).map(|_| ())
     }
 
-    fn forget_handles(&mut self, within: impl Fn(&Part) -> bool) {
-        self.known.rules.retain(|key, _| !within(&key.part()));
-        self.known.jumps.retain(|key, _| !within(&key.part()));
+    fn forget_handles(&mut self, within: impl Fn(&Piece) -> bool) {
+        self.known.rules.retain(|key, _| !within(&key.piece()));
+        self.known.jumps.retain(|key, _| !within(&key.piece()));
     }
 }
 
-fn place(part: &Part) -> (Table, String) {
-    match part {
-        Part::Owned(table, chain) => (*table, chain.to_string()),
-        Part::Base(table, base) => (*table, base.name().to_owned()),
+fn place(piece: &Piece) -> (Table, String) {
+    match piece {
+        Piece::Owned(table, chain) => (*table, chain.to_string()),
+        Piece::Base(table, base) => (*table, base.name().to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nfnetlink::nftables::Position;
 use nfnetlink::xtables::Rule;
 use viprule_dataplane::ObjectKey;
-use viprule_dataplane::netfilter::{BaseChain, Key, Part, Table};
+use viprule_dataplane::netfilter::{BaseChain, Key, Piece, Table};
 use viprule_dataplane::ownership::Chain;
 
 use super::{NftWriter, base_chains, chains};
@@ -30,14 +30,14 @@ impl NftWriter {
     }
 
     /// Adds what comes last and sends it all.
-    pub(super) fn finish(&mut self) -> Result<(), ApplyError<Part>> {
+    pub(super) fn finish(&mut self) -> Result<(), ApplyError<Piece>> {
         self.stage_jumps()?;
         self.stage_deletes()?;
         self.send()
     }
 
     /// Sends what is staged so far as one transaction.
-    pub(super) fn send(&mut self) -> Result<(), ApplyError<Part>> {
+    pub(super) fn send(&mut self) -> Result<(), ApplyError<Piece>> {
         if self.committer.is_empty() {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl NftWriter {
         }
     }
 
-    fn stage_jumps(&mut self) -> Result<(), ApplyError<Part>> {
+    fn stage_jumps(&mut self) -> Result<(), ApplyError<Piece>> {
         let jumps = std::mem::take(&mut self.staged.jumps);
         for ((tag, key, rule), place) in order::beside(jumps, &self.known.jumps) {
             let position = match place {
@@ -80,7 +80,7 @@ impl NftWriter {
         key: Key,
         position: Position,
         rule: &Rule,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let Key::Jump { table, base, .. } = key else {
             return Ok(());
         };
@@ -93,7 +93,7 @@ impl NftWriter {
         tag: Tag,
         table: Table,
         base: BaseChain,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let place = (table, base);
         if self.known.bases.contains(&place) || self.staged.bases.contains(&place) {
             return Ok(());
@@ -105,7 +105,7 @@ impl NftWriter {
         })
     }
 
-    fn stage_deletes(&mut self) -> Result<(), ApplyError<Part>> {
+    fn stage_deletes(&mut self) -> Result<(), ApplyError<Piece>> {
         let deletes = std::mem::take(&mut self.staged.deletes);
         let chains = order::dying(&deletes);
         self.look_up_unknown(&deletes, &chains)?;
@@ -143,17 +143,17 @@ impl NftWriter {
         &mut self,
         deletes: &[(Tag, Key)],
         chains: &BTreeSet<(Table, Chain)>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let goes_with_chain = |key: &Key| matches!(key, Key::Rule { table, chain, .. } if chains.contains(&(*table, *chain)));
-        let unknown: BTreeSet<Part> = deletes
+        let unknown: BTreeSet<Piece> = deletes
             .iter()
             .map(|(_, key)| key)
             .filter(|key| !matches!(key, Key::Chain { .. }))
             .filter(|key| self.known.handle(key).is_none() && !goes_with_chain(key))
-            .map(ObjectKey::part)
+            .map(ObjectKey::piece)
             .collect();
-        for part in unknown {
-            self.look_up_handles(part)?;
+        for piece in unknown {
+            self.look_up_handles(piece)?;
         }
         Ok(())
     }

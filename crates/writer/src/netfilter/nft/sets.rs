@@ -6,7 +6,7 @@
 use netlink_batch::Socket;
 use nfnetlink::ipset::{self, SetIndex, SetNames, UnknownSet};
 use nfnetlink::xtables::{EncodeOptions, Rule};
-use viprule_dataplane::netfilter::Part;
+use viprule_dataplane::netfilter::Piece;
 
 use super::NftWriter;
 use super::stage::Staged;
@@ -62,7 +62,7 @@ impl Staged {
 
 impl NftWriter {
     /// Finds the numbers of the sets that a rule matches on.
-    pub(super) fn learn_sets(&mut self, tag: Tag, rule: &Rule) -> Result<(), ApplyError<Part>> {
+    pub(super) fn learn_sets(&mut self, tag: Tag, rule: &Rule) -> Result<(), ApplyError<Piece>> {
         for name in rule.sets() {
             let found = self.staged.sets.ask_index(&mut self.committer.socket, name);
             if found.map_err(failed)?.is_none() {
@@ -82,7 +82,7 @@ impl NftWriter {
     /// Makes sure that the rules just written match on the sets that were meant: a set may have
     /// been destroyed, and another one made with its number, before the rules were there to hold
     /// it.
-    pub(super) fn check_sets(&mut self) -> Result<(), ApplyError<Part>> {
+    pub(super) fn check_sets(&mut self) -> Result<(), ApplyError<Piece>> {
         for (name, index) in self.staged.sets.iter() {
             if ipset::ask_index(&mut self.committer.socket, name)
                 .ok()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nfnetlink::ipset::SetNames;
 use nfnetlink::nftables::{Position, Transaction};
 use nfnetlink::xtables::Rule;
-use viprule_dataplane::netfilter::{BaseChain, Key, Object, Part, Place, Table, place_of};
+use viprule_dataplane::netfilter::{BaseChain, Key, Object, Piece, Place, Table, place_of};
 use viprule_dataplane::ownership::Chain;
 use viprule_dataplane::{Diff, Write};
 
@@ -45,7 +45,7 @@ impl NftWriter {
         &mut self,
         tag: Tag,
         diff: &Diff<'_, Key, A, Object>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         for write in &diff.writes {
             self.stage_write(tag, write)?;
         }
@@ -59,7 +59,7 @@ impl NftWriter {
         &mut self,
         tag: Tag,
         write: &Write<'_, Key, A, Object>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let key = *write.key;
         match (key, write.new) {
             (Key::Chain { table, chain }, Object::Rules(rules)) if write.old.is_some() => {
@@ -97,7 +97,7 @@ impl NftWriter {
         }
     }
 
-    fn stage_table(&mut self, tag: Tag, table: Table) -> Result<(), ApplyError<Part>> {
+    fn stage_table(&mut self, tag: Tag, table: Table) -> Result<(), ApplyError<Piece>> {
         if self.known.tables.contains(&table) || self.staged.tables.contains(&table) {
             return Ok(());
         }
@@ -114,7 +114,7 @@ impl NftWriter {
         table: Table,
         chain: Chain,
         rules: &[Rule],
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let name = chain.to_string();
         let id = chains::id(table, &name);
         self.fit(tag, |transaction, _| {
@@ -143,7 +143,7 @@ impl NftWriter {
         chain: &str,
         position: Position,
         rule: &Rule,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         self.learn_sets(tag, rule)?;
         self.fit(tag, |transaction, staged| {
             let echo = staged.echoes.len() < ECHOES || matches!(key, Key::Jump { .. });
@@ -163,7 +163,7 @@ impl NftWriter {
         &mut self,
         tag: Tag,
         add: impl Fn(&mut Transaction<Tag>, &mut Staged),
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         let (limit, echoes) = (self.part_limit(), self.staged.echoes.len());
         let staged = &mut self.staged;
         if !self.committer.try_to_add(tag, limit, |it| add(it, staged)) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use viprule_dataplane::Scope;
-use viprule_dataplane::netfilter::Part;
+use viprule_dataplane::netfilter::Piece;
 use viprule_dataplane::ownership::Chain;
 use viprule_testkit::fake::Blame;
 use viprule_writer::WriteError;
@@ -239,7 +239,7 @@ fn tending_that_fails_is_tried_again() {
 fn the_timer_puts_right_what_nobody_tells_of() {
     run(async {
         let world = Rc::new(World::default());
-        *world.unwatched.borrow_mut() = Some(Part::Owned(NAT, Chain::Services));
+        *world.unwatched.borrow_mut() = Some(Piece::Owned(NAT, Chain::Services));
         let kept = Kept::synced(&world, &["a"]).await;
         world
             .kernel
@@ -262,7 +262,7 @@ fn the_timer_puts_right_what_nobody_tells_of() {
 fn another_period_counts_from_now_on() {
     run(async {
         let world = Rc::new(World::default());
-        *world.unwatched.borrow_mut() = Some(Part::Owned(NAT, Chain::Services));
+        *world.unwatched.borrow_mut() = Some(Piece::Owned(NAT, Chain::Services));
         let kept = Kept::synced(&world, &["a"]).await;
         kept.set(|resolved| resolved.sync.period = 3 * SECOND).await;
         sleep(SECOND).await;

@@ -12,7 +12,7 @@ use netlink_batch::{Socket, socket::ROUTE};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet};
 use viprule_dataplane::iptables::{Iptables, Settings};
-use viprule_dataplane::netfilter::{Key, Kind, Object, Part, Table};
+use viprule_dataplane::netfilter::{Key, Kind, Object, Piece, Table};
 use viprule_dataplane::{Diff, Scope, State};
 use viprule_service::model::{Event, Family};
 use viprule_service::plan::{Budgets, NodeFacts, PlanConfig};
@@ -60,7 +60,7 @@ pub(super) struct World {
     /// What another program does behind the next commits, one after each.
     pub(super) behind: RefCell<VecDeque<fn(&mut Kernel)>>,
     /// What nobody tells of.
-    pub(super) unwatched: RefCell<Option<Part>>,
+    pub(super) unwatched: RefCell<Option<Piece>>,
     pub(super) drained: Cell<usize>,
     /// What draining answers; nothing when there are no more answers.
     pub(super) drain: RefCell<VecDeque<Result<Option<Duration>, WriteError>>>,
@@ -92,7 +92,7 @@ impl Writer for Memory {
 
     fn observe<V: From<(Key, Object)>>(
         &mut self,
-        scope: &Scope<Part>,
+        scope: &Scope<Piece>,
     ) -> Result<State<Key, V>, WriteError> {
         if let Some(error) = &*self.world.broken.borrow() {
             return Err(error.clone());
@@ -107,11 +107,11 @@ impl Writer for Memory {
         &mut self,
         tag: Tag,
         diff: &Diff<'_, Key, A, Object>,
-    ) -> Result<(), ApplyError<Part>> {
+    ) -> Result<(), ApplyError<Piece>> {
         self.world.kernel.borrow_mut().stage(tag, diff)
     }
 
-    fn commit(&mut self) -> Result<Written, ApplyError<Part>> {
+    fn commit(&mut self) -> Result<Written, ApplyError<Piece>> {
         let mut kernel = self.world.kernel.borrow_mut();
         let result = kernel.commit();
         if let Some(act) = self.world.behind.borrow_mut().pop_front() {
@@ -124,7 +124,7 @@ impl Writer for Memory {
         self.told.iter().map(Socket::as_fd).collect()
     }
 
-    fn foreign_changes(&mut self) -> Result<ForeignChanges<Part>, WriteError> {
+    fn foreign_changes(&mut self) -> Result<ForeignChanges<Piece>, WriteError> {
         if self.told.is_some() {
             return self.world.kernel.borrow_mut().foreign_changes();
         }
@@ -134,8 +134,8 @@ impl Writer for Memory {
         })
     }
 
-    fn unwatched(&self) -> Scope<Part> {
-        Scope::Parts(self.world.unwatched.borrow().iter().copied().collect())
+    fn unwatched(&self) -> Scope<Piece> {
+        Scope::Pieces(self.world.unwatched.borrow().iter().copied().collect())
     }
 
     fn drain(&mut self) -> Result<Option<Duration>, WriteError> {
