@@ -199,7 +199,7 @@ impl NftablesWriter {
             self.committer.watch.heard.begin_reading();
             let mut listed = 0_usize;
             let socket = &mut self.committer.socket;
-            let result = elements(socket, table(set.family), &spec, |element| {
+            let result = elements(socket, table(set.family), spec, |element| {
                 listed += 1;
                 let native = &element.element;
                 if seen.insert(Fingerprint::of(&(&native.key, &native.end))) {

@@ -27,9 +27,6 @@ pub(super) struct Staged {
     anew: bool,
 }
 
-/// An element to be written, and whether another value has to go first.
-type Elements = Vec<(native::Element, bool)>;
-
 impl NftablesWriter {
     pub(super) fn discard(&mut self) {
         self.committer.discard();
@@ -49,11 +46,11 @@ impl NftablesWriter {
                 .take(TOGETHER)
                 .take_while(|write| set.is_some() && set_of(write) == set);
             let (now, rest) = writes.split_at(same.count().max(1));
-            match set {
-                Some(set) => {
-                    self.stage_elements(tag, set, now.iter().filter_map(element).collect())?
-                }
-                None => self.stage_write(tag, first)?,
+            if let Some(set) = set {
+                let elements: Vec<_> = now.iter().filter_map(element).collect();
+                self.stage_elements(tag, set, &elements)?;
+            } else {
+                self.stage_write(tag, first)?;
             }
             writes = rest;
         }
@@ -62,13 +59,13 @@ impl NftablesWriter {
         Ok(())
     }
 
-    /// A value of a map that changes goes and comes in one transaction: the kernel refuses a second one
+    /// Elements, each with whether another value has to go first. A value of a map that changes goes and comes in one transaction: the kernel refuses a second one
     /// for a key.
     fn stage_elements(
         &mut self,
         tag: Tag,
         set: Set,
-        elements: Elements,
+        elements: &[(native::Element, bool)],
     ) -> Result<(), ApplyError<Piece>> {
         self.fit(tag, |transaction, specs| {
             let spec = spec(specs, set);
@@ -307,6 +304,7 @@ fn set_of<A>(write: &Write<'_, Key, A, Object>) -> Option<Set> {
     }
 }
 
+/// An element to be written, and whether it is there with another value.
 fn element<A>(write: &Write<'_, Key, A, Object>) -> Option<(native::Element, bool)> {
     let (Key::Element(element), Object::Element(content)) = (write.key, write.new) else {
         return None;
