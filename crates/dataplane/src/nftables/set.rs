@@ -194,6 +194,26 @@ static NAMES: LazyLock<HashMap<String, SetName>> =
     LazyLock::new(|| SetName::all().map(|set| (set.to_string(), set)).collect());
 
 impl SetName {
+    /// True for sets whose elements count the packets that find them, which are the first ones of
+    /// connections.
+    pub const fn counts(&self) -> bool {
+        match self {
+            Self::Frontends { of, .. } => matches!(
+                of,
+                FrontendSet::Services
+                    | FrontendSet::Rejected
+                    | FrontendSet::Dropped
+                    | FrontendSet::Restricted
+            ),
+            Self::Endpoints(_) | Self::StickyEndpoints(_) | Self::Allowed(_) => true,
+            Self::StickySlots(_)
+            | Self::Affinity
+            | Self::Hairpin
+            | Self::ClusterIps
+            | Self::NodeAddresses => false,
+        }
+    }
+
     /// The set of this name, where it is one of ours.
     pub fn parse(name: &str) -> Option<Self> {
         let fixed = NAMES.get(name).copied();
@@ -238,6 +258,15 @@ pub struct Set {
 impl Set {
     /// What it is made with.
     pub fn spec(self) -> native::Set {
+        let spec = self.uncounted();
+        if self.name.counts() {
+            spec.counting()
+        } else {
+            spec
+        }
+    }
+
+    fn uncounted(self) -> native::Set {
         let address = Term::SourceAddress.data_type(self.family);
         let (protocol, port) = (DataType::InetProto, DataType::InetService);
         let name = self.name.to_string();
