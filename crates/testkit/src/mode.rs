@@ -15,6 +15,8 @@ pub enum Mode {
     Iptables,
     /// IPVS, which needs a kernel that has it: see `scripts/vm`.
     Ipvs,
+    /// Sets of nf_tables.
+    Nftables,
 }
 
 impl Mode {
@@ -22,14 +24,14 @@ impl Mode {
     ///
     /// # Panics
     ///
-    /// If it is set to anything else than `iptables` or `ipvs`: the tests would prove something
-    /// else than was asked.
+    /// If it is set to the name of no mode: the tests would prove something else than was asked.
     #[expect(clippy::panic, reason = "a test of the wrong mode must not pass")]
     pub fn of_this_run() -> Self {
         match env::var(VARIABLE).as_deref() {
             Err(env::VarError::NotPresent) | Ok("iptables") => Self::Iptables,
             Ok("ipvs") => Self::Ipvs,
-            other => panic!("{VARIABLE}={other:?} is neither iptables nor ipvs"),
+            Ok("nftables") => Self::Nftables,
+            other => panic!("{VARIABLE}={other:?} is no mode: iptables, ipvs, nftables"),
         }
     }
 
@@ -48,6 +50,7 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Self::Iptables => "iptables",
             Self::Ipvs => "ipvs",
+            Self::Nftables => "nftables",
         })
     }
 }

@@ -102,6 +102,16 @@ fn lasts(stage: &Stage, protocol: Protocol, target: SocketAddr) {
         assert_eq!(found, 4, "{rules}");
         return;
     }
+    if Mode::of_this_run() == Mode::Nftables {
+        let list = stage.world.node().command("nft");
+        let list = list.args(["list", "map", "ip", "viprule", "affinity"]);
+        let clients = list.text().unwrap();
+        let frontend = format!(" . {} . {protocol} . {} ", target.ip(), target.port());
+        let own = clients.lines().filter(|line| line.contains(&frontend));
+        let lasting = own.filter(|line| line.contains(" timeout 3h expires 2h5"));
+        assert_eq!(lasting.count(), usize::from(CLIENTS), "{clients}");
+        return;
+    }
     let servers = stage.servers().servers;
     let text = format!(" {target} -s rr -p {LONG}");
     let sticky = servers.iter().filter(|line| line.ends_with(&text));

@@ -300,7 +300,7 @@ fn running_repairing_and_ending_leaves_everything_foreign_as_it_is() {
     let theirs = Theirs::on(stage);
     // In IPVS mode nobody tells of damage.
     let often = match Mode::of_this_run() {
-        Mode::Iptables => "",
+        Mode::Iptables | Mode::Nftables => "",
         Mode::Ipvs => "--ipvs-sync-period 4s --ipvs-min-sync-period 0s",
     };
     let mut run = stage.run(&format!("{CLUSTER_CIDR} {often}"));
@@ -324,19 +324,34 @@ fn running_repairing_and_ending_leaves_everything_foreign_as_it_is() {
     );
     works(stage);
 
-    for (what, damage) in DAMAGE {
-        let damage = match Mode::of_this_run() {
-            Mode::Iptables => damage.to_owned(),
-            Mode::Ipvs => damage.replace("KUBE-NODEPORTS", "KUBE-NODE-PORT"),
-        };
-        for family in Family::ALL {
-            let before = stage.state();
-            restore(stage, family, &damage);
-            if Mode::of_this_run() == Mode::Ipvs {
-                put_right(stage, &before, &theirs, what);
-                continue;
+    match Mode::of_this_run() {
+        Mode::Iptables => {
+            for (what, damage) in DAMAGE {
+                for family in Family::ALL {
+                    restore(stage, family, damage);
+                    repaired(&mut run, stage, &theirs, what);
+                }
             }
-            repaired(&mut run, stage, &theirs, what);
+        }
+        Mode::Ipvs => {
+            for (what, damage) in DAMAGE {
+                let damage = damage.replace("KUBE-NODEPORTS", "KUBE-NODE-PORT");
+                for family in Family::ALL {
+                    let before = stage.state();
+                    restore(stage, family, &damage);
+                    put_right(stage, &before, &theirs, what);
+                }
+            }
+        }
+        Mode::Nftables => {
+            for (what, damage) in NFT_DAMAGE {
+                for family in ["ip", "ip6"] {
+                    let nft = stage.world.node().command("nft").args(["-f", "-"]);
+                    let damage = damage.replace("FAMILY", family);
+                    nft.input(damage).text().unwrap();
+                    repaired(&mut run, stage, &theirs, what);
+                }
+            }
         }
     }
     works(stage);
@@ -345,6 +360,18 @@ fn running_repairing_and_ending_leaves_everything_foreign_as_it_is() {
     stage.cleanup();
     theirs.survived(stage, "cleanup");
 }
+
+/// What somebody does to our tables, as input of nft.
+const NFT_DAMAGE: [(&str, &str); 5] = [
+    ("a set flushed", "flush set FAMILY viprule services"),
+    ("a map flushed", "flush map FAMILY viprule endpoints"),
+    ("a chain flushed", "flush chain FAMILY viprule services"),
+    ("a rule too many", "insert rule FAMILY viprule pick drop"),
+    (
+        "a base chain gone",
+        "delete chain FAMILY viprule nat-prerouting",
+    ),
+];
 
 /// What somebody does to our rules, as input of the restore tool.
 const DAMAGE: [(&str, &str); 4] = [

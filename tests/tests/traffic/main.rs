@@ -27,6 +27,7 @@ mod spread;
     reason = "the suite ipvs uses it too, and other parts of it"
 )]
 mod support;
+mod switch;
 mod takeover;
 mod tenants;
 mod waiting;

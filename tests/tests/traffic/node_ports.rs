@@ -93,14 +93,18 @@ impl Scene {
 }
 
 #[test]
-fn node_ports_answer_on_every_local_address_by_default() {
+fn node_ports_answer_by_default_where_kube_proxys_do() {
     let all = [PRIMARY, SECOND, POD_LINK];
     let scene = Scene::new(&all);
     scene.stage.apply(CLUSTER_CIDR);
-    scene.expect(&Place::ALL, &all, &all);
+    let by_default = match Mode::of_this_run() {
+        Mode::Iptables | Mode::Ipvs => &all[..],
+        Mode::Nftables => &[PRIMARY],
+    };
+    scene.expect(&Place::ALL, &all, by_default);
 }
 
-/// In IPVS mode never (contract 3.3).
+/// In IPVS mode never (contract 3.3), and not in nftables mode.
 #[test]
 fn node_ports_answer_on_127_0_0_1_with_localhost_node_ports() {
     let scene = Scene::new(&[LOOPBACK]);
@@ -113,7 +117,7 @@ fn node_ports_answer_on_127_0_0_1_with_localhost_node_ports() {
 fn with_loopback<'a>(addresses: &'a [&'a str]) -> &'a [&'a str] {
     match Mode::of_this_run() {
         Mode::Iptables => addresses,
-        Mode::Ipvs => &addresses[..addresses.len() - 1],
+        Mode::Ipvs | Mode::Nftables => &addresses[..addresses.len() - 1],
     }
 }
 
@@ -252,6 +256,11 @@ fn a_node_address_that_comes_later_takes_node_ports_while_running() {
             let is_open = |line: &&str| line.contains(" -r ") && !line.ends_with(" -w 0");
             let open: Vec<&str> = servers.lines().filter(is_open).collect();
             ("-t 198.51.100.2:30061", open.join("\n"))
+        }
+        Mode::Nftables => {
+            let list = scene.stage.world.node().command("nft");
+            let list = list.args(["list", "set", "ip", "viprule", "node-addresses"]);
+            ("198.51.100.2", list.text().unwrap())
         }
     };
     assert!(

@@ -234,7 +234,7 @@ fn endpoints_see_the_address_that_kubernetes_promises() {
 /// mode the policy is the same for everybody (contract 3.4).
 fn local_policy_inside(pod: Fate) -> (Fate, Fate) {
     match Mode::of_this_run() {
-        Mode::Iptables => (pod, BOTH_MASQUERADED),
+        Mode::Iptables | Mode::Nftables => (pod, BOTH_MASQUERADED),
         Mode::Ipvs => (LOCAL_KEPT, LOCAL_KEPT),
     }
 }

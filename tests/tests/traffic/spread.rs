@@ -97,8 +97,8 @@ fn a_node_port_spreads_evenly_over_the_ready_endpoints() {
         );
     }
     // The node's address on its pods' links is local as well. In IPVS mode node ports are on the
-    // addresses of the manifests' Node, which doesn't have it.
-    if Mode::of_this_run() == Mode::Ipvs {
+    // addresses of the manifests' Node, which doesn't have it, and in nftables mode on the primary ones.
+    if Mode::of_this_run() != Mode::Iptables {
         return;
     }
     let client = golden.stage.client(Place::Pod, at("10.244.0.1:32697"));
@@ -172,7 +172,7 @@ fn local_policy_keeps_outside_connections_on_the_node() {
         // The policy is about outside only; a virtual server has one set of destinations for
         // everybody (contract 3.4).
         let inside = match Mode::of_this_run() {
-            Mode::Iptables => &EDGE[..],
+            Mode::Iptables | Mode::Nftables => &EDGE[..],
             Mode::Ipvs => &EDGE_LOCAL,
         };
         for place in [Place::Node, Place::Pod] {

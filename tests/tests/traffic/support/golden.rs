@@ -9,10 +9,10 @@ use viprule_testkit::server::Server;
 use viprule_testkit::{Mode, Namespace, Protocol, World};
 
 /// Loads into a node what kube-proxy wrote there in this run's mode, without its sysctls in
-/// iptables mode.
+/// iptables mode. Before nftables mode there was iptables mode.
 pub(crate) fn load_kube_proxys(node: &Namespace) {
     let dumps = match Mode::of_this_run() {
-        Mode::Iptables => IPTABLES,
+        Mode::Iptables | Mode::Nftables => IPTABLES,
         Mode::Ipvs => {
             node.command("ipset")
                 .arg("restore")
