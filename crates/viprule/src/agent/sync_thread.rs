@@ -59,6 +59,8 @@ impl KernelFacts {
                 reason: "it is given".to_owned(),
                 warnings: Vec::new(),
                 leftovers: Vec::new(),
+                own: Vec::new(),
+                unread: None,
             },
             families: effective.resolve().families_on(support),
         }
