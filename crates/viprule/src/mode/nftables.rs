@@ -1,8 +1,8 @@
-//! kube-proxy's nftables mode, which this build does not have: what it left, and its section of the
+//! nftables mode, which this build does not have: what kube-proxy left, or we did, and its section of the
 //! configuration.
 
 use viprule_sync::Report;
-use viprule_writer::leftovers::{self, Leftover};
+use viprule_writer::leftovers::{self, Leftover, TableOf};
 
 use super::leftovers::{Failed, Found, Leftovers, Progress};
 use super::{Failures, ModeMetrics};
@@ -31,9 +31,9 @@ fields! {
     }
 }
 
-/// Its tables, which nobody else uses.
+/// Tables of it, which nobody else uses.
 pub(super) fn leftovers() -> Option<Found> {
-    match leftovers::tables() {
+    match leftovers::tables(&TableOf::ALL) {
         Ok(tables) if tables.is_empty() => None,
         Ok(tables) => Some(Ok(Box::new(Tables(tables)))),
         Err(error) => Some(Err(Failed {
@@ -68,6 +68,6 @@ impl Leftovers for Tables {
     }
 
     fn remove(&mut self) -> anyhow::Result<Report> {
-        Ok(super::leftovers::told(leftovers::remove_tables()?))
+        Ok(super::leftovers::told(leftovers::remove_tables(&TableOf::ALL)?))
     }
 }
