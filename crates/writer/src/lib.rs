@@ -14,6 +14,7 @@ pub mod ipvs;
 pub mod leftovers;
 mod link;
 pub mod netfilter;
+pub mod nftables;
 mod socket;
 pub mod sysctl;
 

@@ -1,6 +1,8 @@
 //! Chains: what they are called, and where those are called that packets begin in.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use nfnetlink::nftables::Hook;
 use nfnetlink::nftables::native::{Base, ChainKind};
@@ -57,6 +59,50 @@ pub enum Chain {
     Service(Lookup),
     /// Looks for frontends.
     Services,
+}
+
+/// The fixed names with what they mean.
+static NAMES: LazyLock<HashMap<String, Chain>> = LazyLock::new(|| {
+    Chain::all()
+        .map(|chain| (chain.to_string(), chain))
+        .collect()
+});
+
+impl Chain {
+    /// Those that are there whatever the Services are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let of_row = |row: Row| {
+            let sizes = row
+                .sizes()
+                .flat_map(move |size| [Self::PickSize { row, size }, Self::DrawSize { row, size }]);
+            sizes.chain([Self::Draw(row), Self::Sticky(row), Self::Pick(row)])
+        };
+        let of_lookup = |lookup| [Self::Local(lookup), Self::Service(lookup)];
+        Row::all()
+            .flat_map(of_row)
+            .chain(Lookup::ALL.into_iter().flat_map(of_lookup))
+            .chain([
+                Self::Masquerading,
+                Self::Translated,
+                Self::Restricted,
+                Self::Firewall,
+                Self::CheckAway,
+                Self::CheckIn,
+                Self::Cluster,
+                Self::Services,
+            ])
+    }
+
+    /// The chain of this name, where it is one of ours that others lead to.
+    pub fn parse(name: &str) -> Option<Self> {
+        let fixed = NAMES.get(name).copied();
+        fixed.or_else(|| {
+            let (_, seconds) = name.rsplit_once('-')?;
+            let seconds = seconds.parse().ok()?;
+            let mut all = Row::all().map(|row| Self::StickyFor { row, seconds });
+            all.find(|chain| chain.to_string() == name)
+        })
+    }
 }
 
 impl fmt::Display for Chain {
@@ -116,6 +162,13 @@ impl BaseChain {
         Self::NatOutput,
     ];
 
+    /// The chain of this name, where it is one of ours that the kernel calls.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|chain| chain.to_string() == name)
+    }
+
     /// Where it is called.
     pub const fn base(self) -> Base {
         let (kind, hook, priority) = match self {
@@ -144,5 +197,32 @@ impl fmt::Display for BaseChain {
             Self::NatPrerouting => "nat-prerouting",
             Self::NatOutput => "nat-output",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        let seconds = 10_800;
+        let sticky = Row::all().map(|row| Chain::StickyFor { row, seconds });
+        for chain in Chain::all().chain(sticky) {
+            assert_eq!(Chain::parse(&chain.to_string()), Some(chain));
+        }
+        for chain in BaseChain::ALL {
+            assert_eq!(BaseChain::parse(&chain.to_string()), Some(chain));
+            assert_eq!(Chain::parse(&chain.to_string()), None);
+        }
+        for foreign in [
+            "",
+            "pick-3",
+            "sticky-010",
+            "sticky-slots",
+            "sticky-4294967296",
+        ] {
+            assert_eq!(Chain::parse(foreign), None, "{foreign}");
+        }
     }
 }

@@ -111,6 +111,18 @@ impl Element {
         Set { family, name }
     }
 
+    /// The frontend that it says something of.
+    pub fn frontend(&self) -> Option<Frontend> {
+        match *self {
+            Self::Endpoint { frontend, .. }
+            | Self::StickyEndpoint { frontend, .. }
+            | Self::StickySlot { frontend, .. }
+            | Self::Allowed { frontend, .. }
+            | Self::Frontend { frontend, .. } => Some(frontend),
+            Self::Hairpin { .. } | Self::NodeAddress(_) | Self::ClusterIp(_) => None,
+        }
+    }
+
     /// As the kernel has it, with what a map has for it.
     pub fn encode(&self, content: &ElementContent) -> native::Element {
         let element = match *self {
@@ -135,7 +147,7 @@ impl Element {
             Self::NodeAddress(address) | Self::ClusterIp(address) => native::Element::new(address),
         };
         match content {
-            ElementContent::Member => element,
+            ElementContent::Member | ElementContent::Foreign => element,
             ElementContent::Named(comment) => element.with_comment(comment.clone()),
             ElementContent::Endpoint(endpoint) => {
                 let mut value = Value::default();
@@ -163,6 +175,8 @@ pub enum ElementContent {
     Endpoint(SocketAddr),
     /// The id of an endpoint.
     Id(u32),
+    /// What we never write, such as a timeout or a value of another length.
+    Foreign,
 }
 
 /// The family of a frontend, as netfilter names it.

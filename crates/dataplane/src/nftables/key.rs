@@ -7,6 +7,7 @@ use nfnetlink::nftables::native::{self, Base, Rule};
 use viprule_service::model::ServiceId;
 
 use super::TABLE;
+use super::base;
 use super::chain::{BaseChain, Chain};
 use super::element::{CUT, Element, ElementContent};
 use super::set::{FrontendSet, Row, Set, SetName};
@@ -81,7 +82,8 @@ impl ObjectKey for Key {
         true
     }
 
-    /// Ports share a cluster IP, Services share pods, and all with one timeout its set and chains.
+    /// Ports share a cluster IP, Services share pods, and all with one timeout its set and chains. What
+    /// one Service has another may get.
     fn is_common(&self) -> bool {
         match self {
             Self::Set(set) => matches!(
@@ -93,11 +95,21 @@ impl ObjectKey for Key {
             ),
             Self::Chain { chain, .. } => matches!(chain, Chain::StickyFor { .. }),
             Self::StickyRule { .. } => true,
-            Self::Element(element) => {
-                matches!(element, Element::ClusterIp(_) | Element::Hairpin { .. })
-            }
+            // A frontend goes from one Service to another in one transaction.
+            Self::Element(element) => !matches!(element, Element::NodeAddress(_)),
             Self::Table(_) | Self::BaseChain { .. } => false,
         }
+    }
+
+    /// What belongs to a frontend belongs to whoever says that it leads somewhere.
+    fn whole(&self) -> Option<Self> {
+        let Self::Element(element) = self else {
+            return None;
+        };
+        let frontend = element.frontend()?;
+        let set = FrontendSet::Services;
+        let whole = Self::Element(Element::Frontend { set, frontend });
+        (*self != whole).then_some(whole)
     }
 }
 
@@ -125,6 +137,11 @@ impl fmt::Display for Key {
 }
 
 impl Key {
+    /// The key of a rule in [`Chain::Sticky`]; `None` where it is none of ours.
+    pub fn of_sticky_rule(family: Family, row: Row, rule: &Rule) -> Option<Self> {
+        base::sticky_rule(family, row, rule)
+    }
+
     /// The family of its table.
     pub fn family(&self) -> Family {
         match self {
@@ -138,11 +155,23 @@ impl Key {
     }
 }
 
+/// Whether a table can hold what is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Condition {
+    /// It can.
+    Ready,
+    /// Its base chains are not called.
+    Dormant,
+    /// A set of one of our names has other keys or values than ours, or a chain that others lead to
+    /// has a hook: the table has to go first, with all that is in it.
+    Unusable,
+}
+
 /// An object's content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Object {
     /// The table is there.
-    Table,
+    Table(Condition),
     /// What a set is made with.
     Set(Box<native::Set>),
     /// A chain's rules, and what makes it a base chain.
@@ -166,7 +195,7 @@ impl Object {
         match self {
             Self::Chain { rules, .. } => rules,
             Self::Rule(rule) => std::slice::from_ref(rule),
-            Self::Table | Self::Set(_) | Self::Shared | Self::Element(_) => &[],
+            Self::Table(_) | Self::Set(_) | Self::Shared | Self::Element(_) => &[],
         }
     }
 }

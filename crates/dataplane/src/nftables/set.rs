@@ -1,6 +1,8 @@
 //! Sets and maps: what they are called and what they hold.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use nfnetlink::Family;
 use nfnetlink::nftables::native::{self, DataType, MetaKey, SetFlags, Term, Transport};
@@ -187,6 +189,45 @@ impl SetName {
     }
 }
 
+/// The fixed names with what they mean.
+static NAMES: LazyLock<HashMap<String, SetName>> =
+    LazyLock::new(|| SetName::all().map(|set| (set.to_string(), set)).collect());
+
+impl SetName {
+    /// True for sets whose elements count the packets that find them, which are the first ones of
+    /// connections.
+    pub const fn counts(&self) -> bool {
+        match self {
+            Self::Frontends { of, .. } => matches!(
+                of,
+                FrontendSet::Services
+                    | FrontendSet::Rejected
+                    | FrontendSet::Dropped
+                    | FrontendSet::Restricted
+            ),
+            Self::Endpoints(_) | Self::StickyEndpoints(_) | Self::Allowed(_) => true,
+            Self::StickySlots(_)
+            | Self::Affinity
+            | Self::Hairpin
+            | Self::ClusterIps
+            | Self::NodeAddresses => false,
+        }
+    }
+
+    /// The set of this name, where it is one of ours.
+    pub fn parse(name: &str) -> Option<Self> {
+        let fixed = NAMES.get(name).copied();
+        fixed.or_else(|| {
+            let (_, seconds) = name.rsplit_once('-')?;
+            let of = FrontendSet::Sticky(seconds.parse().ok()?);
+            let mut all = Lookup::ALL
+                .map(|lookup| Self::Frontends { lookup, of })
+                .into_iter();
+            all.find(|set| set.to_string() == name)
+        })
+    }
+}
+
 impl fmt::Display for SetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -217,6 +258,15 @@ pub struct Set {
 impl Set {
     /// What it is made with.
     pub fn spec(self) -> native::Set {
+        let spec = self.uncounted();
+        if self.name.counts() {
+            spec.counting()
+        } else {
+            spec
+        }
+    }
+
+    fn uncounted(self) -> native::Set {
         let address = Term::SourceAddress.data_type(self.family);
         let (protocol, port) = (DataType::InetProto, DataType::InetService);
         let name = self.name.to_string();
@@ -257,6 +307,33 @@ impl Set {
             }
             SetName::Hairpin => native::Set::of_types(name, [address, address, protocol, port]),
             SetName::ClusterIps | SetName::NodeAddresses => native::Set::of_types(name, [address]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        let sticky = Lookup::ALL.map(|lookup| SetName::Frontends {
+            lookup,
+            of: FrontendSet::Sticky(10_800),
+        });
+        for set in SetName::all().chain(sticky) {
+            assert_eq!(SetName::parse(&set.to_string()), Some(set));
+        }
+        for foreign in [
+            "",
+            "x",
+            "sticky-",
+            "sticky-010",
+            "sticky-+10",
+            "sticky-4294967296",
+            "size-3",
+        ] {
+            assert_eq!(SetName::parse(foreign), None, "{foreign}");
         }
     }
 }

@@ -11,5 +11,6 @@ mod base;
 mod frontends;
 mod kernel;
 mod node;
+mod observed;
 mod properties;
 mod world;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nfnetlink::Family;
 use nfnetlink::nftables::native::{NatTo, Operand, Rule, Statement, Verdict};
 use proptest::prelude::*;
-use viprule_dataplane::nftables::{Desired, Key, Nftables, Object, Settings, listing};
+use viprule_dataplane::nftables::{Desired, Key, Nftables, Object, Settings, listing, observed};
 use viprule_dataplane::{Content as _, Dataplane as _, ObjectKey as _, State, diff};
 use viprule_service::model::Event;
 use viprule_service::plan::{Budgets, PlanConfig};
@@ -103,7 +104,7 @@ thread_local! {
 }
 
 /// The key of what a rule mentions, looked for among all keys that a test has seen.
-fn named(family: nfnetlink::Family, name: &str) -> Key {
+fn named(family: Family, name: &str) -> Key {
     let text = name.replacen(' ', &format!(" {family} viprule "), 1);
     NAMES.with_borrow(|names| {
         *names
@@ -143,6 +144,13 @@ fn references(key: &Key, object: &Object) -> Vec<Key> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_listed_is_observed_as_it_was(state in desired()) {
+        let listings = Family::ALL.into_iter().filter_map(|family| listing(family, &state));
+        let seen: Desired = listings.flat_map(|listing| observed(&listing)).collect();
+        prop_assert_eq!(seen, state);
+    }
 
     #[test]
     fn a_state_has_no_difference_to_itself(state in desired()) {

@@ -3,7 +3,7 @@
 use netlink_batch::{Error, Message};
 
 use super::generation::Generation;
-use super::uapi::{chain, op, rule, table};
+use super::uapi::{chain, element, op, rule, set, table};
 use super::{by_kind, pick, require};
 use crate::Family;
 
@@ -44,7 +44,21 @@ pub enum Object<'a> {
         /// The kernel's number for it.
         handle: u64,
     },
-    /// Sets, elements, objects, flow tables and traces: their message type.
+    /// A set or map, without its elements.
+    Set {
+        /// The name of its table.
+        table: &'a str,
+        /// Its name.
+        set: &'a str,
+    },
+    /// Elements of a set or map.
+    Elements {
+        /// The name of its table.
+        table: &'a str,
+        /// The name of the set.
+        set: &'a str,
+    },
+    /// Objects, flow tables and traces: their message type.
     Other(u16),
     /// A commit is complete: the last notification of each.
     Generation(Generation<'a>),
@@ -100,6 +114,19 @@ impl<'a> Event<'a> {
                     },
                 )
             }
+            op::NEW_SET | op::DEL_SET => {
+                let found = by_kind::<2>(attrs)?;
+                let table = require(pick(&found, set::TABLE), "set", "table")?.str()?;
+                let set = require(pick(&found, set::NAME), "set", "name")?.str()?;
+                (message.kind == op::NEW_SET, Object::Set { table, set })
+            }
+            op::NEW_ELEMENT | op::DEL_ELEMENT => {
+                let found = by_kind::<2>(attrs)?;
+                let table = require(pick(&found, element::TABLE), "element", "table")?.str()?;
+                let set = require(pick(&found, element::SET), "element", "set")?.str()?;
+                let change = message.kind == op::NEW_ELEMENT;
+                (change, Object::Elements { table, set })
+            }
             op::NEW_GEN => (true, Object::Generation(Generation::read(message)?)),
             other => (true, Object::Other(other)),
         };
@@ -115,7 +142,7 @@ impl<'a> Event<'a> {
 /// The table that a message is about, whatever object of it; `None` for generations and for messages
 /// of other subsystems.
 ///
-/// So notifications of sets, elements and what else is [`Object::Other`] tell whose they are.
+/// So notifications of what is [`Object::Other`] tell whose they are.
 pub fn table_of<'a>(message: &Message<'a>) -> Option<&'a str> {
     if message.kind >> 8 != op::NEW_TABLE >> 8 || matches!(message.kind, op::NEW_GEN | op::GET_GEN)
     {

@@ -268,6 +268,7 @@ fn of_itself(error: CommitError<Tag>) -> CommitError<Tag> {
     }
 }
 
-fn found_otherwise(errno: Errno) -> bool {
+/// True where the kernel says that something is there already, is there no more, or is in use.
+pub(crate) fn found_otherwise(errno: Errno) -> bool {
     [Errno::NOENT, Errno::EXIST, Errno::BUSY].contains(&errno)
 }

@@ -31,7 +31,7 @@ pub(crate) struct Heard<P: Concerned> {
 #[derive(Debug)]
 struct Meanwhile<P: Concerned> {
     pieces: Scope<P>,
-    /// Tables whose chains came or went.
+    /// Tables whose chains or sets came or went.
     tables: BTreeSet<P::Table>,
 }
 
@@ -111,8 +111,8 @@ impl<P: Concerned> Heard<P> {
         self.meanwhile.pieces.contains(piece)
     }
 
-    /// True where chains of this table came or went since then, whosever they are.
-    pub(crate) fn chains_changed_meanwhile(&self, table: P::Table) -> bool {
+    /// True where chains or sets of this table came or went since then, whosever they are.
+    pub(crate) fn contents_changed_meanwhile(&self, table: P::Table) -> bool {
         self.meanwhile.pieces == Scope::Everything || self.meanwhile.tables.contains(&table)
     }
 
@@ -142,8 +142,11 @@ impl<P: Concerned> Heard<P> {
     }
 
     fn take_object(&mut self, event: &Event<'_>) {
-        let (Object::Table { table } | Object::Chain { table, .. } | Object::Rule { table, .. }) =
-            event.object
+        let (Object::Table { table }
+        | Object::Chain { table, .. }
+        | Object::Rule { table, .. }
+        | Object::Set { table, .. }
+        | Object::Elements { table, .. }) = event.object
         else {
             return;
         };
@@ -155,12 +158,17 @@ impl<P: Concerned> Heard<P> {
             Object::Table { .. } if event.change == Change::Deleted => {
                 return self.touch(Scope::Everything);
             }
-            Object::Chain { .. } => {
+            Object::Chain { .. } | Object::Set { .. } => {
                 self.meanwhile.tables.insert(table);
             }
             _ => {}
         }
-        if let Some(piece) = P::of(table, &event.object) {
+        let piece = P::of(table, &event.object);
+        // It may be of another kind now, which matters to whatever refers to it.
+        if piece.is_some() && matches!(event.object, Object::Set { .. }) {
+            return self.touch(Scope::Everything);
+        }
+        if let Some(piece) = piece {
             self.touch(Scope::Pieces(BTreeSet::from([piece])));
         }
     }

@@ -9,7 +9,7 @@ mod commit;
 mod heard;
 mod watch;
 
-pub(crate) use commit::Committer;
+pub(crate) use commit::{Committer, found_otherwise};
 pub(crate) use heard::Heard;
 
 use std::fmt::Debug;

@@ -10,13 +10,13 @@ use viprule_service::model;
 use self::walk::Walk;
 use super::chain::Chain;
 use super::element::{Element, ElementContent};
-use super::key::{Key, Object};
+use super::key::{Condition, Key, Object};
 use super::set::{Row, Set, SetName};
 use super::settings::Options;
 use crate::family::in_plans;
 use crate::state::State;
 
-pub(super) use self::rows::sticky;
+pub(super) use self::rows::{sticky, sticky_rule};
 
 /// The tables, their sets and chains, and the node's addresses: all that Services' elements are in,
 /// and nothing that a packet meets.
@@ -36,7 +36,7 @@ pub(super) fn entry_points(options: &Options) -> State<Key, Object> {
 }
 
 fn of_family(family: Family, options: &Options) -> Vec<(Key, Object)> {
-    let mut objects = vec![(Key::Table(family), Object::Table)];
+    let mut objects = vec![(Key::Table(family), Object::Table(Condition::Ready))];
     objects.extend(SetName::all().map(|name| set(Set { family, name })));
     for row in Row::all() {
         objects.extend(rows::chains(family, row));

@@ -41,15 +41,8 @@ pub(super) fn chains(family: Family, row: Row) -> Vec<(Key, Object)> {
 
 /// What a timeout needs in a row: the set of its frontends, its chain, and the rule that leads there.
 pub(in super::super) fn sticky(family: Family, row: Row, seconds: u32) -> [(Key, Object); 3] {
-    let name = SetName::Frontends {
-        lookup: row.lookup,
-        of: FrontendSet::Sticky(seconds),
-    };
+    let name = sticky_set(row, seconds);
     let frontends = Set { family, name };
-    let lead = rule([
-        in_set(key(row.lookup), name),
-        goto(Chain::StickyFor { row, seconds }),
-    ]);
     let key = Key::StickyRule {
         family,
         row,
@@ -62,8 +55,42 @@ pub(in super::super) fn sticky(family: Family, row: Row, seconds: u32) -> [(Key,
             Chain::StickyFor { row, seconds },
             keep(family, row, seconds),
         ),
-        (key, Object::Rule(Box::new(lead.normalized(family)))),
+        (key, Object::Rule(Box::new(lead(family, row, seconds)))),
     ]
+}
+
+/// The key of a rule that leads from the chain of a row's timeouts to one of them; `None` for any
+/// other rule.
+pub(in super::super) fn sticky_rule(family: Family, row: Row, found: &Rule) -> Option<Key> {
+    let [_, Statement::Verdict(Verdict::Goto(target))] = &found.statements[..] else {
+        return None;
+    };
+    let Some(Chain::StickyFor { seconds, .. }) = Chain::parse(target) else {
+        return None;
+    };
+    let key = Key::StickyRule {
+        family,
+        row,
+        seconds,
+    };
+    (lead(family, row, seconds) == *found).then_some(key)
+}
+
+/// Leads to the chain of a timeout.
+fn lead(family: Family, row: Row, seconds: u32) -> Rule {
+    let name = sticky_set(row, seconds);
+    let statements = [
+        in_set(key(row.lookup), name),
+        goto(Chain::StickyFor { row, seconds }),
+    ];
+    rule(statements).normalized(family)
+}
+
+const fn sticky_set(row: Row, seconds: u32) -> SetName {
+    SetName::Frontends {
+        lookup: row.lookup,
+        of: FrontendSet::Sticky(seconds),
+    }
 }
 
 /// Leads from the sets of sizes to a chain for each.

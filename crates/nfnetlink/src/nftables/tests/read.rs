@@ -187,9 +187,9 @@ fn events_of_other_families_and_subsystems() {
         Event::read(&messages(&bytes)[0]).unwrap().unwrap().family,
         Some(Ipv6)
     );
-    bytes[4] = 9; // NFT_MSG_NEWSET
+    bytes[4] = 18; // NFT_MSG_NEWOBJ
     let event = Event::read(&messages(&bytes)[0]).unwrap().unwrap();
-    assert_eq!(event.object, Object::Other(0x0a09));
+    assert_eq!(event.object, Object::Other(0x0a12));
     bytes[5] = 1; // NFNL_SUBSYS_CTNETLINK
     assert_eq!(Event::read(&messages(&bytes)[0]).unwrap(), None);
 }

@@ -123,10 +123,10 @@ fn what_is_touched_while_it_is_read_is_known() {
     assert!(!heard.touched_meanwhile(&SERVICES));
     heard.take(&rule(OTHER, "nat", "KUBE-NODEPORTS"));
     assert!(!heard.touched_meanwhile(&SERVICES));
-    assert!(!heard.chains_changed_meanwhile(NAT));
+    assert!(!heard.contents_changed_meanwhile(NAT));
     let (table, chain) = ("nat", "CNI-1");
     heard.take(&event(OTHER, Change::New, Object::Chain { table, chain }));
-    assert!(heard.chains_changed_meanwhile(NAT), "whosever it is");
+    assert!(heard.contents_changed_meanwhile(NAT), "whosever it is");
     heard.take(&rule(OTHER, "nat", "KUBE-SERVICES"));
     assert!(heard.touched_meanwhile(&SERVICES));
     assert_eq!(
@@ -136,5 +136,5 @@ fn what_is_touched_while_it_is_read_is_known() {
     );
     heard.begin_reading();
     heard.lose_track(20);
-    assert!(heard.touched_meanwhile(&SERVICES) && heard.chains_changed_meanwhile(NAT));
+    assert!(heard.touched_meanwhile(&SERVICES) && heard.contents_changed_meanwhile(NAT));
 }

@@ -138,6 +138,6 @@ impl Listed {
     /// True where one of these chains may have gone, or others may have come.
     fn is_outdated(&self, heard: &Heard<Piece>) -> bool {
         let mut tables = self.counts().into_keys();
-        tables.any(|table| heard.chains_changed_meanwhile(table))
+        tables.any(|table| heard.contents_changed_meanwhile(table))
     }
 }
