@@ -97,7 +97,10 @@ fn what_the_other_one_holds_is_told_and_can_be_removed() {
             .unwrap()
             .unwrap();
         let choice = chosen(&place, Some(backend.other()));
-        assert_eq!((choice.leftovers, choice.own), (vec![], Family::ALL.to_vec()));
+        assert_eq!(
+            (choice.leftovers, choice.own),
+            (vec![], Family::ALL.to_vec())
+        );
 
         let choice = chosen(&place, Some(backend));
         assert!(
