@@ -9,7 +9,9 @@ use native::{family, listing, rule};
 use netlink_batch::{AttrWriter, Attrs, message};
 use nfnetlink::Family;
 use nfnetlink::nftables::RawRule;
-use nfnetlink::nftables::native::{Expression, Listing, Register, Rule, Statement, Value};
+use nfnetlink::nftables::native::{
+    Expression, Listing, Register, Rule, SetListing, Statement, Value,
+};
 use proptest::prelude::*;
 
 /// What a rule reads as once it was written.
@@ -65,6 +67,20 @@ proptest! {
 
     /// Whatever is left out of, doubled in or put elsewhere in a rule's expressions is not taken for
     /// the rule, and is written again as it is.
+    #[test]
+    fn an_element_by_itself_prints_as_within_its_set(listing in listing()) {
+        let family = listing.family;
+        for SetListing { set, elements } in listing.sets {
+            for listed in elements {
+                let text = set.element_text(family, &listed).to_string();
+                let alone = SetListing { set: set.clone(), elements: vec![listed] };
+                let whole = alone.text(family).to_string();
+                let element = format!("\t\telements = {{ {text} }}\n\t}}\n");
+                prop_assert!(whole.ends_with(&element), "{}\n{}", text, whole);
+            }
+        }
+    }
+
     #[test]
     fn other_expressions_stay_what_they_are(
         (family, rule) in of_family(),

@@ -1,4 +1,4 @@
-//! What kube-proxy left behind in other modes.
+//! What kube-proxy left behind in other modes, or we did.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "these are tests")]
 
@@ -6,7 +6,7 @@ use nfnetlink::Family;
 use viprule_testkit::Namespace;
 use viprule_testkit::leftovers::{find, remove};
 use viprule_testkit::netns::require_privileges;
-use viprule_writer::leftovers::{Leftover, Removal};
+use viprule_writer::leftovers::{Leftover, Removal, TableOf, tables};
 
 const NFT: &str = include_str!("leftovers/nft-list-ruleset.txt");
 const SETS: &str = include_str!("leftovers/ipset-save.txt");
@@ -51,14 +51,22 @@ fn tables_of_nftables_mode_go_and_others_stay() {
     feed(
         &namespace,
         &["nft", "-f", "-"],
-        "table inet kube-proxy { }\ntable ip kube-proxy-2 { }\ntable arp kube-proxy { }\n",
+        "table inet kube-proxy { }\ntable ip kube-proxy-2 { }\ntable arp kube-proxy { }\n\
+         table inet viprule { }\ntable ip viprule-2 { }\n",
     );
     let before = text(&namespace, "nft list ruleset");
     feed(&namespace, &["nft", "-f", "-"], NFT);
-    let tables = vec![Leftover::Table(Family::Ipv4), Leftover::Table(Family::Ipv6)];
-    assert_eq!(found(&namespace), tables);
+    let ours = "table ip viprule { chain b { }; chain a { jump b; }; }\ntable ip6 viprule { }\n";
+    feed(&namespace, &["nft", "-f", "-"], ours);
+    let of = |of| Family::ALL.map(|family| Leftover::Table(family, of));
+    let all = [of(TableOf::KubeProxy), of(TableOf::Viprule)].concat();
+    assert_eq!(found(&namespace), all);
+    for one in TableOf::ALL {
+        let found = namespace.run(|| tables(&[one])).unwrap().unwrap();
+        assert_eq!(found, of(one));
+    }
     assert_ne!(text(&namespace, "nft list ruleset"), before);
-    assert_eq!(removal(&namespace).removed, tables);
+    assert_eq!(removal(&namespace).removed, all);
     assert_eq!(text(&namespace, "nft list ruleset"), before);
     assert_eq!(found(&namespace), []);
 }

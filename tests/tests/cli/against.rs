@@ -164,3 +164,137 @@ fn what_ipvs_mode_renders_has_no_difference_to_itself() {
         "{out}"
     );
 }
+
+/// Another program's tables, of which nobody here knows what is in them.
+const OTHERS: &str = "# Warning: table ip nat is managed by iptables-nft, do not touch!\n\
+                      table ip nat {\n\tchain PREROUTING {\n\t\txt match \"what\"\n\t}\n}\n\
+                      table inet viprule {\n\tset a {\n\t\ttype ether_addr\n\t}\n}\n\n";
+
+#[test]
+fn what_nftables_mode_renders_has_no_difference_to_itself() {
+    let place = Place::new();
+    let file = golden("cluster.yaml").display().to_string();
+    let mode = "--proxy-mode nftables";
+    let args = format!("render --node node-0 --manifests {file} {CIDRS} {mode}");
+    let text = place.viprule(&args).clean(0);
+    let against = format!("{mode} --against {{}}/dump");
+    let (ipv4, ipv6) = text.split_once("table ip6 viprule {\n").unwrap();
+    let ipv6 = format!("table ip6 viprule {{\n{ipv6}");
+    // A ruleset, with what others have in it, and each table by itself.
+    for dump in [&format!("{OTHERS}{text}"), &format!("{ipv6}{OTHERS}{ipv4}")] {
+        place.write("dump", dump);
+        assert_eq!(diff(&place, &against).clean(0), "");
+    }
+    for table in [ipv4, &ipv6] {
+        place.write("dump", table);
+        assert_eq!(diff(&place, &against).clean(0), "");
+    }
+    // A ruleset that lacks one, or both.
+    place.write("dump", &format!("{OTHERS}{ipv4}"));
+    let out = diff(&place, &against).clean(1);
+    let lines: Vec<&str> = out.lines().skip(2).take(4).collect();
+    assert_eq!(lines[..2], ["@@ nft list tables @@", "+table ip6 viprule"]);
+    assert!(!out.contains("\n@@ ipv4 "), "{out}");
+    place.write("dump", "");
+    let out = diff(&place, &against).clean(1);
+    assert!(
+        out.contains("\n+table ip viprule\n+table ip6 viprule\n"),
+        "{out}"
+    );
+    assert!(
+        out.lines().skip(2).all(|line| !line.starts_with('-')),
+        "{out}"
+    );
+}
+
+#[test]
+fn changes_of_nftables_mode_are_told_set_by_set_and_chain_by_chain() {
+    let place = Place::new();
+    let file = golden("cluster.yaml").display().to_string();
+    let mode = "--proxy-mode nftables --ip-family ipv4";
+    let args = format!("render --node node-0 --manifests {file} {CIDRS} {mode}");
+    let text = place.viprule(&args).clean(0);
+    let against = format!("{mode} --against {{}}/dump");
+    let differ = |from: &str, to: &str| {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text);
+        place.write("dump", &changed);
+        let out = diff(&place, &against).clean(1);
+        out.lines().skip(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let element = |name: &str| {
+        let start = text.find(&format!("\t{name} {{\n")).unwrap();
+        let (_, elements) = text[start..].split_once("elements = { ").unwrap();
+        elements.split([',', '}']).next().unwrap().trim().to_owned()
+    };
+
+    // What a map has for a key.
+    let slot = element("map endpoints");
+    let (key, endpoint) = slot.split_once(" : ").unwrap();
+    assert_eq!(
+        differ(&slot, &format!("{key} : 192.0.2.9 . 9")),
+        [
+            "@@ ipv4 viprule set endpoints @@".to_owned(),
+            format!("-{key} : 192.0.2.9 . 9"),
+            format!("+{key} : {endpoint}"),
+        ]
+    );
+    // An element that is not there.
+    let address = element("set cluster-ips");
+    let lines = differ(&format!("elements = {{ {address}, "), "elements = { ");
+    let expected = [
+        "@@ ipv4 viprule set cluster-ips @@".to_owned(),
+        format!("+{address}"),
+    ];
+    assert_eq!(lines, expected);
+    // A rule, among those that stay.
+    let lines = differ("\t\tmasquerade fully-random\n", "\t\tmasquerade\n");
+    assert_eq!(
+        lines,
+        [
+            "@@ ipv4 viprule masquerading @@",
+            " chain masquerading",
+            "-masquerade",
+            "+masquerade fully-random",
+        ]
+    );
+    // For programs.
+    let value = diff(&place, &format!("{against} -o json")).clean(1);
+    let value: serde_json::Value = serde_json::from_str(&value).unwrap();
+    assert_eq!(value["mode"], "nftables");
+    let chains = value["chains"].as_array().unwrap();
+    let chain = &chains[0];
+    assert_eq!((chains.len(), value.get("sets")), (1, None));
+    assert_eq!(chain["chain"], "masquerading");
+    assert_eq!(chain["lines"][1]["op"], "remove");
+    // A set of one of our names that is made otherwise: the table has to go.
+    let lines = differ("\t\tsize 65536\n", "\t\tsize 9\n");
+    assert!(
+        lines[1].starts_with("-table ip viprule (with sets"),
+        "{lines:?}"
+    );
+    let head = [&*lines[0], &*lines[2]];
+    assert_eq!(head, ["@@ nft list tables @@", "+table ip viprule"]);
+}
+
+#[test]
+fn unusable_listings_of_nftables_mode_are_told() {
+    let place = Place::new();
+    let against = |more: &str| {
+        diff(
+            &place,
+            &format!("--proxy-mode nftables --against {{}}/dump {more}"),
+        )
+    };
+    place.write("dump", "*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT\n");
+    against("").says(&["dump: line 1: expected a table as `nft list ruleset` prints it"]);
+    place.write("dump", "table ip viprule {\n");
+    against("").says(&["dump: the text ends within a table"]);
+    place.write(
+        "dump",
+        &format!("{OTHERS}table ip viprule {{\n\tchain a {{\n\t\twhat\n\t}}\n}}\n"),
+    );
+    against("").says(&["dump: line 15: \"what\""]);
+    place.write("dump", "table ip viprule {\n}\n");
+    against("--against {}/dump").says(&["--against: the table ip viprule is there twice"]);
+}

@@ -150,13 +150,13 @@ fn verbs_take_the_nodes_own_configuration_file() {
     );
     place.write(
         "config.conf",
-        &format!("{HEAD}mode: nftables\noomScoreAdj: 7000\n"),
+        &format!("{HEAD}mode: ebpf\noomScoreAdj: 7000\n"),
     );
     let input = format!("--node node-0 --manifests {file} --config {{}}/config.conf");
     for verb in ["render", "diff", "apply", "run"] {
         place.viprule(&format!("{verb} {input}")).says(&[
             "config.conf: 2 errors in the configuration:\n",
-            "  mode: nftables is not a mode of this build, which has iptables, ipvs\n",
+            "  mode: must be iptables, ipvs, nftables or empty for iptables, not \"ebpf\"\n",
             "  oomScoreAdj: must be within -1000 to 1000",
         ]);
     }

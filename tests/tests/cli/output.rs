@@ -78,6 +78,53 @@ fn render_prints_what_ipvs_mode_has() {
 }
 
 #[test]
+fn render_prints_what_nftables_mode_has() {
+    let place = Place::new();
+    let file = golden("cluster.yaml").display().to_string();
+    let render = |output: &str| {
+        let args = format!(
+            "render --proxy-mode nftables --node node-0 --manifests {file} --output {output}"
+        );
+        place.viprule(&args).clean(0)
+    };
+    let value = json(&render("json"));
+    assert_eq!(keys(&value), set(["chains", "sets"]));
+    let text = render("text");
+    let (mut elements, mut rules, mut bases) = (0, 0, 0);
+    for one in value["sets"].as_array().unwrap() {
+        let expected = ["elements", "family", "properties", "set", "table"];
+        assert_eq!(keys(one), set(expected));
+        let name = one["set"].as_str().unwrap();
+        let head = ["set", "map"].map(|kind| format!("\t{kind} {name} {{\n"));
+        assert!(head.iter().any(|head| text.contains(head)), "{name}");
+        for line in one["properties"].as_array().unwrap() {
+            let line = format!("\t\t{}\n", line.as_str().unwrap());
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+        for element in one["elements"].as_array().unwrap() {
+            assert!(
+                text.contains(element.as_str().unwrap()),
+                "{element}\n{text}"
+            );
+            elements += 1;
+        }
+    }
+    for one in value["chains"].as_array().unwrap() {
+        assert_eq!(one["table"], "viprule");
+        bases += usize::from(one.get("base").is_some());
+        for rule in one["rules"].as_array().unwrap() {
+            let line = format!("\n\t\t{}\n", rule.as_str().unwrap());
+            assert!(text.contains(&line), "{line}\n{text}");
+            rules += 1;
+        }
+    }
+    assert!(elements > 50 && rules > 100, "{elements} {rules}");
+    let hooks = text.lines().filter(|line| line.starts_with("\t\ttype "));
+    let hooks = hooks.filter(|line| line.contains(" hook ")).count();
+    assert_eq!((bases, hooks), (16, 16));
+}
+
+#[test]
 fn diff_apply_and_cleanup_print_reports() {
     let place = Place::new();
     place.write("good.yaml", &good("fine", "10.1.0.10"));

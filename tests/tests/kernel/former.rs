@@ -17,12 +17,12 @@ const FORMER: [&str; 5] = [
     "KUBE-IPVS-OUT-FILTER",
 ];
 
-fn leftover(file: &str) -> String {
+pub(crate) fn leftover(file: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/writer/tests/leftovers");
     std::fs::read_to_string(folder.join(file)).unwrap()
 }
 
-fn feed(place: &Place, program: &str, args: &[&str], input: String) {
+pub(crate) fn feed(place: &Place, program: &str, args: &[&str], input: String) {
     let command = place.namespace.command(program).args(args);
     command.input(input).text().unwrap();
 }

@@ -11,6 +11,7 @@ mod follow;
 mod former;
 mod legacy;
 mod log;
+mod nftables;
 mod parts;
 mod repair;
 mod rival;

@@ -106,11 +106,14 @@ impl ForeignState {
     }
 }
 
-/// A line of `nft list tables`: `table FAMILY NAME`. In nftables mode ours is called `kube-proxy`.
+/// Tables of nftables mode, in each family: kube-proxy's and viprule's.
+const NFTABLES: [&str; 2] = ["kube-proxy", "viprule"];
+
+/// A line of `nft list tables`: `table FAMILY NAME`.
 fn is_foreign_table(line: &str) -> bool {
     let words: Vec<_> = line.split_whitespace().collect();
     match words[..] {
-        ["table", "ip" | "ip6", name] => name != "kube-proxy" && !IPTABLES.contains(&name),
+        ["table", "ip" | "ip6", name] => !NFTABLES.contains(&name) && !IPTABLES.contains(&name),
         ["table", ..] => true,
         _ => false,
     }

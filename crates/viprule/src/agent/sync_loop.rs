@@ -313,7 +313,7 @@ impl<M: Mode> SyncLoop<M> {
         let adopted = self.syncer.found();
         let ledger = self.syncer.ledger();
         self.telemetry
-            .synced(cause, took, outcome.as_ref(), adopted, pending, ledger);
+            .synced::<M>(cause, took, outcome.as_ref(), adopted, pending, ledger);
         self.pending.join(later);
         let quarantined = self.syncer.quarantined();
         if let Some(new) = news_of(quarantined, &mut self.refused) {

@@ -30,6 +30,8 @@ use crate::mode::{KeyOf, Mode, ProxyMode, with_mode};
 #[derive(Debug)]
 pub(super) struct KernelFacts {
     pub(super) support: Support,
+    /// The mode's own chains are in the chosen iptables.
+    uses_iptables: bool,
     choice: Choice,
     families: Vec<Family>,
 }
@@ -38,13 +40,19 @@ impl KernelFacts {
     pub(super) fn look(effective: &Effective, support: Support) -> anyhow::Result<Self> {
         let resolved = effective.resolve();
         let choice = choose(resolved.backend.chosen())?;
-        tracing::info!(backend = %choice.backend, "iptables: {}", choice.reason);
-        for warning in &choice.warnings {
-            tracing::warn!("{warning}");
+        let uses_iptables = with_mode!(resolved.mode, M => M::USES_IPTABLES);
+        if uses_iptables {
+            tracing::info!(backend = %choice.backend, "iptables: {}", choice.reason);
+            for warning in &choice.warnings {
+                tracing::warn!("{warning}");
+            }
+        } else if let Some(unread) = &choice.unread {
+            tracing::warn!("{unread}");
         }
         with_mode!(resolved.mode, M => M::check(choice.backend, support, resolved))?;
         Ok(Self {
             support,
+            uses_iptables,
             choice,
             families: resolved.families_on(support),
         })
@@ -52,13 +60,17 @@ impl KernelFacts {
 
     /// A kernel that has this, with iptables over `nf_tables` and nothing of another proxy.
     pub(super) fn given(effective: &Effective, support: Support) -> Self {
+        let mode = effective.resolve().mode;
         Self {
             support,
+            uses_iptables: with_mode!(mode, M => M::USES_IPTABLES),
             choice: Choice {
                 backend: Backend::Nft,
                 reason: "it is given".to_owned(),
                 warnings: Vec::new(),
                 leftovers: Vec::new(),
+                own: Vec::new(),
+                unread: None,
             },
             families: effective.resolve().families_on(support),
         }
@@ -67,7 +79,10 @@ impl KernelFacts {
     /// True where programs of the host write legacy tables, or read and remove what a former proxy has
     /// there.
     pub(super) fn runs_programs(&self) -> bool {
-        self.choice.backend == Backend::Legacy || !self.choice.leftovers.is_empty()
+        match self.choice.backend {
+            Backend::Legacy => self.uses_iptables || !self.choice.own.is_empty(),
+            Backend::Nft => !self.choice.leftovers.is_empty(),
+        }
     }
 
     /// How to count what this kernel serves already in this mode.
@@ -123,6 +138,7 @@ impl<M: Mode + Default> SyncThread<M> {
             support,
             choice,
             families,
+            ..
         } = self.kernel;
         let tracker = Tracker::new(resolved.plan.clone());
         let mut writer = M::open(choice.backend, &families)?;

@@ -6,14 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use viprule_dataplane::netfilter::RuleCounts;
 use viprule_service::model::{Event, Family, Refused, ServiceId};
 use viprule_service::tracker::{Conflict, Oversized};
 use viprule_source::kube::{Events, Regarding, Severity, Trigger};
 use viprule_sync::{Ledger, Report, SyncError};
 
 use crate::health::{Moment, ProxyHealth, ServiceChecks};
-use crate::metrics::{LocalPolicy, Metrics, Repair, SyncKind, Table, Writes};
+use crate::metrics::{LocalPolicy, Metrics, Repair, SyncKind, Writes};
+use crate::mode::{CountsOf, Mode};
 
 /// Services whose names fit into one note.
 const NAMED: usize = 5;
@@ -176,14 +176,14 @@ impl Telemetry {
     }
 
     /// A sync ended.
-    pub(super) fn synced(
+    pub(super) fn synced<M: Mode>(
         &self,
         cause: &Cause,
         took: Duration,
         outcome: Result<&Report, &SyncError>,
         found: usize,
         pending: &mut Pending,
-        ledger: &mut Ledger<RuleCounts>,
+        ledger: &mut Ledger<CountsOf<M>>,
     ) {
         for family in &self.families {
             self.metrics.sync_attempted(*family, cause.kind(), took);
@@ -192,7 +192,7 @@ impl Telemetry {
         let written = ledger.take_written();
         match outcome {
             Ok(report) => {
-                self.succeeded(report, written, pending, ledger);
+                self.succeeded::<M>(report, &written, pending, ledger);
                 self.announce(cause, report, found);
             }
             Err(error) => {
@@ -214,12 +214,12 @@ impl Telemetry {
         self.health.warn(WAITING, message, Moment::now());
     }
 
-    fn succeeded(
+    fn succeeded<M: Mode>(
         &self,
         report: &Report,
-        rules: RuleCounts,
+        written: &CountsOf<M>,
         pending: &mut Pending,
-        ledger: &mut Ledger<RuleCounts>,
+        ledger: &mut Ledger<CountsOf<M>>,
     ) {
         let (now, time) = (Moment::now(), SystemTime::now());
         self.health.clear(WAITING);
@@ -245,15 +245,7 @@ impl Telemetry {
         let totals = *ledger.totals();
         for family in &self.families {
             let at = *family as usize;
-            let tables = [
-                (Table::Filter, totals.counts.filter, rules.filter),
-                (Table::Nat, totals.counts.nat, rules.nat),
-            ];
-            for (table, total, written) in tables {
-                self.metrics.rules(*family, table, total[at] as usize);
-                self.metrics
-                    .rules_written(*family, table, written[at] as usize);
-            }
+            M::count(&self.metrics, *family, &totals.counts, written);
             let policies = [
                 (LocalPolicy::Internal, totals.no_local.internal),
                 (LocalPolicy::External, totals.no_local.external),

@@ -14,8 +14,8 @@ use crate::mode::leftovers::{Found, Search, find, for_each};
 /// Remove everything that is ours from the kernel
 ///
 /// Ours is what kube-proxy writes in any mode, whether kube-proxy or viprule wrote it: chains in
-/// nf_tables and in legacy tables, IP sets, virtual servers on our addresses, tables of nftables
-/// mode. Connections through virtual servers end. Foreign chains, rules, tables and virtual servers
+/// nf_tables and in legacy tables, IP sets, virtual servers on our addresses, the tables kube-proxy
+/// and viprule of nftables mode. Connections through virtual servers end. Foreign chains, rules, tables and virtual servers
 /// stay, and so does KUBE-FIREWALL, which kubelet uses too. What can't be removed is told, and the
 /// rest is removed all the same.
 #[derive(Debug, Default, clap::Args)]

@@ -25,7 +25,8 @@ pub(super) struct Args {
     /// Compare with what iptables-save or ip6tables-save printed into this file, in place of this
     /// kernel; may be given once for each family. In IPVS mode also with what ipset save,
     /// ipvsadm -Sn and ip address show dev kube-ipvs0 printed, in any number of files; what is in
-    /// none of them is not compared
+    /// none of them is not compared. In nftables mode with what nft list ruleset printed, or nft
+    /// list table for each family
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     against: Vec<PathBuf>,
 }

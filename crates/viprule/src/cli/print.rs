@@ -1,16 +1,22 @@
 //! Standard output and standard error.
 
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 
 use serde::Serialize;
 use viprule_dataplane::Dataplane;
 use viprule_service::tracker::Tracker;
 use viprule_source::escape;
 
-/// Prints lines. What is no text of ours in them is escaped already where it may hold newlines.
+/// Prints lines. What is no text of ours in them is escaped already where it may hold newlines, so
+/// that tabs in front of a line are ours: nft's indentation.
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(escape::lines(text).as_bytes())?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    for line in text.split_inclusive('\n') {
+        let rest = line.trim_start_matches('\t');
+        let (indentation, _) = line.split_at(line.len() - rest.len());
+        out.write_all(indentation.as_bytes())?;
+        out.write_all(escape::lines(rest).as_bytes())?;
+    }
     out.flush()?;
     Ok(())
 }

@@ -12,7 +12,8 @@ use crate::mode::{Dump, with_mode};
 ///
 /// Needs no privileges. Prints in the syntax of iptables-save, IPv4 first; nfacct counters are
 /// taken as present. In IPVS mode IP sets, virtual servers and addresses come first, in the syntax
-/// of ipset save, ipvsadm -Sn and ip.
+/// of ipset save, ipvsadm -Sn and ip. In nftables mode it prints what nft list ruleset would, and
+/// nft -f reads.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

@@ -76,6 +76,9 @@ fn keep(old: &Effective, new: &mut Effective) -> Vec<&'static str> {
         new.proxy.iptables.clone_from(&old.proxy.iptables);
         new.proxy.ipvs.clone_from(&old.proxy.ipvs);
         new.proxy.nftables.clone_from(&old.proxy.nftables);
+        new.proxy
+            .node_port_addresses
+            .clone_from(&old.proxy.node_port_addresses);
         is.sync = was.sync;
         is.mode = was.mode;
         is.common.clone_from(&was.common);

@@ -10,9 +10,9 @@ use prometheus::{
 use viprule_service::model::Family;
 
 use super::{SyncKind, Table, as_gauge, observe};
-use crate::mode::{Failures, ModeMetrics};
+use crate::mode::{Counted, Failures, ModeMetrics};
 
-const FAMILY: &str = "ip_family";
+pub(super) const FAMILY: &str = "ip_family";
 
 pub(super) struct KubeProxy {
     failures: Failures,
@@ -52,7 +52,7 @@ impl KubeProxy {
         };
         // What the mode does not have is there to be told, but not served.
         let when = |served| Group { registry, served };
-        let ruled = when(mode.rules);
+        let ruled = when(mode.counted == Counted::Rules);
         let split = when(mode.failures != Failures::Restores);
         let restoring = when(mode.failures != Failures::Transactions);
         let restoring_in_part = when(mode.failures == Failures::RestoresByKind);

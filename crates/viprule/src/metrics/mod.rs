@@ -216,6 +216,14 @@ impl Metrics {
         KubeProxy::set_rules(&self.kube_proxy.rules_written, family, table, rules);
     }
 
+    /// Elements of our sets and maps in the kernel (nftables mode).
+    pub fn elements(&self, family: Family, total: usize) {
+        let gauge = &self.own.elements;
+        gauge
+            .with_label_values(&[family.as_str()])
+            .set(as_gauge(total));
+    }
+
     /// A Kubernetes feature gate's value; `stage` is empty for general availability.
     pub fn feature(&self, name: &str, stage: &str, enabled: bool) {
         let gauge = self.kube_proxy.features.with_label_values(&[name, stage]);

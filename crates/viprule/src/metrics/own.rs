@@ -7,14 +7,15 @@ use std::time::Instant;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    exponential_buckets,
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, exponential_buckets,
 };
 
 use super::Writes;
 use super::collect::{self, Kind, Metric};
+use super::kube_proxy::FAMILY;
 use crate::log;
-use crate::mode::ModeMetrics;
+use crate::mode::{Counted, ModeMetrics};
 
 const LOG: &[Metric] = &[Metric {
     name: "viprule_lost_log_lines_total",
@@ -60,6 +61,7 @@ pub(super) struct Own {
     pub(super) unusable: IntGauge,
     pub(super) health_checks_unserved: IntGauge,
     pub(super) draining: IntGauge,
+    pub(super) elements: IntGaugeVec,
     pub(super) host_settings_wrong: IntGauge,
     pub(super) host_settings_repaired: IntCounter,
     pub(super) event_to_kernel: Histogram,
@@ -78,6 +80,18 @@ fn draining(registry: &Registry, mode: ModeMetrics) -> Result<IntGauge, promethe
         registry.register(Box::new(draining.clone()))?;
     }
     Ok(draining)
+}
+
+fn elements(registry: &Registry, mode: ModeMetrics) -> Result<IntGaugeVec, prometheus::Error> {
+    let opts = Opts::new(
+        "viprule_nftables_elements",
+        "Elements of our sets and maps, without those that packets add",
+    );
+    let elements = IntGaugeVec::new(opts, &[FAMILY])?;
+    if mode.counted == Counted::Elements {
+        registry.register(Box::new(elements.clone()))?;
+    }
+    Ok(elements)
 }
 
 impl Own {
@@ -155,6 +169,7 @@ impl Own {
                 "Services whose health check node port can't be served",
             )?,
             draining: draining(registry, mode)?,
+            elements: elements(registry, mode)?,
             host_settings_wrong: gauge(
                 "viprule_host_settings_wrong",
                 "Settings of the node that have to be otherwise and can't be put right",

@@ -8,10 +8,10 @@ use serde::Serialize;
 use viprule_dataplane::Diff;
 use viprule_dataplane::netfilter::{Desired, Key, Object, Place, place_of};
 
-use super::changes::{ChainChange, Changes, Line};
+use super::changes::{ChainChange, Changes, Line, each};
 
 /// The family as flags and JSON name it.
-const fn family_name(family: Family) -> &'static str {
+pub(super) const fn family_name(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "ipv4",
         Family::Ipv6 => "ipv6",
@@ -64,15 +64,7 @@ pub(super) fn changed(mode: &'static str, diff: &Diff<'_, Key, Object, Object>) 
 /// What differs, chain by chain.
 pub(super) fn changes(diff: &Diff<'_, Key, Object, Object>) -> Vec<ChainChange> {
     let mut chains: BTreeMap<_, ChainChange> = BTreeMap::new();
-    let deletes = diff
-        .deletes
-        .iter()
-        .map(|(key, old)| (*key, Some(*old), None));
-    let writes = diff
-        .writes
-        .iter()
-        .map(|write| (write.key, write.old, Some(write.new)));
-    let mut all: Vec<_> = deletes.chain(writes).collect();
+    let mut all = each(diff);
     all.sort_by_cached_key(|(key, old, new)| standing(key, new.or(*old)));
     for (key, old, new) in all {
         // Table by table, what leads to our chains first, then by name as iptables-save does.

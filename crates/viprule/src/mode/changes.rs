@@ -12,9 +12,12 @@ use viprule_source::escape;
 pub(crate) struct Changes {
     mode: &'static str,
     in_sync: bool,
-    /// Objects that are no chains, by kind.
+    /// Objects that are in no set and no chain, by kind.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) sections: Vec<SectionChange>,
+    /// Sets of nftables mode.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sets: Vec<SetChange>,
     pub(super) chains: Vec<ChainChange>,
     /// What an earlier proxy left elsewhere, to be removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -27,6 +30,15 @@ pub(super) struct SectionChange {
     pub(super) section: &'static str,
     #[serde(skip)]
     pub(super) heading: &'static str,
+    pub(super) lines: Vec<Line>,
+}
+
+/// What differs in one set.
+#[derive(Debug, Serialize)]
+pub(super) struct SetChange {
+    pub(super) family: &'static str,
+    pub(super) table: &'static str,
+    pub(super) set: String,
     pub(super) lines: Vec<Line>,
 }
 
@@ -85,6 +97,18 @@ impl Op {
     }
 }
 
+/// An object as it is and as it shall be.
+pub(super) type Each<'d, K, O> = (&'d K, Option<&'d O>, Option<&'d O>);
+
+/// Everything that a diff tells, first what goes.
+pub(super) fn each<'d, K, O>(diff: &Diff<'d, K, O, O>) -> Vec<Each<'d, K, O>> {
+    let deletes = diff.deletes.iter();
+    let deletes = deletes.map(|(key, old)| (*key, Some(*old), None));
+    let writes = diff.writes.iter();
+    let writes = writes.map(|write| (write.key, write.old, Some(write.new)));
+    deletes.chain(writes).collect()
+}
+
 impl Changes {
     /// Nothing differs in a mode, or in `all`.
     pub(crate) const fn none(mode: &'static str) -> Self {
@@ -92,6 +116,7 @@ impl Changes {
             mode,
             in_sync: true,
             sections: Vec::new(),
+            sets: Vec::new(),
             chains: Vec::new(),
             leftovers: Vec::new(),
         }
@@ -127,6 +152,7 @@ impl Changes {
     pub(crate) fn join(&mut self, other: Self) {
         self.in_sync &= other.in_sync;
         self.sections.extend(other.sections);
+        self.sets.extend(other.sets);
         self.chains.extend(other.chains);
         self.leftovers.extend(other.leftovers);
     }
@@ -146,6 +172,15 @@ impl Changes {
         };
         for SectionChange { heading, lines, .. } in &self.sections {
             add(heading, lines);
+        }
+        for SetChange {
+            family,
+            table,
+            set,
+            lines,
+        } in &self.sets
+        {
+            add(&format!("{family} {table} set {set}"), lines);
         }
         for ChainChange {
             family,

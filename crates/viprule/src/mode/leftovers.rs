@@ -15,13 +15,13 @@ use viprule_writer::backend::Choice;
 use viprule_writer::leftovers::{Leftover, Removal};
 
 use super::changes::Changes;
-use super::{Mode as _, ModeSettings, ProxyMode, nftables, with_mode};
+use super::{Mode as _, ModeSettings, ProxyMode, with_mode};
 
 /// What to look for.
 pub(crate) struct Search<'a> {
     /// The mode in use, whose objects stay; `None` where all goes.
     pub(crate) mode: Option<ProxyMode>,
-    /// Where iptables' rules are.
+    /// Where iptables' rules are, as chains of a service proxy in the other one are leftovers.
     pub(crate) choice: &'a Choice,
     /// Of other families nothing is removed, but tables of nftables mode.
     pub(crate) families: &'a [Family],
@@ -98,7 +98,6 @@ pub(crate) fn find(search: &Search<'_>) -> Vec<Found> {
     for mode in ProxyMode::ALL {
         all.extend(with_mode!(mode, M => M::leftovers(search)));
     }
-    all.extend(nftables::leftovers());
     all
 }
 

@@ -11,11 +11,22 @@ pub enum Failures {
     Transactions,
 }
 
+/// What of all that is written is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Nothing.
+    Nothing,
+    /// Rules, by table.
+    Rules,
+    /// Elements of sets and maps.
+    Elements,
+}
+
 /// Which of kube-proxy's metrics, and of ours, a mode serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModeMetrics {
-    /// How many rules there are, by table.
-    pub rules: bool,
+    /// Of what it is told how many there are.
+    pub counted: Counted,
     /// Which counters hold failed syncs.
     pub failures: Failures,
     /// Rules feed nfacct counters.

@@ -17,15 +17,15 @@ mod settings;
 
 pub(crate) use dump::{Dump, Saved};
 pub(crate) use kernel::Kernel;
-pub use metrics::{Failures, ModeMetrics};
+pub use metrics::{Counted, Failures, ModeMetrics};
 pub(crate) use settings::resolve;
 pub use settings::{ModeArgs, ModeSettings};
 
 use std::net::{IpAddr, SocketAddr};
 
 use nfnetlink::Family;
-use viprule_dataplane::netfilter::RuleCounts;
 use viprule_dataplane::{Dataplane, State};
+use viprule_service::model;
 use viprule_service::plan::NodeFacts;
 use viprule_sync::{Listener, Syncer, WriterFor};
 use viprule_writer::WriteError;
@@ -37,6 +37,7 @@ use crate::agent::Cause;
 use crate::agent::host_settings::Strictness;
 use crate::config::{GoDuration, KubeProxyConfiguration, Resolved};
 use crate::debug::Fallible;
+use crate::metrics::Metrics;
 use leftovers::{Found, Search};
 
 /// The kernel facility that is written.
@@ -46,6 +47,8 @@ pub enum ProxyMode {
     Iptables,
     /// IPVS virtual servers.
     Ipvs,
+    /// nftables sets.
+    Nftables,
 }
 
 /// Evaluates an expression with the type of a mode.
@@ -60,18 +63,20 @@ macro_rules! with_mode {
                 type $M = $crate::mode::ipvs::IpvsMode;
                 $body
             }
+            $crate::mode::ProxyMode::Nftables => {
+                type $M = $crate::mode::nftables::NftablesMode;
+                $body
+            }
         }
     };
 }
 pub(crate) use with_mode;
 
 impl ProxyMode {
-    /// Those that this build has.
-    pub const ALL: [Self; 2] = [Self::Iptables, Self::Ipvs];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Iptables, Self::Ipvs, Self::Nftables];
     /// Where nothing says which.
     pub const DEFAULT: Self = Self::Iptables;
-    /// Modes of kube-proxy on Linux that this build does not have.
-    pub const MISSING: [&str; 1] = ["nftables"];
 
     /// As the configuration names it.
     pub const fn as_str(self) -> &'static str {
@@ -83,12 +88,12 @@ impl ProxyMode {
         with_mode!(self, M => M::ABOUT)
     }
 
-    /// The mode of this name, where this build has it.
+    /// The mode of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == name)
     }
 
-    /// The names of those that this build has, as a list.
+    /// Their names, as a list.
     pub fn names() -> String {
         Self::ALL.map(Self::as_str).join(", ")
     }
@@ -100,6 +105,8 @@ pub(crate) type KeyOf<M> = <<M as Mode>::Dataplane as Dataplane>::Key;
 pub(crate) type ObjectOf<M> = <<M as Mode>::Dataplane as Dataplane>::Object;
 /// What an operator sets.
 pub(crate) type SettingsOf<M> = <<M as Mode>::Dataplane as Dataplane>::Settings;
+/// Figures about its objects.
+pub(crate) type CountsOf<M> = <<M as Mode>::Dataplane as Dataplane>::Counts;
 /// Objects of a mode.
 pub(crate) type StateOf<M> = State<KeyOf<M>, ObjectOf<M>>;
 /// The syncer that writes them.
@@ -116,7 +123,7 @@ pub(crate) struct Counters<M: Mode> {
 /// What the agent and all verbs do otherwise in each mode.
 pub(crate) trait Mode: Sized + 'static {
     /// How plans are expressed.
-    type Dataplane: Dataplane<Counts = RuleCounts> + Clone;
+    type Dataplane: Dataplane + Clone;
     /// How that gets into the kernel.
     type Writer: WriterFor<Self::Dataplane>;
 
@@ -126,6 +133,8 @@ pub(crate) trait Mode: Sized + 'static {
     const ABOUT: &str;
     /// Rules feed nfacct counters, which have to be there first.
     const HAS_COUNTERS: bool = false;
+    /// Its chains are in one of the kernel's two iptables.
+    const USES_IPTABLES: bool = true;
     /// Settings of the node without which no Service works.
     const VITAL: &[&str] = &[];
 
@@ -186,6 +195,16 @@ pub(crate) trait Mode: Sized + 'static {
 
     /// Which metrics are served.
     fn metrics(support: Support) -> ModeMetrics;
+
+    /// Tells how many objects of a family there are, and how many the last sync wrote, where metrics
+    /// show that.
+    fn count(
+        _metrics: &Metrics,
+        _family: model::Family,
+        _total: &CountsOf<Self>,
+        _written: &CountsOf<Self>,
+    ) {
+    }
 
     /// What counts the traffic of Services, where something does.
     fn counters() -> Option<Counters<Self>> {

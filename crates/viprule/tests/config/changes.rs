@@ -149,6 +149,21 @@ fn the_mode_stays_with_all_that_it_decides() {
 }
 
 #[test]
+fn node_port_addresses_stay_with_the_mode_that_has_them() {
+    let addresses = |old: &str, new: &str| {
+        let (now, changes) = adopt(old, new);
+        assert_eq!(
+            (&changes.restart[..], changes.shown),
+            (&["mode"][..], false)
+        );
+        now.proxy.node_port_addresses
+    };
+    assert_eq!(addresses("", "mode: nftables\n"), None);
+    let primary = Some(vec!["primary".to_owned()]);
+    assert_eq!(addresses("mode: nftables\n", ""), primary);
+}
+
+#[test]
 fn ipvs_settings_change_without_a_restart() {
     let of = |fields: &str| {
         let fields = format!("mode: ipvs\n{fields}");

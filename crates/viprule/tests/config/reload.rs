@@ -85,7 +85,7 @@ async fn a_bad_file_changes_nothing_and_flags_go_on_counting() {
     for bad in [
         "oomScoreAdj: 5000\n",
         "oomScoreAdj: [\n",
-        "mode: nftables\noomScoreAdj: 2\n",
+        "mode: ebpf\noomScoreAdj: 2\n",
     ] {
         place.write(bad);
         assert_eq!(reloader.reload(), Changes::default());

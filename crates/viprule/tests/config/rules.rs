@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use viprule::config::{Effective, InputSource, NodeFit};
+use viprule::config::{Effective, InputSource, NodeFit, SyncPeriods};
 use viprule::mode::ProxyMode;
 use viprule::mode::ipvs::{self, IpvsSettings};
+use viprule::mode::nftables;
 use viprule_service::model::Family;
+use viprule_service::plan::NodePortAddresses;
 
 use crate::support::{HEAD, OWN_HEAD, Place, of_file, of_flags};
 
@@ -17,8 +19,8 @@ const WRONG: [(&str, &str); 45] = [
         "mode: must be iptables, ipvs, nftables or empty",
     ),
     (
-        "mode: nftables",
-        "mode: nftables is not a mode of this build, which has iptables, ipvs",
+        "mode: nftables\nnftables: {minSyncPeriod: 31s}",
+        "nftables.minSyncPeriod: must not be longer than nftables.syncPeriod",
     ),
     (
         "mode: ipvs\nipvs: {scheduler: 'round robin'}",
@@ -259,8 +261,8 @@ fn flags_that_kube_proxy_checks_late_are_told_by_their_names() {
             "--metrics-bind-address: must be IP:port",
         ),
         (
-            "--proxy-mode=nftables",
-            "--mode: nftables is not a mode of this build",
+            "--proxy-mode=nftables --iptables-sync-period=1s --iptables-min-sync-period=2s",
+            "--iptables-min-sync-period: must not be longer than --iptables-sync-period",
         ),
         (
             "--proxy-mode=ipvs --ipvs-scheduler=r%r",
@@ -426,6 +428,48 @@ fn ipvs_settings_count_in_their_mode() {
         Some(Duration::from_secs(30))
     );
     assert_eq!(resolved.sync.min, Duration::ZERO);
+}
+
+#[test]
+fn nftables_mode_has_a_section_of_its_own() {
+    let of_file = |fields: &str| {
+        let effective = of_file(&format!("mode: nftables\n{fields}")).unwrap();
+        assert_eq!(effective.warnings, Vec::<String>::new());
+        effective.resolve().clone()
+    };
+    let resolved = of_file(
+        "nftables: {masqueradeBit: 3, masqueradeAll: true, syncPeriod: 9s, minSyncPeriod: 1s}\n\
+         iptables: {masqueradeBit: 5, syncPeriod: 7s}\nclusterCIDR: 10.244.0.0/16\n",
+    );
+    assert_eq!(resolved.mode, ProxyMode::Nftables);
+    let SyncPeriods { period, min } = resolved.sync;
+    assert_eq!((period.as_secs(), min.as_secs()), (9, 1));
+    let common = nftables::settings(&resolved, None).common;
+    assert_eq!((common.masquerade_bit, common.masquerade_all), (3, true));
+    assert_eq!(common.detect_local, resolved.common.detect_local);
+    assert_eq!(common.families.len(), 2);
+
+    // Another mode's settings don't count, and node ports answer where kube-proxy's do.
+    let resolved = of_file("iptables: {masqueradeBit: 5, masqueradeAll: true}\n");
+    let common = &resolved.common;
+    assert_eq!((common.masquerade_bit, common.masquerade_all), (14, false));
+    assert_eq!(resolved.sync.min, Duration::ZERO);
+    let addresses = |fields: &str| of_file(fields).common.node_port_addresses;
+    for fields in ["", "nodePortAddresses: []", "nodePortAddresses: [primary]"] {
+        assert_eq!(addresses(fields), NodePortAddresses::Primary, "{fields}");
+    }
+    let networks = ["10.0.0.0/8".parse().unwrap()].to_vec();
+    assert_eq!(
+        addresses("nodePortAddresses: [10.0.0.0/8]"),
+        NodePortAddresses::Networks(networks)
+    );
+
+    let of_flags = of_flags("--proxy-mode=nftables --masquerade-all --iptables-sync-period=8s");
+    let resolved = of_flags.unwrap().resolve().clone();
+    let common = &resolved.common;
+    assert_eq!((common.masquerade_bit, common.masquerade_all), (14, true));
+    assert_eq!(common.node_port_addresses, NodePortAddresses::Primary);
+    assert_eq!(resolved.sync.period, Duration::from_secs(8));
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn everything(mode: ModeMetrics) -> String {
         metrics.conntrack_reconciled(family, took, 0);
         metrics.rules(family, Table::Filter, 10);
         metrics.rules_written(family, Table::Nat, 5);
+        metrics.elements(family, 7);
     }
     metrics.health_answered(Probe::Healthz, 200);
     metrics.health_answered(Probe::Livez, 503);
@@ -103,7 +104,12 @@ fn a_mode_serves_its_own_metrics_only() {
     let nftables = everything(nftables::METRICS);
     assert!(!nftables.contains("sync_proxy_rules_iptables"));
     assert!(nftables.contains("kubeproxy_sync_proxy_rules_nftables_sync_failures_total"));
+    let elements = "\nviprule_nftables_elements{ip_family=\"IPv6\"} 7\n";
+    assert!(nftables.contains(elements), "{nftables}");
     let ipvs = everything(ipvs::METRICS);
+    for others in [&ipvs, &everything(iptables::METRICS)] {
+        assert!(!others.contains("nftables"), "{others}");
+    }
     assert!(!ipvs.contains("sync_full_proxy_rules"));
     let draining = "\nviprule_ipvs_draining_destinations 3\n";
     assert!(ipvs.contains(draining) && !nftables.contains(draining));

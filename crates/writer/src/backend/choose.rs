@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nfnetlink::Family;
 
 use super::Backend;
-use super::evidence::{Legacy, Nft};
+use super::evidence::{Evidence, Legacy, Nft};
 use crate::WriteError;
 
 /// What was chosen, and why.
@@ -20,6 +20,11 @@ pub struct Choice {
     /// The families in which the other one holds, or may hold, chains of a service proxy: of ours, or of kube-proxy
     /// when it used that one. They stay in the way of packets until they are removed.
     pub leftovers: Vec<Family>,
+    /// The families in which the chosen one holds, or may hold, such chains. A mode that has none
+    /// in either finds leftovers there as well.
+    pub own: Vec<Family>,
+    /// Why it is not known what legacy tables hold, where there may be some. One of the warnings.
+    pub unread: Option<String>,
 }
 
 /// Chooses as the iptables-wrappers of Kubernetes do, unless the operator has chosen: where
@@ -41,19 +46,23 @@ pub fn choose(wanted: Option<Backend>) -> Result<Choice, WriteError> {
         Backend::Nft => (&in_nft, &legacy.evidence),
         Backend::Legacy => (&legacy.evidence, &in_nft),
     };
-    let mut leftovers: BTreeSet<Family> = theirs.proxy_chains.keys().copied().collect();
-    // Where one family has some, the other one may have, too.
-    if backend == Backend::Nft && !leftovers.is_empty() {
-        leftovers.extend(legacy.unread.keys());
-    }
+    let families = |evidence: &Evidence, backend| {
+        let mut families: BTreeSet<Family> = evidence.proxy_chains.keys().copied().collect();
+        // Where one family has some, the other one may have, too.
+        if backend == Backend::Legacy && !families.is_empty() {
+            families.extend(legacy.unread.keys());
+        }
+        families.into_iter().collect()
+    };
+    let own = families(ours, backend);
+    let leftovers = families(theirs, backend.other());
     let (ours, theirs) = (ours.chains(), theirs.chains());
     let mut warnings = Vec::new();
     // One is like the other.
-    if let Some(error) = legacy.unread.values().next() {
-        warnings.push(format!(
-            "there may be legacy tables, but what they hold could not be read: {error}"
-        ));
-    }
+    let unread = legacy.unread.values().next().map(|error| {
+        format!("there may be legacy tables, but what they hold could not be read: {error}")
+    });
+    warnings.extend(unread.clone());
     if theirs > 0 {
         let both = if ours > 0 {
             "both hold"
@@ -70,7 +79,9 @@ pub fn choose(wanted: Option<Backend>) -> Result<Choice, WriteError> {
         backend,
         reason,
         warnings,
-        leftovers: leftovers.into_iter().collect(),
+        leftovers,
+        own,
+        unread,
     })
 }
 

@@ -73,6 +73,7 @@ fn a_proxy_elsewhere_is_taken_over_from() {
     stage.take_over("auto", &[]);
     assert_eq!(stage.saved("legacy"), before);
 
+    stage.nftables_mode(&nftables);
     stage.clean_up(&nftables);
 }
 
@@ -148,9 +149,36 @@ impl Stage<'_> {
         proxy.kill().unwrap();
     }
 
+    /// From viprule's iptables mode and kube-proxy's nftables mode to viprule's, and back.
+    fn nftables_mode(&self, nftables: &ProxyConfig) {
+        for backend in ["legacy", "nft"] {
+            self.take_over(backend, &[]);
+            assert!(self.saved(backend).contains("KUBE-SVC"));
+            let over = format!("objects over {backend}");
+            self.under_load(&format!("{backend} to nftables mode"), || {
+                self.take_over_by(nftables, "auto", &[&over]);
+            });
+            assert!(!self.saved(backend).contains("KUBE-SVC"));
+            self.under_load(&format!("nftables mode to {backend}"), || {
+                self.take_over(backend, &["nftables table ip viprule"]);
+            });
+        }
+        self.kube_proxy(nftables, || self.nft_tables() == 2);
+        self.under_load("kube-proxy's nftables mode to viprule's", || {
+            self.take_over_by(nftables, "auto", &["nftables table ip kube-proxy"]);
+        });
+        assert_eq!(self.nft_tables(), 0);
+        self.take_over("legacy", &["nftables table ip viprule"]);
+    }
+
     /// Runs viprule over a backend until it has removed what was there before, and a little more.
     fn take_over(&self, backend: &str, removed: &[&str]) {
-        let config = self.cluster.write_proxy_config(0, &self.config).unwrap();
+        self.take_over_by(&self.config, backend, removed);
+    }
+
+    /// The same with another configuration.
+    fn take_over_by(&self, config: &ProxyConfig, backend: &str, removed: &[&str]) {
+        let config = self.cluster.write_proxy_config(0, config).unwrap();
         let config = format!("--config={}", config.display());
         let backend = format!("--iptables-backend={backend}");
         let mut agent = Agent::start(self.node, ["run", LOG, &backend, &config]).unwrap();

@@ -267,7 +267,7 @@ fn bad_files_change_nothing(cluster: &Cluster, running: &mut Running, config: &P
 
     let lines = running.agent.lines().len();
     for (field, value, said) in [
-        ("/mode", "nftables", "nftables is not a mode of this build"),
+        ("/mode", "nftables", "mode: only a restart"),
         (
             "/hostnameOverride",
             "node-9",

@@ -96,11 +96,15 @@ fn what_the_other_one_holds_is_told_and_can_be_removed() {
             .run(|| old.reconcile(Scope::Everything))
             .unwrap()
             .unwrap();
-        assert_eq!(chosen(&place, Some(backend.other())).leftovers, []);
+        let choice = chosen(&place, Some(backend.other()));
+        assert_eq!(
+            (choice.leftovers, choice.own),
+            (vec![], Family::ALL.to_vec())
+        );
 
         let choice = chosen(&place, Some(backend));
         assert!(
-            !choice.leftovers.is_empty() && choice.warnings.len() == 1,
+            !choice.leftovers.is_empty() && choice.own.is_empty() && choice.warnings.len() == 1,
             "{choice:?}"
         );
         let mut new = open(backend);

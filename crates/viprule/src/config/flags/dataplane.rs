@@ -8,7 +8,7 @@ use super::value::{self, BackendChoice};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Dataplane")]
 pub struct DataplaneArgs {
-    /// The kernel facility to write: iptables or ipvs [default: iptables]
+    /// What is written: iptables, ipvs or nftables [default: iptables]
     #[arg(long, visible_alias = "proxy-mode", value_name = "MODE", hide_possible_values = true,
           value_parser = value::modes())]
     pub mode: Option<String>,
@@ -58,7 +58,7 @@ pub struct DataplaneArgs {
     pub iptables_localhost_nodeports: Option<bool>,
 
     /// Networks whose local addresses take node port traffic, or the word primary
-    /// [default: every local address]
+    /// [default: every local address; in nftables mode primary]
     #[arg(long, value_delimiter = ',', value_name = "CIDR|primary")]
     pub nodeport_addresses: Vec<String>,
 

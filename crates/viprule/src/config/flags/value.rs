@@ -82,13 +82,9 @@ pub(super) fn names<const N: usize>(
     PossibleValuesParser::new(values.into_iter().chain([empty]))
 }
 
-/// Modes. Those of kube-proxy that this build does not have are refused where everything is checked,
-/// which says what there is.
+/// Modes.
 pub(super) fn modes() -> PossibleValuesParser {
-    let modes = ProxyMode::ALL.map(|mode| PossibleValue::new(mode.as_str()).help(mode.about()));
-    let hidden = ProxyMode::MISSING.into_iter().chain([""]);
-    let hidden = hidden.map(|name| PossibleValue::new(name).hide(true));
-    PossibleValuesParser::new(modes.into_iter().chain(hidden))
+    names(ProxyMode::ALL.map(|mode| (mode.as_str(), mode.about())))
 }
 
 /// A path, which may be empty as kube-proxy's may.

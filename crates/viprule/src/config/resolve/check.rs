@@ -3,7 +3,7 @@
 use crate::config::problem::Problem;
 
 /// Fields and the flags that fill them.
-const FLAGS: [(&str, &str); 39] = [
+const FLAGS: [(&str, &str); 41] = [
     ("bindAddress", "bind-address"),
     ("clientConnection.burst", "kube-api-burst"),
     ("clusterCIDR", "cluster-cidr"),
@@ -46,6 +46,9 @@ const FLAGS: [(&str, &str); 39] = [
     ("logging.format", "logging-format"),
     ("metricsBindAddress", "metrics-bind-address"),
     ("mode", "mode"),
+    // kube-proxy's flags for iptables mode serve nftables mode as well.
+    ("nftables.minSyncPeriod", "iptables-min-sync-period"),
+    ("nftables.syncPeriod", "iptables-sync-period"),
     ("nodePortAddresses", "nodeport-addresses"),
     ("oomScoreAdj", "oom-score-adj"),
     ("seccomp", "seccomp"),

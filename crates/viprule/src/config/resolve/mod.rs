@@ -103,7 +103,7 @@ pub(super) fn resolve(
         );
     }
     let mode = proxy_mode(&proxy.mode, check);
-    let masquerade_bit = network::masquerade_bit(proxy, check);
+    let (masquerade_bit, masquerade_all) = network::masquerade(proxy, check);
     let sync = mode.map(|mode| host::sync_periods(mode, proxy, check));
     let modes = mode::resolve(proxy, own, check);
     let detect_local = network::detect_local(proxy, check);
@@ -138,7 +138,7 @@ pub(super) fn resolve(
         common: CommonSettings {
             families,
             masquerade_bit,
-            masquerade_all: proxy.iptables.masquerade_all,
+            masquerade_all,
             detect_local,
             node_port_addresses,
         },
@@ -187,31 +187,11 @@ fn node_name(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) -> String {
     name
 }
 
-/// A mode that this build does not have is an error, never another mode.
 fn proxy_mode(name: &str, check: &mut Check<'_>) -> Option<ProxyMode> {
-    let mode = ProxyMode::named(name);
-    if ProxyMode::MISSING.contains(&name) {
-        let names = ProxyMode::names();
-        check.wrong(
-            "mode",
-            format!("{name} is not a mode of this build, which has {names}"),
-        );
-    } else if mode.is_none() {
-        let known = [
-            &ProxyMode::ALL.map(ProxyMode::as_str)[..],
-            &ProxyMode::MISSING,
-        ]
-        .concat();
-        let default = ProxyMode::DEFAULT.as_str();
-        check.wrong(
-            "mode",
-            format!(
-                "must be {} or empty for {default}, not {name:?}",
-                known.join(", ")
-            ),
-        );
-    }
-    mode
+    check.some("mode", ProxyMode::named(name), || {
+        let (names, default) = (ProxyMode::names(), ProxyMode::DEFAULT.as_str());
+        format!("must be {names} or empty for {default}, not {name:?}")
+    })
 }
 
 fn backend(own: &OwnSettings, check: &mut Check<'_>) -> BackendChoice {

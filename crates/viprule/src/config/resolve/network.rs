@@ -7,12 +7,15 @@ use viprule_source::convert::{parse_ip, parse_range};
 
 use super::Check;
 use crate::config::proxy::KubeProxyConfiguration;
+use crate::mode::Mode as _;
+use crate::mode::nftables::NftablesMode;
 
 /// Longest interface name, bytes (`IFNAMSIZ` less the NUL).
 const INTERFACE_LIMIT: usize = 15;
 
-/// `iptables.masqueradeBit`, which is checked in every mode, and that of nftables mode in it.
-pub(super) fn masquerade_bit(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) -> u8 {
+/// Which bit of the mark asks for masquerading, and whether all traffic to cluster IPs has it.
+/// nftables mode has its own of both; the bit of the others is checked in every mode.
+pub(super) fn masquerade(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) -> (u8, bool) {
     let mut bit = |field: &str, value: Option<i32>| {
         let value = value.unwrap_or(14);
         let bit = u8::try_from(value).ok().filter(|bit| *bit <= 31);
@@ -22,10 +25,12 @@ pub(super) fn masquerade_bit(proxy: &KubeProxyConfiguration, check: &mut Check<'
         })
     };
     let of_iptables = bit("iptables.masqueradeBit", proxy.iptables.masquerade_bit);
-    if proxy.mode == "nftables" {
-        return bit("nftables.masqueradeBit", proxy.nftables.masquerade_bit);
+    if proxy.mode == NftablesMode::NAME {
+        let nftables = &proxy.nftables;
+        let bit = bit("nftables.masqueradeBit", nftables.masquerade_bit);
+        return (bit, nftables.masquerade_all);
     }
-    of_iptables
+    (of_iptables, proxy.iptables.masquerade_all)
 }
 
 /// How local pods are recognised (contract 1.8).

@@ -12,27 +12,31 @@ use viprule_writer::Writer as _;
 use viprule_writer::backend::{Backend, HostWriter};
 use viprule_writer::netfilter::remove_counters;
 
-use crate::mode::chains;
 use crate::mode::changes::Changes;
 use crate::mode::leftovers::{Found, Leftovers, Progress, Search};
+use crate::mode::{Mode as _, chains, with_mode};
 
 /// What iptables mode or IPVS mode left in one of the kernel's two iptables.
 #[derive(Debug)]
 struct Chains {
     backend: Backend,
     families: Vec<Family>,
-    /// It is where this node has its rules: nobody is to have their counters after this.
+    /// It is where this node's iptables has its rules.
     is_own: bool,
+    /// Nobody is to have counters that rules feed after this.
+    with_counters: bool,
 }
 
-/// Every mode of this build has its rules where `search.choice` says; the other one has leftovers.
+/// A mode with chains has them where `search.choice` says, and the other one has leftovers. So has
+/// that one, too, where the mode in use has no chains.
 pub(super) fn find(search: &Search<'_>) -> Vec<Found> {
     let own = search.choice.backend;
-    let of = |backend, families: &[Family], is_own| -> Found {
+    let of = |backend, families: &[Family], with_counters| -> Found {
         Ok(Box::new(Chains {
             backend,
             families: families.to_vec(),
-            is_own,
+            is_own: backend == own,
+            with_counters,
         }))
     };
     let mut all = Vec::new();
@@ -40,8 +44,18 @@ pub(super) fn find(search: &Search<'_>) -> Vec<Found> {
     let families = search.choice.leftovers.iter();
     let families = families.filter(|family| search.families.contains(family));
     all.extend(families.map(|family| of(own.other(), &[*family], false)));
-    if search.mode.is_none() {
+    let Some(mode) = search.mode else {
         all.push(of(own, search.families, true));
+        return all;
+    };
+    if !with_mode!(mode, M => M::USES_IPTABLES) {
+        let families = search.choice.own.iter();
+        let families = families.filter(|family| search.families.contains(family));
+        let families: Vec<_> = families.collect();
+        // Rules of both families feed the same ones.
+        let last = families.last().copied();
+        let each = families.iter();
+        all.extend(each.map(|family| of(own, &[**family], last == Some(*family))));
     }
     all
 }
@@ -114,7 +128,7 @@ impl Leftovers for Chains {
         let dataplane = Iptables::new(Settings::default(), &NodeFacts::default());
         let writer = HostWriter::open(self.backend, &self.families)?;
         let report = Syncer::new(Tracker::new(nobody), dataplane, writer).remove_everything()?;
-        if self.is_own {
+        if self.with_counters {
             remove_counters();
         }
         Ok(report)

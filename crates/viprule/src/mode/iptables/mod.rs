@@ -13,7 +13,8 @@ use nfnetlink::Family;
 use serde_json::Value;
 use viprule_dataplane::Diff;
 use viprule_dataplane::iptables::{Iptables, Settings};
-use viprule_dataplane::netfilter::{Desired, Key, Object, print_save};
+use viprule_dataplane::netfilter::{Desired, Key, Object, RuleCounts, print_save};
+use viprule_service::model;
 use viprule_service::plan::NodeFacts;
 use viprule_writer::WriteError;
 use viprule_writer::backend::{Backend, HostWriter};
@@ -23,14 +24,15 @@ use viprule_writer::netfilter::{Support, probe};
 use super::chains::{self, chains};
 use super::changes::Changes;
 use super::leftovers::{Found, Search};
-use super::{Dump, Failures, Mode, ModeMetrics, Saved};
+use super::{Counted, Dump, Failures, Mode, ModeMetrics, Saved};
 use crate::agent::Cause;
 use crate::agent::host_settings::Strictness;
 use crate::config::{GoDuration, KubeProxyConfiguration, Resolved};
+use crate::metrics::{Metrics, Table};
 
 /// What it serves where the kernel has no nfacct counters.
 pub const METRICS: ModeMetrics = ModeMetrics {
-    rules: true,
+    counted: Counted::Rules,
     failures: Failures::RestoresByKind,
     nfacct: false,
     draining: false,
@@ -126,6 +128,17 @@ impl Mode for IptablesMode {
     fn metrics(support: Support) -> ModeMetrics {
         let nfacct = support.nfacct;
         ModeMetrics { nfacct, ..METRICS }
+    }
+
+    fn count(metrics: &Metrics, family: model::Family, total: &RuleCounts, written: &RuleCounts) {
+        let at = family as usize;
+        for (table, total, written) in [
+            (Table::Filter, total.filter, written.filter),
+            (Table::Nat, total.nat, written.nat),
+        ] {
+            metrics.rules(family, table, total[at] as usize);
+            metrics.rules_written(family, table, written[at] as usize);
+        }
     }
 
     fn leftovers(search: &Search<'_>) -> Vec<Found> {

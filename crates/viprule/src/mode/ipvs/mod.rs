@@ -27,7 +27,7 @@ use viprule_writer::netfilter::Support;
 
 use super::changes::Changes;
 use super::leftovers::{Found, Search};
-use super::{Counters, Dump, Failures, Mode, ModeMetrics, Saved};
+use super::{Counted, Counters, Dump, Failures, Mode, ModeMetrics, Saved};
 use crate::agent::Cause;
 use crate::agent::host_settings::Strictness;
 use crate::config::{GoDuration, KubeProxyConfiguration, Resolved};
@@ -35,7 +35,7 @@ use counters::ServerOwners;
 
 /// What it serves.
 pub const METRICS: ModeMetrics = ModeMetrics {
-    rules: false,
+    counted: Counted::Nothing,
     failures: Failures::Restores,
     nfacct: false,
     draining: true,

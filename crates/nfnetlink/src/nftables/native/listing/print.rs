@@ -83,6 +83,25 @@ impl SetListing {
     }
 }
 
+impl Set {
+    /// One of its elements as nft prints it inside of the set, in a table of this family.
+    pub fn element_text<'e>(
+        &self,
+        family: Family,
+        listed: &'e ListedElement,
+    ) -> impl Display + use<'e> {
+        ElementText(Shape::of(family, self), listed)
+    }
+}
+
+struct ElementText<'e>(Shape, &'e ListedElement);
+
+impl Display for ElementText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        element(f, &self.0, self.1)
+    }
+}
+
 struct SetText<'s>(Family, &'s SetListing);
 
 impl Display for SetText<'_> {
