@@ -106,6 +106,7 @@ fn lasts(stage: &Stage, protocol: Protocol, target: SocketAddr) {
         let list = stage.world.node().command("nft");
         let list = list.args(["list", "map", "ip", "viprule", "affinity"]);
         let clients = list.text().unwrap();
+        let protocol = protocol.to_string().to_lowercase();
         let frontend = format!(" . {} . {protocol} . {} ", target.ip(), target.port());
         let own = clients.lines().filter(|line| line.contains(&frontend));
         let lasting = own.filter(|line| line.contains(" timeout 3h expires 2h5"));

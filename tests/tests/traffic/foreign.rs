@@ -250,9 +250,13 @@ fn insert_between(stage: &Stage) {
             } else {
                 what.to_owned()
             };
-            let rule = format!(
-                "-I {chain} {place} {what} -m comment --comment \"admin: {place}\" -j RETURN"
-            );
+            let at = match Mode::of_this_run() {
+                Mode::Iptables | Mode::Ipvs => place,
+                // None of ours are there.
+                Mode::Nftables => 1,
+            };
+            let rule =
+                format!("-I {chain} {at} {what} -m comment --comment \"admin: {place}\" -j RETURN");
             restore(stage, family, &format!("*{table}\n{rule}\nCOMMIT\n"));
         }
     }
