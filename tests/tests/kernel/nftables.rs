@@ -17,7 +17,8 @@ fn chains(place: &Place, backend: &str) -> usize {
 /// Our tables, by family.
 fn tables(place: &Place) -> Vec<String> {
     let tables = place.tool("nft list tables");
-    let ours = tables.lines().filter(|line| line.ends_with(" viprule"));
+    let ours = ["table ip viprule", "table ip6 viprule"];
+    let ours = tables.lines().filter(|line| ours.contains(line));
     ours.map(str::to_owned).collect()
 }
 

@@ -74,12 +74,8 @@ fn tables(text: &str) -> anyhow::Result<Vec<Table>> {
             if line == "}" {
                 tables.extend(open.take());
             }
-        } else if let Some(ours) = head(line) {
-            let before = "\n".repeat(index);
-            open = Some(Table {
-                ours,
-                text: format!("{before}{line}\n"),
-            });
+        } else if let Some(table) = Table::begin(line, index) {
+            open = Some(table);
         } else {
             // nft warns of tables that other programs own.
             let passed = line.trim().is_empty() || line.starts_with('#');
@@ -94,18 +90,21 @@ fn tables(text: &str) -> anyhow::Result<Vec<Table>> {
     Ok(tables)
 }
 
-/// What the first line of a table says: `None` for another line, and whether it is ours.
-fn head(line: &str) -> Option<Option<Family>> {
-    let mut words = line.split_whitespace();
-    let (Some("table"), Some(family), Some(name), Some("{")) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return None;
-    };
-    let known = Family::ALL.into_iter();
-    Some(
-        known
-            .filter(|_| name == TABLE)
-            .find(|it| it.to_string() == family),
-    )
+impl Table {
+    /// A table that this line begins; `None` where it begins none.
+    fn begin(line: &str, index: usize) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let (Some("table"), Some(family), Some(name), Some("{")) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return None;
+        };
+        let mut ours = Family::ALL.into_iter().filter(|_| name == TABLE);
+        let ours = ours.find(|it| it.to_string() == family);
+        let before = "\n".repeat(ours.map_or(0, |_| index));
+        Some(Self {
+            ours,
+            text: format!("{before}{line}\n"),
+        })
+    }
 }
