@@ -120,7 +120,7 @@ fn whatever_is_found_before_and_after_is_found_while_endpoints_change() {
         let probes = |seen: &Cluster| probes.iter().map(|probe: &Probe| probe.resolve(seen)).collect();
         served.set(served.get() + find_endpoints(&clusters, &settings, probes)?);
     });
-    assert!(served.get() > 200, "only {}", served.get());
+    assert!(served.get() > 50, "only {}", served.get());
 }
 
 /// Every pair of small rows, across sizes, with and without affinity.
