@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use viprule_service::model::{
-    Conditions, Endpoint, EndpointSlice, Family, Hints, Service, ServicePort,
+    Conditions, Endpoint, EndpointSlice, Family, Hints, Service, ServicePort, WeightKey,
 };
 
 use super::cluster::Cluster;
@@ -146,4 +146,25 @@ fn near(ready: Vec<Merged>, zone: Option<&str>, node: &str) -> Vec<Merged> {
         }
     }
     ready
+}
+
+/// The weight that a Service gives an endpoint: by its address, else by the smallest network that
+/// it is in, else by its node.
+pub(super) fn weight(service: &Service, endpoint: &Merged) -> u32 {
+    let Some(balancing) = &service.balancing else {
+        return 1;
+    };
+    let ip = endpoint.address.ip();
+    let weight = |fits: &dyn Fn(&WeightKey) -> bool| {
+        let found = balancing.weights.iter().find(|(key, _)| fits(key));
+        found.map(|(_, weight)| u32::from(*weight))
+    };
+    let in_network = |len: u8| move |key: &WeightKey| matches!(key, WeightKey::Network(net) if net.prefix_len() == len && net.contains(&ip));
+    weight(&|key| *key == WeightKey::Address(ip))
+        .or_else(|| (0..=128).rev().find_map(|len| weight(&in_network(len))))
+        .or_else(|| {
+            let node = endpoint.node.as_deref()?;
+            weight(&|key| matches!(key, WeightKey::Node(name) if **name == *node))
+        })
+        .unwrap_or(1)
 }

@@ -177,12 +177,17 @@ impl Frontend<'_> {
             || own
     }
 
+    /// True where `loadBalancerSourceRanges` has the packet dropped.
+    pub(super) fn keeps_out(&self, question: &Question<'_>) -> bool {
+        self.kind == Kind::LoadBalancerIp && self.endpoints.anywhere && !self.lets_in(question)
+    }
+
     /// What becomes of a packet that nothing delivered, or `None` where this frontend doesn't
     /// mind.
     pub(super) fn refuse(&self, question: &Question<'_>) -> Option<Outcome> {
         let quirks = question.settings.quirks;
         let to = question.packet.destination.ip();
-        if self.kind == Kind::LoadBalancerIp && self.endpoints.anywhere && !self.lets_in(question) {
+        if self.keeps_out(question) {
             return Some(Outcome::Dropped);
         }
         let external = self.kind != Kind::ClusterIp;

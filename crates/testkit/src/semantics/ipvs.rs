@@ -8,9 +8,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use viprule_service::model::{Family, Protocol, Service, ServicePort, ServiceType, WeightKey};
+use viprule_service::model::{Family, Protocol, Service, ServicePort, ServiceType};
 
-use super::endpoints::{Merged, Selection, merge, select};
+use super::endpoints::{Merged, Selection, merge, select, weight};
 use super::frontend::{external_local, uses};
 use super::node_ports;
 use super::{Cluster, Detector, Settings};
@@ -361,27 +361,12 @@ impl<'a> Question<'a> {
 
 /// An endpoint's part of new connections.
 fn share(service: &Service, endpoint: &Merged) -> u32 {
-    let Some(balancing) = &service.balancing else {
-        return 1;
-    };
-    let by_weight = match &balancing.scheduler {
-        Some(scheduler) => scheduler.as_str() == "wrr",
-        None => true,
-    };
-    if !by_weight {
-        return 1;
+    let scheduler = service
+        .balancing
+        .as_ref()
+        .and_then(|balancing| balancing.scheduler.as_ref());
+    match scheduler {
+        Some(scheduler) if scheduler.as_str() != "wrr" => 1,
+        _ => weight(service, endpoint),
     }
-    let ip = endpoint.address.ip();
-    let weight = |fits: &dyn Fn(&WeightKey) -> bool| {
-        let found = balancing.weights.iter().find(|(key, _)| fits(key));
-        found.map(|(_, weight)| u32::from(*weight))
-    };
-    let in_network = |len: u8| move |key: &WeightKey| matches!(key, WeightKey::Network(net) if net.prefix_len() == len && net.contains(&ip));
-    weight(&|key| *key == WeightKey::Address(ip))
-        .or_else(|| (0..=128).rev().find_map(|len| weight(&in_network(len))))
-        .or_else(|| {
-            let node = endpoint.node.as_deref()?;
-            weight(&|key| matches!(key, WeightKey::Node(name) if **name == *node))
-        })
-        .unwrap_or(1)
 }

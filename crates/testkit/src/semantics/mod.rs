@@ -10,6 +10,7 @@ mod cluster;
 mod endpoints;
 mod frontend;
 pub mod ipvs;
+pub mod nftables;
 mod node_ports;
 mod settings;
 
@@ -95,18 +96,10 @@ impl<'a> Question<'a> {
         delivery: &Delivery<'_>,
         affinity: &Affinity,
     ) -> Distribution {
+        let client = self.packet.source.ip();
         let outcome = |endpoint: &endpoints::Merged| {
-            let client = self.packet.source.ip();
             let hairpin = client == endpoint.address.ip();
-            // An arriving packet to the host's own network namespace is never masqueraded: it
-            // doesn't leave again.
-            let leaves =
-                self.packet.origin == Origin::Node || !self.host.is_local(&endpoint.address.ip());
-            let masqueraded = (delivery.masquerade || hairpin) && leaves;
-            Outcome::Delivered {
-                endpoint: endpoint.address,
-                masqueraded,
-            }
+            self.outcome(endpoint, delivery.masquerade || hairpin)
         };
         let sticky = delivery.endpoints.iter().find(|endpoint| {
             affinity
@@ -118,6 +111,18 @@ impl<'a> Question<'a> {
             None => {
                 Distribution::uniform(&delivery.endpoints.iter().map(outcome).collect::<Vec<_>>())
             }
+        }
+    }
+
+    /// The packet at one of the endpoints. `masquerade` tells whether its source is to be hidden.
+    fn outcome(&self, endpoint: &endpoints::Merged, masquerade: bool) -> Outcome {
+        // An arriving packet to the host's own network namespace is never masqueraded: it doesn't
+        // leave again.
+        let leaves =
+            self.packet.origin == Origin::Node || !self.host.is_local(&endpoint.address.ip());
+        Outcome::Delivered {
+            endpoint: endpoint.address,
+            masqueraded: masquerade && leaves,
         }
     }
 

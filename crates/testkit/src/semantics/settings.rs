@@ -76,4 +76,10 @@ impl Quirks {
         node_bypasses_refusal: true,
         refuses_on_every_address: true,
     };
+
+    /// Those of nftables mode: none.
+    pub const NFTABLES: Self = Self {
+        node_bypasses_refusal: false,
+        refuses_on_every_address: false,
+    };
 }

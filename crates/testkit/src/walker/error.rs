@@ -1,7 +1,5 @@
 //! Why a packet can't be walked.
 
-use viprule_dataplane::netfilter::Table;
-
 /// A state that no kernel would take, or that the walker has no model of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WalkError {
@@ -9,7 +7,7 @@ pub enum WalkError {
     #[error("{table}: a rule of {from} leads to {to}, which doesn't exist")]
     MissingChain {
         /// The table.
-        table: Table,
+        table: String,
         /// The chain that the rule stands in.
         from: String,
         /// The chain that it leads to.
@@ -19,31 +17,39 @@ pub enum WalkError {
     #[error("{table}: {chain} leads back to itself")]
     Loop {
         /// The table.
-        table: Table,
+        table: String,
         /// One chain of the circle.
         chain: String,
     },
     /// A rule looks into a set that isn't there; the kernel would have refused it.
-    #[error("`{rule}` looks into an IP set that doesn't exist")]
+    #[error("`{rule}` looks into a set that doesn't exist")]
     MissingSet {
-        /// The rule, as iptables-save has it.
+        /// The rule, as its tool prints it.
         rule: String,
     },
     /// A target in a table or hook where the kernel doesn't allow it.
     #[error("{table}: `{rule}` can't be used on the way that the packet takes")]
     Misplaced {
         /// The table.
-        table: Table,
-        /// The rule, as iptables-save has it.
+        table: String,
+        /// The rule, as its tool prints it.
         rule: String,
     },
     /// A condition or target without a model.
     #[error("`{rule}`: the walker has no model of {what}; teach it or take the rule out")]
     Unmodelled {
-        /// The rule, as iptables-save has it.
+        /// The rule, as its tool prints it.
         rule: String,
         /// What it asks for.
         what: &'static str,
+    },
+    /// Something that the kernel would have refused for another reason.
+    #[error("{what}: the kernel would not take it, as {why}")]
+    Refused {
+        /// What it is.
+        what: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// Source and destination are of different families.
     #[error("no packet goes from {from} to {to}: the families differ")]

@@ -8,6 +8,7 @@ mod affinity;
 mod error;
 pub mod iptables;
 pub mod ipvs;
+pub mod nftables;
 mod outcome;
 mod packet;
 

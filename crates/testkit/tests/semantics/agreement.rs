@@ -12,9 +12,6 @@ use viprule_testkit::walker::{Affinity, Distribution, Host, Packet, Walk, WalkEr
 
 use crate::mode::{Mode, SettingsOf, StateOf};
 
-/// Probabilities are kept in 31 bits and written with 10 decimals.
-pub(crate) const TOLERANCE: f64 = 1e-6;
-
 /// A node's objects and settings, and the state that a mode renders from them.
 pub(crate) struct Node<'a, M: Mode> {
     cluster: &'a Cluster,
@@ -122,7 +119,7 @@ impl<M: Mode> Walkers<'_, M> {
             .walk(packet, affinity)
             .map_err(|error| TestCaseError::fail(format!("{packet}: {error}")))?;
         for walked in walked {
-            if !walked.is_close_to(&expected, TOLERANCE) {
+            if !walked.is_close_to(&expected, M::TOLERANCE) {
                 let message = format!("{packet}\nexpected: {expected}\nwalked:   {walked}");
                 return Err(TestCaseError::fail(message));
             }

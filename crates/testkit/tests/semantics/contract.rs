@@ -5,7 +5,7 @@ use viprule_service::model::{Conditions, Service};
 use viprule_testkit::semantics::{Cluster, Settings};
 use viprule_testkit::walker::{Affinity, Distribution, Outcome};
 
-use crate::agreement::{Node, TOLERANCE};
+use crate::agreement::Node;
 use crate::mode::Mode;
 use crate::world::{self, DEAD, DRAINING, READY, at, empty_cluster, ip, packet, slice};
 
@@ -18,10 +18,8 @@ pub(crate) const BOTH: [(&str, &str, Conditions); 2] =
 pub(crate) const POD: &str = "10.244.0.9";
 pub(crate) const NODE: &str = "192.168.77.2";
 pub(crate) const OUTSIDE: &str = "192.0.2.7";
-const LOCALHOST: &str = "127.0.0.1";
 pub(crate) const CLUSTER_IP: &str = "10.1.0.1:80";
 pub(crate) const NODE_PORT: &str = "192.168.77.2:30001";
-const LOCAL_NODE_PORT: &str = "127.0.0.1:30001";
 pub(crate) const VIP: &str = "203.0.113.40:80";
 
 /// A load balancer at [`CLUSTER_IP`], [`NODE_PORT`] and [`VIP`].
@@ -51,7 +49,7 @@ pub(crate) fn assert_ends<M: Mode>(
     let packet = packet(&node.seen, from, to);
     let stated = node.expected(&packet, affinity);
     assert!(
-        stated.is_close_to(expected, TOLERANCE),
+        stated.is_close_to(expected, M::TOLERANCE),
         "{packet}: {expected}, stated {stated}"
     );
     for walked in node
@@ -60,7 +58,7 @@ pub(crate) fn assert_ends<M: Mode>(
         .expect("a sound state")
     {
         assert!(
-            walked.is_close_to(expected, TOLERANCE),
+            walked.is_close_to(expected, M::TOLERANCE),
             "{packet}: {expected}, walked {walked}"
         );
     }
@@ -87,9 +85,9 @@ fn cell(text: &str) -> Distribution {
 }
 
 /// Source, destination, and the cells of policies Cluster, external Local, internal Local.
-type Row = (&'static str, &'static str, [&'static str; 3]);
+pub(crate) type Row = (&'static str, &'static str, [&'static str; 3]);
 
-fn assert_table<M: Mode>(settings: &Settings, rows: &[Row]) {
+pub(crate) fn assert_table<M: Mode>(settings: &Settings, rows: &[Row]) {
     let clusters = [
         load_balancer(&BOTH, |_| ()),
         load_balancer(&BOTH, |service| service.external_policy_local = true),
@@ -112,11 +110,6 @@ pub(crate) fn masquerade_table<M: Mode>() {
             (POD, NODE_PORT, ["L,R SNAT", "L,R", "L,R SNAT"]),
             (POD, VIP, ["L,R SNAT", "L,R", "L,R SNAT"]),
             (NODE, NODE_PORT, ["L,R SNAT", "L,R SNAT", "L,R SNAT"]),
-            (
-                LOCALHOST,
-                LOCAL_NODE_PORT,
-                ["L,R SNAT", "L,R SNAT", "L,R SNAT"],
-            ),
             (NODE, VIP, ["L,R SNAT", "L,R SNAT", "L,R SNAT"]),
             (OUTSIDE, NODE_PORT, ["L,R SNAT", "L", "L,R SNAT"]),
             (OUTSIDE, VIP, ["L,R SNAT", "L", "L,R SNAT"]),

@@ -7,8 +7,8 @@ use viprule_testkit::golden;
 use viprule_testkit::semantics::Cluster;
 use viprule_testkit::strategy::every_packet;
 
-use crate::agreement::Node;
-use crate::mode::Mode;
+use crate::agreement::{Node, Walkers};
+use crate::mode::{Dumped, Mode};
 use crate::world;
 
 /// The golden cluster on the node of all tests.
@@ -28,21 +28,28 @@ pub(crate) fn cluster() -> Cluster {
     cluster
 }
 
-pub(crate) fn what_kube_proxy_wrote_means_the_same<M: Mode>() {
+pub(crate) fn what_kube_proxy_wrote_means_the_same<M: Dumped>() {
     let (cluster, settings) = (M::golden_cluster(), world::settings());
     let node = Node::<M>::new(&cluster, &settings);
     let theirs = M::kube_proxys();
-    let theirs = node.walkers_of(&theirs).expect("what the kernel had");
-    let ours = node.walkers();
+    let walkers = node.walkers_of(&theirs).expect("what the kernel had");
+    assert_agreement(&cluster, &node, &walkers);
+}
 
+pub(crate) fn what_we_want_there_means_the_same<M: Mode>() {
+    let (cluster, settings) = (M::golden_cluster(), world::settings());
+    let node = Node::<M>::new(&cluster, &settings);
+    assert_agreement(&cluster, &node, &node.walkers());
+}
+
+fn assert_agreement<M: Mode>(cluster: &Cluster, node: &Node<'_, M>, walkers: &Walkers<'_, M>) {
     let packets = every_packet(&node.seen);
     assert!(packets.len() > 1000, "only {} packets", packets.len());
     for packet in packets {
-        for memories in [vec![], M::memories(&cluster, &packet, 1)] {
-            theirs
+        for memories in [vec![], M::memories(cluster, &packet, 1)] {
+            walkers
                 .agree(&packet, &memories)
-                .expect("kube-proxy's objects");
-            ours.agree(&packet, &memories).expect("our objects");
+                .expect("as Kubernetes says");
         }
     }
 }

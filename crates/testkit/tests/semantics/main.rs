@@ -17,6 +17,7 @@ mod ipvs;
 mod memory;
 mod mode;
 mod mutations;
+mod nftables;
 mod world;
 
 /// What holds in any mode.
@@ -25,16 +26,42 @@ mod every_mode {
         modes: {
             iptables: crate::iptables::Iptables,
             ipvs: crate::ipvs::Ipvs,
+            nftables: crate::nftables::Nftables,
         }
         properties: {
             generated::what_is_rendered_means_what_kubernetes_says,
             generated::generated_packets_meet_everything,
-            golden::what_kube_proxy_wrote_means_the_same,
-            memory::the_kernel_gets_what_is_wanted,
+            golden::what_we_want_there_means_the_same,
             mutations::the_state_is_right_before_it_is_spoiled,
             mutations::both_families_are_asked,
             mutations::every_rule_left_out_is_noticed,
             mutations::swapped_rules_are_noticed,
+        }
+    }
+}
+
+/// Modes in which we write what kube-proxy writes.
+mod beside_kube_proxy {
+    viprule_testkit::suite! {
+        modes: {
+            iptables: crate::iptables::Iptables,
+            ipvs: crate::ipvs::Ipvs,
+        }
+        properties: {
+            golden::what_kube_proxy_wrote_means_the_same,
+        }
+    }
+}
+
+/// Modes whose objects the kernel in memory takes.
+mod written {
+    viprule_testkit::suite! {
+        modes: {
+            iptables: crate::iptables::Iptables,
+            ipvs: crate::ipvs::Ipvs,
+        }
+        properties: {
+            memory::the_kernel_gets_what_is_wanted,
         }
     }
 }
@@ -44,6 +71,7 @@ mod tables {
     viprule_testkit::suite! {
         modes: {
             iptables: crate::iptables::Iptables,
+            nftables: crate::nftables::Nftables,
         }
         properties: {
             contract::masquerade_table,

@@ -8,7 +8,7 @@ use viprule_writer::{Tag, Writer};
 
 use crate::agreement::Node;
 use crate::generated::config;
-use crate::mode::Mode;
+use crate::mode::Written;
 
 /// Looks at the kernel, brings it to what is wanted, and looks again.
 pub(crate) fn reconcile<W: Writer>(
@@ -32,7 +32,7 @@ fn differences<K: ObjectKey, V: Content>(there: &State<K, V>, wanted: &State<K, 
     writes.chain(deletes).collect()
 }
 
-pub(crate) fn the_kernel_gets_what_is_wanted<M: Mode>() {
+pub(crate) fn the_kernel_gets_what_is_wanted<M: Written>() {
     proptest!(config(60), |(
         clusters in proptest::collection::vec(cluster(), 1..4),
         settings in settings(),

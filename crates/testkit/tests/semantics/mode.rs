@@ -30,15 +30,16 @@ pub(crate) type Statement = fn(&Cluster, &Settings, &Packet, &Affinity) -> Distr
 pub(crate) trait Mode {
     /// Renders.
     type Dataplane: Dataplane<Settings: Clone + Debug + Default>;
-    /// Writes what is rendered.
-    type Writer: Writer<Key = KeyOf<Self>, Object = ObjectOf<Self>>;
-
     /// What Kubernetes says about a packet, as this mode understands it.
     const STATEMENT: Statement;
     /// Generated clusters in a run.
     const CLUSTERS: u32;
     /// What never happens to packets in this mode, in the words of `generated::happens`.
     const NEVER: &'static [&'static str];
+
+    /// How far probabilities may be from those that are meant. iptables keeps them in 31 bits and
+    /// writes them with 10 decimals.
+    const TOLERANCE: f64 = 1e-6;
 
     /// The mode's own settings, in every combination that packets don't notice.
     fn unnoticed() -> BoxedStrategy<SettingsOf<Self>>;
@@ -77,9 +78,18 @@ pub(crate) trait Mode {
     fn golden_cluster() -> Cluster {
         golden::cluster()
     }
+}
 
-    /// What kube-proxy wrote there.
+/// A mode of which there are dumps of kube-proxy's.
+pub(crate) trait Dumped: Mode {
+    /// What kube-proxy wrote for the golden cluster.
     fn kube_proxys() -> StateOf<Self>;
+}
+
+/// A mode whose objects the kernel in memory takes.
+pub(crate) trait Written: Mode {
+    /// Writes what is rendered.
+    type Writer: Writer<Key = KeyOf<Self>, Object = ObjectOf<Self>>;
 
     /// Writes to the kernel of the calling thread.
     fn writer() -> Self::Writer;

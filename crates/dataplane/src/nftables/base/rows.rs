@@ -23,7 +23,7 @@ pub(super) fn chains(family: Family, row: Row) -> Vec<(Key, Object)> {
         let rules = draws(size).map(|of| draw(family, row, of)).collect();
         all.push(chain(family, Chain::DrawSize { row, size }, rules));
     }
-    let draw = by_size(row, |size| Chain::DrawSize { row, size });
+    let draw = to_rows(row, |size| Chain::DrawSize { row, size });
     all.push(chain(family, Chain::Draw(row), draw.collect()));
 
     let key = Key::Chain {
@@ -33,7 +33,7 @@ pub(super) fn chains(family: Family, row: Row) -> Vec<(Key, Object)> {
     all.push((key, Object::Shared));
     // What comes back from there has no affinity, or none of its endpoints was found.
     let sticky = rule([jump(Chain::Sticky(row))]);
-    let pick = by_size(row, |size| Chain::PickSize { row, size });
+    let pick = to_rows(row, |size| Chain::PickSize { row, size });
     let rules = std::iter::once(sticky).chain(pick).collect();
     all.push(chain(family, Chain::Pick(row), rules));
     all
@@ -93,9 +93,11 @@ const fn sticky_set(row: Row, seconds: u32) -> SetName {
     }
 }
 
-/// Leads from the sets of sizes to a chain for each.
-fn by_size(row: Row, to: impl Fn(u16) -> Chain) -> impl Iterator<Item = Rule> {
-    row.sizes().map(move |size| {
+/// Leads from the sets of sizes to a chain for each, and what is in none to slot 0: where a row gets
+/// another size while a packet is on its way, that is in no set when it is asked.
+fn to_rows(row: Row, to: impl Fn(u16) -> Chain) -> impl Iterator<Item = Rule> {
+    let any = rule([goto(to(1))]);
+    let by_size = row.sizes().map(move |size| {
         let of = FrontendSet::Size {
             local: row.local,
             size,
@@ -103,7 +105,8 @@ fn by_size(row: Row, to: impl Fn(u16) -> Chain) -> impl Iterator<Item = Rule> {
         let lookup = row.lookup;
         let set = SetName::Frontends { lookup, of };
         rule([in_set(key(lookup), set), goto(to(size))])
-    })
+    });
+    by_size.chain([any])
 }
 
 fn affinity(family: Family, operation: DynsetOperation, seconds: Option<u32>) -> Statement {

@@ -36,7 +36,7 @@ impl<'a> Ruleset<'a> {
             if matches!(key, Key::Rule { .. }) && !chains.contains_key(&name) {
                 let (table, to) = name;
                 return Err(WalkError::MissingChain {
-                    table,
+                    table: table.to_string(),
                     from: "(itself)".to_owned(),
                     to,
                 });
@@ -88,7 +88,7 @@ impl<'a> Ruleset<'a> {
     ) -> Result<(), WalkError> {
         if path.contains(&chain) {
             return Err(WalkError::Loop {
-                table,
+                table: table.to_string(),
                 chain: chain.to_owned(),
             });
         }
@@ -101,8 +101,11 @@ impl<'a> Ruleset<'a> {
                 continue;
             };
             if !self.chains.contains_key(&(table, to.clone())) {
-                let (from, to) = (chain.to_owned(), to.clone());
-                return Err(WalkError::MissingChain { table, from, to });
+                return Err(WalkError::MissingChain {
+                    table: table.to_string(),
+                    from: chain.to_owned(),
+                    to: to.clone(),
+                });
             }
             self.check_from(table, to, path, done)?;
         }

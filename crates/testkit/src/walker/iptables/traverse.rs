@@ -155,7 +155,7 @@ impl Traversal<'_> {
             Ok(())
         } else {
             Err(WalkError::Misplaced {
-                table: self.table,
+                table: self.table.to_string(),
                 rule: rule.to_string(),
             })
         }

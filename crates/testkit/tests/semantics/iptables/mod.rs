@@ -1,5 +1,6 @@
 //! iptables mode.
 
+mod contract;
 mod mutations;
 mod refusals;
 
@@ -17,14 +18,13 @@ use viprule_testkit::walker::iptables::{Unordered, Walker};
 use viprule_testkit::walker::{Host, Walk, WalkError};
 use viprule_writer::netfilter::NftWriter;
 
-use crate::mode::{Mode, Statement};
+use crate::mode::{Dumped, Mode, Statement, Written};
 
 /// iptables mode.
 pub(crate) struct Iptables;
 
 impl Mode for Iptables {
     type Dataplane = iptables::Iptables;
-    type Writer = NftWriter;
 
     const STATEMENT: Statement = semantics::expected;
     const CLUSTERS: u32 = 1000;
@@ -68,7 +68,9 @@ impl Mode for Iptables {
     ) -> Result<Box<dyn Walk + 's>, WalkError> {
         Ok(Box::new(Walker::new(state, host, order)?))
     }
+}
 
+impl Dumped for Iptables {
     fn kube_proxys() -> Desired {
         let dumps = nfnetlink::Family::ALL.into_iter().zip(golden::IPTABLES);
         let states = dumps.map(|(family, dump)| -> Desired {
@@ -76,6 +78,10 @@ impl Mode for Iptables {
         });
         states.flatten().collect()
     }
+}
+
+impl Written for Iptables {
+    type Writer = NftWriter;
 
     fn writer() -> NftWriter {
         NftWriter::open(&nfnetlink::Family::ALL).expect("opened")

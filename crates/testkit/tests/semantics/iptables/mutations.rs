@@ -63,6 +63,10 @@ impl Rules for Iptables {
         object.rules()
     }
 
+    fn line(_: &Key, rule: &Rule) -> String {
+        rule.to_string()
+    }
+
     fn with_rules(object: &Object, rules: Vec<Rule>) -> Vec<Object> {
         with_rules(object, rules)
     }

@@ -13,7 +13,7 @@ use viprule_writer::ipvs::host::{self, IpvsSettings};
 use super::Ipvs;
 use crate::agreement::Node;
 use crate::memory::reconcile;
-use crate::mode::Mode as _;
+use crate::mode::Written as _;
 
 /// A destination with a connection stays, at weight 0, until the connection is over.
 #[test]

@@ -16,7 +16,7 @@ use viprule_testkit::walker::{Host, Packet, Remembered, Walk, WalkError};
 use viprule_writer::backend::Backend;
 use viprule_writer::ipvs::IpvsWriter;
 
-use crate::mode::{Mode, Statement};
+use crate::mode::{Dumped, Mode, Statement, Written};
 use crate::{golden, world};
 
 /// IPVS mode.
@@ -24,7 +24,6 @@ pub(crate) struct Ipvs;
 
 impl Mode for Ipvs {
     type Dataplane = ipvs::Ipvs;
-    type Writer = IpvsWriter;
 
     const STATEMENT: Statement = semantics::ipvs::expected;
     const CLUSTERS: u32 = 300;
@@ -105,7 +104,9 @@ impl Mode for Ipvs {
             ..golden::cluster()
         }
     }
+}
 
+impl Dumped for Ipvs {
     fn kube_proxys() -> Desired {
         use viprule_testkit::golden::{ADDRESSES, IPSET, IPVS_IPTABLES, IPVSADM};
         let [ipv4, ipv6] = IPVS_IPTABLES;
@@ -115,6 +116,10 @@ impl Mode for Ipvs {
         }
         saves.finish().state
     }
+}
+
+impl Written for Ipvs {
+    type Writer = IpvsWriter;
 
     fn writer() -> IpvsWriter {
         IpvsWriter::open(Backend::Nft, &nfnetlink::Family::ALL).expect("opened")

@@ -115,6 +115,10 @@ impl Rules for Ipvs {
         }
     }
 
+    fn line(_: &Key, rule: &Rule) -> String {
+        rule.to_string()
+    }
+
     fn with_rules(object: &Object, rules: Vec<Rule>) -> Vec<Object> {
         let Object::Netfilter(object) = object else {
             return vec![object.clone()];
