@@ -23,7 +23,7 @@ mod state;
 mod views;
 
 pub use hooks::{Fate, Hooks, Sent};
-pub use nft::{Base, Chain, Rule, Ruleset, Table};
+pub use nft::{Base, Chain, Element, Rule, Ruleset, Set, Table};
 pub use program::Program;
 
 use std::fmt;
@@ -137,6 +137,13 @@ impl MemoryKernel {
     /// ones are lost (ENOBUFS).
     pub fn limit_queues(&self, datagrams: usize) {
         self.state().ports.limit(datagrams);
+    }
+
+    /// From now on the first list of a set's elements behind a transaction that brought many of them
+    /// tells one twice and another one not at all, as the kernel does while a table of hashes grows
+    /// (`net/netfilter/nft_set_hash.c`).
+    pub fn show_growth(&self) {
+        self.state().nft.shows_growth = true;
     }
 
     /// The number of datagrams in the longest of the agent's queues.

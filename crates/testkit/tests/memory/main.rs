@@ -7,6 +7,7 @@ mod hooks;
 mod ipset;
 mod ipvs;
 mod listening;
+mod nftables;
 mod op;
 mod reading;
 mod route;

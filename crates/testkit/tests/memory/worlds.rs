@@ -13,6 +13,10 @@ const NEW_GENERATION: u16 = 0x0a0f;
 /// `NFT_MSG_DELTABLE`, `NFT_MSG_DELCHAIN`.
 const DEL_TABLE: u16 = 0x0a02;
 const DEL_CHAIN: u16 = 0x0a05;
+/// `NFT_MSG_NEWSET`, `NFTA_SET_TYPE`, `NFTA_SET_COUNT`.
+const NEW_SET: u16 = 0x0a09;
+const SET_TYPE: u16 = 19;
+const SET_COUNT: u16 = 20;
 
 /// Does `work` in a network namespace of its own of the real kernel, and then in memory.
 pub(crate) fn both<T: Send>(work: impl Fn() -> T + Sync) -> [T; 2] {
@@ -61,6 +65,8 @@ fn content(kind: u16, payload: &[u8]) -> String {
         _ => None,
     };
     list.retain(|attr| identity.is_none_or(|kinds| kinds.contains(&attr.kind)));
+    // Before Linux 6.16 they are not told.
+    list.retain(|attr| kind != NEW_SET || ![SET_TYPE, SET_COUNT].contains(&attr.kind));
     list.sort_by_key(|attr| attr.kind);
     let list = list
         .iter()
@@ -80,6 +86,14 @@ pub(crate) fn told(message: &Message<'_>) -> String {
             generation.id,
             &message.payload[..4]
         );
+    }
+    if is_exact() && message.kind == NEW_SET {
+        // What it is kept in has no name where the kernel has no symbols, but an address.
+        let (header, attrs) = message.payload.split_at(4);
+        let all = Attrs::new(attrs).map(Result::unwrap);
+        let told = all.filter(|attr| attr.kind != SET_TYPE);
+        let told = told.map(|attr| format!("{}: {}", attr.kind, bytes(attr.payload)));
+        return format!("{head} {} {:?}", bytes(header), told.collect::<Vec<_>>());
     }
     if is_exact() {
         return format!("{head} {}", bytes(message.payload));

@@ -134,9 +134,16 @@ impl NfTables {
             op::DEL_CHAIN => self.delete_chain(request, &fields, changes),
             op::NEW_RULE => self.new_rule(request, &fields, sets, changes),
             op::DEL_RULE => self.delete_rules(request, &fields, changes),
-            op::GET_TABLE | op::GET_CHAIN | op::GET_RULE | op::GET_GEN => {
-                Err(Refused::errno(Errno::INVAL))
-            }
+            op::NEW_SET => self.new_set(request, &fields, changes),
+            op::DEL_SET => self.delete_set(request, &fields, changes),
+            op::NEW_ELEMENT => self.new_elements(request, &fields, changes),
+            op::DEL_ELEMENT => self.delete_elements(request, &fields, changes),
+            op::GET_TABLE
+            | op::GET_CHAIN
+            | op::GET_RULE
+            | op::GET_SET
+            | op::GET_ELEMENT
+            | op::GET_GEN => Err(Refused::errno(Errno::INVAL)),
             // What is not modelled, and what no kernel has.
             kind if kind <= op::LAST => Err(Refused::errno(Errno::OPNOTSUPP)),
             _ => Err(Refused::errno(Errno::INVAL)),

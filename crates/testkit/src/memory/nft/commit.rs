@@ -1,5 +1,6 @@
 //! Making a transaction's changes visible and telling of them (`nf_tables_commit`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use netlink_batch::message::flags;
@@ -7,6 +8,7 @@ use netlink_batch::socket::NETFILTER;
 
 use super::NfTables;
 use super::ruleset::{Chain, Rule, Table};
+use super::set::{Element, Set};
 use super::uapi::{GROUP, op};
 use super::write::{self, Head};
 use crate::memory::Sender;
@@ -15,6 +17,9 @@ use crate::memory::fields::Request;
 
 /// `NLMSG_GOODSIZE`: notifications are put together up to this size, bytes.
 const GOOD_SIZE: usize = 3776;
+
+/// From so many elements on that come at once a set's list may be wrong.
+const MANY: usize = 8;
 
 /// One change of a transaction, in the order of its messages.
 #[derive(Debug)]
@@ -55,6 +60,25 @@ pub(super) enum What {
         table: u64,
         chain: u64,
         rule: Arc<Rule>,
+    },
+    /// Of one that is there as well.
+    NewSet {
+        table: u64,
+        set: u64,
+    },
+    DeleteSet {
+        table: u64,
+        set: u64,
+    },
+    NewElement {
+        table: u64,
+        set: u64,
+        element: Arc<Element>,
+    },
+    DeleteElement {
+        table: u64,
+        set: u64,
+        element: Arc<Element>,
     },
 }
 
@@ -98,6 +122,7 @@ impl NfTables {
             report: false,
             deliveries: Vec::new(),
         };
+        self.note_growth(&changes);
         for change in changes {
             self.apply(change, &mut told);
         }
@@ -186,7 +211,68 @@ impl NfTables {
                     write::rule(out, head, at, &rule, 0);
                 });
             }
+            what => self.apply_to_sets(what, head, report, told),
         }
+    }
+
+    fn apply_to_sets(&mut self, what: What, head: Head, report: bool, told: &mut Told) {
+        let ruleset = &mut self.ruleset;
+        match what {
+            What::NewSet { table, set } => {
+                told.set(ruleset.tables.get(&table), set, report, |out, at| {
+                    write::set(out, head.of(op::NEW_SET), at.0, at.1);
+                });
+            }
+            What::DeleteSet { table, set } => {
+                told.set(ruleset.tables.get(&table), set, report, |out, at| {
+                    write::set(out, head.of(op::DEL_SET), at.0, at.1);
+                });
+                if let Some(table) = ruleset.table_mut(table) {
+                    table.sets.remove(&set);
+                }
+            }
+            What::NewElement {
+                table,
+                set,
+                element,
+            } => {
+                let mut head = head.of(op::NEW_ELEMENT);
+                head.seq = 0;
+                told.set(ruleset.tables.get(&table), set, report, |out, at| {
+                    write::elements(out, head, at, [&*element]);
+                });
+            }
+            What::DeleteElement {
+                table,
+                set,
+                element,
+            } => {
+                if let Some(set) = ruleset.set_mut(table, set) {
+                    set.count = set.count.saturating_sub(1);
+                }
+                let mut head = head.of(op::DEL_ELEMENT);
+                head.seq = 0;
+                told.set(ruleset.tables.get(&table), set, report, |out, at| {
+                    write::elements(out, head, at, [&*element]);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Remembers where so many elements come that the table of hashes grows.
+    fn note_growth(&mut self, changes: &[Change]) {
+        if !self.shows_growth {
+            return;
+        }
+        let mut came = BTreeMap::<_, usize>::new();
+        for change in changes {
+            if let What::NewElement { table, set, .. } = &change.what {
+                *came.entry((*table, *set)).or_default() += 1;
+            }
+        }
+        let many = came.into_iter().filter(|(_, count)| *count >= MANY);
+        self.growing.extend(many.map(|(set, _)| set));
     }
 }
 
@@ -238,6 +324,20 @@ impl Told {
         self.of(table, report, |out, table| {
             if let Some(chain) = table.chains.get(&chain) {
                 write(out, (table, chain));
+            }
+        });
+    }
+
+    fn set(
+        &mut self,
+        table: Option<&Arc<Table>>,
+        set: u64,
+        report: bool,
+        write: impl FnOnce(&mut Vec<u8>, (&Table, &Set)),
+    ) {
+        self.of(table, report, |out, table| {
+            if let Some(set) = table.sets.get(&set) {
+                write(out, (table, set));
             }
         });
     }

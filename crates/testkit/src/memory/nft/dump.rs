@@ -4,6 +4,7 @@ use netlink_batch::message::{flags, kind};
 
 use super::NfTables;
 use super::ruleset::{Chain, Table};
+use super::set::{Element, Set};
 use super::uapi::op;
 use super::write::{self, Head};
 use crate::memory::answer::append;
@@ -32,6 +33,16 @@ pub(super) enum Listed {
         table: Option<String>,
         chain: Option<String>,
     },
+    Sets {
+        table: Option<String>,
+    },
+    /// By handles.
+    Elements {
+        table: u64,
+        set: u64,
+        /// The table of hashes grows: one element is told twice and another one is not told.
+        grows: bool,
+    },
 }
 
 impl Dump {
@@ -43,6 +54,11 @@ impl Dump {
             next: 0,
             told: None,
         }
+    }
+
+    /// Lists of elements do not tell of commits in between (`nf_tables_dump_set`).
+    fn is_silent(&self) -> bool {
+        matches!(self.what, Listed::Elements { .. })
     }
 
     /// Marks the first message of the datagram where objects changed since the message before.
@@ -64,6 +80,20 @@ impl NfTables {
         if !datagram.is_empty() {
             return (datagram, true);
         }
+        if let Listed::Elements { table, set, .. } = dump.what {
+            // Where no element is left, a message without any is in front of the end.
+            let at = self.ruleset.tables.get(&table);
+            if let Some(at) = at.and_then(|table| Some((&**table, &**table.sets.get(&set)?))) {
+                let head = Head {
+                    port,
+                    seq: dump.seq,
+                    kind: op::NEW_ELEMENT,
+                    flags: flags::MULTI,
+                    generation: self.ruleset.generation,
+                };
+                write::elements(&mut datagram, head, at, []);
+            }
+        }
         let seq = dump.seq;
         append(
             &mut datagram,
@@ -74,7 +104,7 @@ impl NfTables {
             &[0; 4],
             |_| {},
         );
-        if dump.told.is_some() {
+        if dump.told.is_some() && !dump.is_silent() {
             dump.check(&mut datagram, self.ruleset.generation);
         }
         (datagram, false)
@@ -86,6 +116,8 @@ impl NfTables {
             Listed::Tables => (op::NEW_TABLE, 0),
             Listed::Chains => (op::NEW_CHAIN, 0),
             Listed::Rules { .. } => (op::NEW_RULE, flags::APPEND),
+            Listed::Sets { .. } => (op::NEW_SET, 0),
+            Listed::Elements { .. } => (op::NEW_ELEMENT, 0),
         };
         let head = Head {
             port,
@@ -123,9 +155,22 @@ impl NfTables {
                     .filter(|(_, it)| chain.is_none_or(|name| **name == *it.name));
                 all.all(|at| rules(&mut out, head, at));
             }
+            Listed::Sets { table } => {
+                let mut all = tables
+                    .filter(|it| table.as_ref().is_none_or(|name| **name == *it.name))
+                    .flat_map(|table| table.sets().map(move |it| (table, it)));
+                all.all(|(table, set)| out.add(|it| write::set(it, head, table, set)));
+            }
+            Listed::Elements { table, set, grows } => {
+                let table = self.ruleset.tables.get(table);
+                let at = table.and_then(|table| Some((&**table, &**table.sets.get(set)?)));
+                if let Some(at) = at {
+                    out.passed = elements(out.datagram, head, at, start, *grows);
+                }
+            }
         }
         dump.next = out.passed;
-        if !datagram.is_empty() {
+        if !datagram.is_empty() && !dump.is_silent() {
             dump.check(datagram, generation);
         }
     }
@@ -137,6 +182,32 @@ fn rules(out: &mut Filled<'_>, head: Head, at: (&Table, &Chain)) -> bool {
         let before = std::mem::replace(&mut previous, rule.handle);
         out.add(|it| write::rule(it, head, at, rule, before))
     })
+}
+
+/// Adds one message with as many elements as it has room for. Returns how many were told in all.
+fn elements(
+    datagram: &mut Vec<u8>,
+    head: Head,
+    at: (&Table, &Set),
+    start: usize,
+    grows: bool,
+) -> usize {
+    let mut all: Vec<&Element> = at.1.elements().collect();
+    let half = all.len() / 2;
+    if grows && half > 0 {
+        all[half] = all[half - 1];
+    }
+    let rest = all.get(start..).unwrap_or_default();
+    let mut len = 0;
+    let fits = rest.iter().take_while(|element| {
+        len += element.told_len(at.1);
+        len <= ROOM
+    });
+    let now = fits.count().max(1).min(rest.len());
+    if now > 0 {
+        write::elements(datagram, head, at, rest[..now].iter().copied());
+    }
+    start + now
 }
 
 struct Filled<'a> {

@@ -28,6 +28,15 @@ const META_KEY: u16 = 2;
 /// `NFTA_BITWISE_OP`, told even where it is 0, behind `NFTA_BITWISE_LEN`.
 const BITWISE_LEN: u16 = 3;
 const BITWISE_OP: u16 = 6;
+/// `NFTA_LOOKUP_SET`, `NFTA_DYNSET_SET_NAME`.
+const SET: u16 = 1;
+/// `NFTA_NAT_FLAGS`, `NFTA_NAT_REG_ADDR_MIN`, `NFTA_NAT_REG_PROTO_MIN`.
+const NAT_FLAGS: u16 = 7;
+const NAT_ADDRESS: u16 = 3;
+const NAT_PORT: u16 = 5;
+/// `NF_NAT_RANGE_MAP_IPS`, `NF_NAT_RANGE_PROTO_SPECIFIED`.
+const MAP_ADDRESSES: u32 = 1;
+const PORTS: u32 = 2;
 /// `NFT_RULE_MAXEXPRS`.
 const MOST: usize = 128;
 
@@ -38,6 +47,8 @@ pub(super) struct Parsed {
     pub(super) list: Vec<u8>,
     /// Handles of the chains that they lead to.
     pub(super) jumps: Vec<u64>,
+    /// Handles of the sets that they look into or change.
+    pub(super) lookups: Vec<u64>,
     /// Numbers of the IP sets that they match on.
     pub(super) sets: Vec<u16>,
 }
@@ -59,6 +70,13 @@ pub(super) fn parse(table: &Table, sets: &Sets, list: Field<'_>) -> Result<Parse
             && let Some(chain) = target(&data).map_err(blame)?
         {
             parsed.jumps.push(lead(table, chain).map_err(blame)?);
+        }
+        if matches!(name, "lookup" | "dynset")
+            && let Some(named) = data.get(SET)
+        {
+            let set = named.text().map_err(blame)?;
+            let set = table.set(set).ok_or(element.refuse(Errno::NOENT))?;
+            parsed.lookups.push(set.handle);
         }
         if name == "match"
             && let Some(set) = set(&data).map_err(blame)?
@@ -134,12 +152,113 @@ fn told(name: &str, data: &Fields<'_>, out: &mut AttrWriter<'_>) {
                 }
             }
         }
-        _ => {
-            for field in data.iter() {
-                plain(field, out);
+        "nat" => nat(data, out),
+        _ => match order(name) {
+            Some(order) => ordered(order, data, out),
+            None => {
+                for field in data.iter() {
+                    plain(field, out);
+                }
             }
+        },
+    }
+}
+
+/// What an attribute says that was not given.
+#[derive(Debug, Clone, Copy)]
+enum Otherwise {
+    /// It is not told.
+    Nothing,
+    /// It is not told, and neither is a 0.
+    Zero,
+    /// 0, of four bytes.
+    Number,
+    /// 0, of eight bytes.
+    Long,
+}
+
+/// Attributes in the kernel's order (`nft_*_dump`).
+fn order(name: &str) -> Option<&'static [(u16, Otherwise)]> {
+    use Otherwise::{Long, Nothing, Number, Zero};
+    Some(match name {
+        "lookup" => &[(1, Nothing), (2, Nothing), (3, Nothing), (5, Number)],
+        "dynset" => &[
+            (4, Nothing),
+            (5, Nothing),
+            (3, Nothing),
+            (1, Nothing),
+            (6, Long),
+            (9, Number),
+        ],
+        "ct" => &[(1, Nothing), (2, Nothing), (4, Nothing), (3, Nothing)],
+        "fib" | "cmp" => &[(1, Nothing), (2, Nothing), (3, Nothing)],
+        "payload" => &[(1, Nothing), (2, Nothing), (3, Nothing), (4, Nothing)],
+        "byteorder" => &[
+            (1, Nothing),
+            (2, Nothing),
+            (3, Nothing),
+            (4, Nothing),
+            (5, Nothing),
+        ],
+        "numgen" => &[(1, Nothing), (2, Nothing), (3, Nothing), (4, Number)],
+        "hash" => &[
+            (1, Nothing),
+            (2, Nothing),
+            (3, Nothing),
+            (4, Nothing),
+            (5, Nothing),
+            (6, Zero),
+            (7, Number),
+        ],
+        _ => return None,
+    })
+}
+
+fn ordered(order: &[(u16, Otherwise)], data: &Fields<'_>, out: &mut AttrWriter<'_>) {
+    for (kind, default) in order {
+        match (data.get(*kind), default) {
+            (Some(field), Otherwise::Zero) if field.u32_be() == Ok(0) => {}
+            (Some(field), _) => plain(field, out),
+            (None, Otherwise::Nothing | Otherwise::Zero) => {}
+            (None, Otherwise::Number) => out.u32_be(*kind, 0),
+            (None, Otherwise::Long) => out.u64_be(*kind, 0),
         }
     }
+}
+
+/// The highest of a range is told even where it is the lowest, and that there are ranges as flags.
+fn nat(data: &Fields<'_>, out: &mut AttrWriter<'_>) {
+    for kind in 1..NAT_ADDRESS {
+        if let Some(field) = data.get(kind) {
+            plain(field, out);
+        }
+    }
+    let given = data.get(NAT_FLAGS).and_then(|field| field.u32_be().ok());
+    let mut flags = given.unwrap_or(0);
+    for (low, flag) in [(NAT_ADDRESS, MAP_ADDRESSES), (NAT_PORT, PORTS)] {
+        let Some(lowest) = data.get(low) else {
+            continue;
+        };
+        flags |= flag;
+        out.bytes(low, lowest.payload);
+        out.bytes(low + 1, data.get(low + 1).unwrap_or(lowest).payload);
+    }
+    if flags != 0 {
+        out.u32_be(NAT_FLAGS, flags);
+    }
+}
+
+/// Name and data of an expression that stands alone, as the kernel tells it.
+pub(super) fn single(fields: &Fields<'_>) -> Result<Vec<u8>, Refused> {
+    let name = fields.need(NAME)?.text()?;
+    let data = fields.get(DATA).map(|data| data.fields()).transpose()?;
+    let mut bytes = Vec::new();
+    let mut one = AttrWriter::new(&mut bytes);
+    one.str(NAME, name);
+    nest(&mut one, DATA, |out| {
+        told(name, &data.unwrap_or_default(), out);
+    });
+    Ok(bytes)
 }
 
 fn plain(field: Field<'_>, out: &mut AttrWriter<'_>) {

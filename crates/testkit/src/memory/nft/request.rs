@@ -4,7 +4,7 @@ use netlink_batch::Errno;
 
 use super::NfTables;
 use super::dump::{Dump, Listed};
-use super::uapi::{chain, op, rule, table};
+use super::uapi::{chain, element, op, rule, set, table};
 use super::write::{self, Head};
 use crate::memory::Sender;
 use crate::memory::answer::{Answered, Delivery, Refused};
@@ -14,14 +14,17 @@ use crate::memory::port::{Dumping, Ports};
 impl NfTables {
     /// Answers a message that is no part of a batch.
     pub(in crate::memory) fn request(
-        &self,
+        &mut self,
         sender: &Sender,
         request: &Request<'_>,
         ports: &mut Ports,
         deliveries: &mut Vec<Delivery>,
     ) -> Result<Answered, Refused> {
         let fields = request.fields()?;
-        let asks = matches!(request.kind, op::GET_TABLE | op::GET_CHAIN | op::GET_RULE);
+        let asks = matches!(
+            request.kind,
+            op::GET_TABLE | op::GET_CHAIN | op::GET_RULE | op::GET_SET | op::GET_ELEMENT
+        );
         if request.is_dump() && asks {
             return self.start_dump(sender, request, &fields, ports, deliveries);
         }
@@ -52,6 +55,19 @@ impl NfTables {
                 }
             }
             op::GET_RULE => self.one_rule(request, &fields, at(op::NEW_RULE), &mut datagram)?,
+            op::GET_SET => {
+                let found = self.find_table(request.family(), fields.need(set::TABLE)?)?;
+                let name = self.find_set(found, fields.need(set::NAME)?)?;
+                if let Some(table) = self.ruleset.tables.get(&found)
+                    && let Some(set) = table.sets.get(&name)
+                {
+                    write::set(&mut datagram, at(op::NEW_SET), table, set);
+                }
+            }
+            op::GET_ELEMENT => {
+                let head = at(op::NEW_ELEMENT);
+                return self.some_elements(sender, request, &fields, head, deliveries);
+            }
             // Changes come in batches only.
             _ => return Err(Refused::errno(Errno::INVAL)),
         }
@@ -81,8 +97,35 @@ impl NfTables {
         Ok(())
     }
 
-    fn start_dump(
+    /// Answers each element with a message of its own, until one is not there.
+    fn some_elements(
         &self,
+        sender: &Sender,
+        request: &Request<'_>,
+        fields: &Fields<'_>,
+        head: Head,
+        deliveries: &mut Vec<Delivery>,
+    ) -> Result<Answered, Refused> {
+        let found = self.find_table(request.family(), fields.need(element::TABLE)?)?;
+        let named = self.find_set(found, fields.need(element::SET)?)?;
+        let wanted = fields.need(element::ELEMENTS)?.fields()?;
+        let table = self.ruleset.tables.get(&found);
+        let at = table.and_then(|table| Some((&**table, &**table.sets.get(&named)?)));
+        let Some(at) = at else {
+            return Ok(Answered::Done);
+        };
+        for one in wanted.iter() {
+            let element = at.1.find(&one.fields()?)?;
+            let element = element.ok_or_else(|| one.refuse(Errno::NOENT))?;
+            let mut datagram = Vec::new();
+            write::elements(&mut datagram, head, at, [&*element]);
+            deliveries.push(Delivery::answer(sender.port, datagram));
+        }
+        Ok(Answered::Done)
+    }
+
+    fn start_dump(
+        &mut self,
         sender: &Sender,
         request: &Request<'_>,
         fields: &Fields<'_>,
@@ -101,6 +144,21 @@ impl NfTables {
         let what = match request.kind {
             op::GET_TABLE => Listed::Tables,
             op::GET_CHAIN => Listed::Chains,
+            op::GET_SET => {
+                let named = fields.get(set::TABLE);
+                named
+                    .map(|named| self.find_table(request.family(), named))
+                    .transpose()?;
+                Listed::Sets {
+                    table: text(set::TABLE)?,
+                }
+            }
+            op::GET_ELEMENT => {
+                let table = self.find_table(request.family(), fields.need(element::TABLE)?)?;
+                let set = self.find_set(table, fields.need(element::SET)?)?;
+                let grows = self.growing.remove(&(table, set));
+                Listed::Elements { table, set, grows }
+            }
             _ => Listed::Rules {
                 table: text(rule::TABLE)?,
                 chain: text(rule::CHAIN)?,

@@ -72,13 +72,14 @@ impl NfTables {
                 .filter(|data| !data.payload.is_empty())
                 .map(|data| data.payload.to_vec()),
             jumps: parsed.jumps,
+            lookups: parsed.lookups,
             sets: parsed.sets,
         });
         if let Some(old) = beside.filter(|_| replaces) {
             let old = old.deletable()?;
             self.bury_rule(request, table, chain, old.place, changes);
         }
-        self.use_chains(table, &rule.jumps, 1);
+        self.use_what(table, &rule, 1);
         let Some(holder) = self.ruleset.chain_mut(table, chain) else {
             return Ok(());
         };
@@ -141,7 +142,7 @@ impl NfTables {
             gone.push(slot.rule.clone());
         }
         for rule in gone {
-            self.use_chains(table, &rule.jumps, -1);
+            self.use_what(table, &rule, -1);
             let what = What::DeleteRule { table, chain, rule };
             changes.push(Change::new(request, what));
         }
@@ -164,7 +165,7 @@ impl NfTables {
         slot.dead = true;
         let rule = slot.rule.clone();
         holder.uses -= 1;
-        self.use_chains(table, &rule.jumps, -1);
+        self.use_what(table, &rule, -1);
         let what = What::DeleteRule { table, chain, rule };
         changes.push(Change::new(request, what));
     }
@@ -201,11 +202,16 @@ impl NfTables {
         }
     }
 
-    /// Counts jumps to these chains.
-    fn use_chains(&mut self, table: u64, chains: &[u64], by: i32) {
-        for chain in chains {
+    /// Counts what a rule refers to: jumps to chains, and sets.
+    fn use_what(&mut self, table: u64, rule: &Rule, by: i32) {
+        for chain in &rule.jumps {
             if let Some(chain) = self.ruleset.chain_mut(table, *chain) {
                 chain.uses = chain.uses.saturating_add_signed(by);
+            }
+        }
+        for set in &rule.lookups {
+            if let Some(set) = self.ruleset.set_mut(table, *set) {
+                set.uses = set.uses.saturating_add_signed(by);
             }
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::set::Set;
 use crate::memory::ipset::References;
 
 /// All tables of a network namespace at one time.
@@ -27,6 +28,10 @@ pub struct Table {
     pub(super) chains: BTreeMap<u64, Arc<Chain>>,
     /// Handles of the chains that stay.
     pub(super) names: BTreeMap<Arc<str>, u64>,
+    /// By handle, which is the order in which they were made.
+    pub(super) sets: BTreeMap<u64, Arc<Set>>,
+    /// Handles of the sets that stay.
+    pub(super) set_names: BTreeMap<Arc<str>, u64>,
 }
 
 /// A chain.
@@ -72,6 +77,8 @@ pub struct Rule {
     pub(super) userdata: Option<Vec<u8>>,
     /// Handles of the chains that it leads to.
     pub(super) jumps: Vec<u64>,
+    /// Handles of the sets that it looks into or changes, one for each expression that does.
+    pub(super) lookups: Vec<u64>,
     /// Numbers of the IP sets that it matches on.
     pub(super) sets: Vec<u16>,
 }
@@ -121,6 +128,11 @@ impl Ruleset {
         let table = self.table_mut(table)?;
         table.chains.get_mut(&chain).map(Arc::make_mut)
     }
+
+    pub(super) fn set_mut(&mut self, table: u64, set: u64) -> Option<&mut Set> {
+        let table = self.table_mut(table)?;
+        table.sets.get_mut(&set).map(Arc::make_mut)
+    }
 }
 
 impl Table {
@@ -144,6 +156,18 @@ impl Table {
     pub fn led_to<'t>(&'t self, chain: &'t Chain) -> impl Iterator<Item = &'t str> {
         let jumps = chain.rules().flat_map(|rule| &rule.jumps);
         jumps.filter_map(|handle| Some(self.chains.get(handle)?.name()))
+    }
+
+    /// All sets and maps, in the order in which they were made.
+    pub fn sets(&self) -> impl Iterator<Item = &Set> {
+        let sets = self.sets.values().map(AsRef::as_ref);
+        sets.filter(|set: &&Set| !set.dead)
+    }
+
+    /// The set or map of this name.
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        let handle = self.set_names.get(name)?;
+        self.sets.get(handle).map(AsRef::as_ref)
     }
 
     /// The chain of this name.

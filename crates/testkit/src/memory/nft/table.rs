@@ -54,6 +54,8 @@ impl NfTables {
             dead: false,
             chains: BTreeMap::new(),
             names: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            set_names: BTreeMap::new(),
         };
         self.ruleset.tables.insert(handle, Arc::new(table));
         changes.push(Change::new(request, What::NewTable { table: handle }));
@@ -84,11 +86,14 @@ impl NfTables {
         Ok(())
     }
 
-    /// Deletes all rules, then all chains, then the table (`nft_flush_table`).
+    /// Deletes all rules, then all sets, then all chains, then the table (`nft_flush_table`).
     fn flush_table(&mut self, request: &Request<'_>, handle: u64, changes: &mut Vec<Change>) {
         let chains = self.chain_handles(handle);
         for chain in &chains {
             self.delete_all_rules(request, handle, *chain, changes);
+        }
+        for set in self.set_handles(handle) {
+            self.bury_set(request, handle, set, changes);
         }
         for chain in chains {
             self.bury_chain(request, handle, chain, changes);
@@ -97,6 +102,13 @@ impl NfTables {
             table.dead = true;
             changes.push(Change::new(request, What::DeleteTable { table: handle }));
         }
+    }
+
+    /// Handles of the sets of a table, in order.
+    fn set_handles(&self, table: u64) -> Vec<u64> {
+        let table = self.ruleset.tables.get(&table);
+        let sets = table.into_iter().flat_map(|table| table.sets());
+        sets.map(|set| set.handle).collect()
     }
 
     /// Handles of the chains of a table, in order.

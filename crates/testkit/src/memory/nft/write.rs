@@ -3,7 +3,11 @@
 use netlink_batch::AttrWriter;
 
 use super::ruleset::{Chain, Rule, Table};
-use super::uapi::{chain as chain_attr, generation, op, rule as rule_attr, table as table_attr};
+use super::set::{Element, Set};
+use super::uapi::{
+    chain as chain_attr, element as element_attr, generation, op, rule as rule_attr,
+    set as set_attr, table as table_attr,
+};
 use crate::memory::Identity;
 use crate::memory::answer::append;
 
@@ -84,6 +88,95 @@ impl Rule {
         attrs.bytes(rule_attr::EXPRESSIONS, &self.expressions);
         if let Some(userdata) = &self.userdata {
             attrs.bytes(rule_attr::USERDATA, userdata);
+        }
+    }
+}
+
+pub(super) fn set(datagram: &mut Vec<u8>, head: Head, table: &Table, set: &Set) {
+    head.append(datagram, table.family, |attrs| {
+        attrs.str(set_attr::TABLE, &table.name);
+        attrs.str(set_attr::NAME, &set.name);
+        attrs.u64_be(set_attr::HANDLE, set.handle);
+        if head.kind != op::DEL_SET {
+            content(attrs, set);
+        }
+    });
+}
+
+fn content(attrs: &mut AttrWriter<'_>, set: &Set) {
+    if set.flags != 0 {
+        attrs.u32_be(set_attr::FLAGS, set.flags);
+    }
+    attrs.u32_be(set_attr::KEY_TYPE, set.key_type);
+    attrs.u32_be(set_attr::KEY_LEN, set.key_len);
+    if let Some((kind, len)) = set.data {
+        attrs.u32_be(set_attr::DATA_TYPE, kind);
+        attrs.u32_be(set_attr::DATA_LEN, len);
+    }
+    if set.timeout != 0 {
+        attrs.u64_be(set_attr::TIMEOUT, set.timeout);
+    }
+    if set.gc_interval != 0 {
+        attrs.u32_be(set_attr::GC_INTERVAL, set.gc_interval);
+    }
+    if let Some(userdata) = &set.userdata {
+        attrs.bytes(set_attr::USERDATA, userdata);
+    }
+    list(attrs, set_attr::DESCRIPTION, |description| {
+        if let Some(size) = set.size {
+            description.u32_be(set_attr::DESCRIPTION_SIZE, size);
+        }
+        if !set.fields.is_empty() {
+            list(description, set_attr::DESCRIPTION_CONCAT, |concat| {
+                for len in &set.fields {
+                    list(concat, set_attr::LIST_ELEM, |field| {
+                        field.u32_be(set_attr::FIELD_LEN, *len);
+                    });
+                }
+            });
+        }
+    });
+    attrs.str(set_attr::BACKEND, set.backend());
+    attrs.u32_be(set_attr::COUNT, set.count);
+    if let Some(expression) = &set.expression {
+        attrs.bytes(set_attr::EXPRESSION, expression);
+    }
+}
+
+pub(super) fn elements<'e>(
+    datagram: &mut Vec<u8>,
+    head: Head,
+    (table, set): (&Table, &Set),
+    elements: impl IntoIterator<Item = &'e Element>,
+) {
+    head.append(datagram, table.family, |attrs| {
+        attrs.str(element_attr::TABLE, &table.name);
+        attrs.str(element_attr::SET, &set.name);
+        list(attrs, element_attr::ELEMENTS, |all| {
+            for element in elements {
+                list(all, set_attr::LIST_ELEM, |one| element.write(one, set));
+            }
+        });
+    });
+}
+
+impl Element {
+    fn write(&self, one: &mut AttrWriter<'_>, set: &Set) {
+        let mut value = |kind, bytes: &[u8]| {
+            list(one, kind, |value| value.bytes(element_attr::VALUE, bytes));
+        };
+        value(element_attr::KEY, &self.key);
+        if let Some(end) = &self.end {
+            value(element_attr::KEY_END, end);
+        }
+        if let Some(data) = &self.data {
+            value(element_attr::DATA, data);
+        }
+        if let Some(expression) = &set.expression {
+            one.bytes(element_attr::EXPRESSION, expression);
+        }
+        if let Some(userdata) = &self.userdata {
+            one.bytes(element_attr::USERDATA, userdata);
         }
     }
 }
