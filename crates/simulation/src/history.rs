@@ -13,7 +13,7 @@ use viprule_testkit::memory::MemoryKernel;
 use crate::chaos::{Chaos, Storm};
 use crate::checks::{difference, observed, planned};
 use crate::cluster::{self, Cluster};
-use crate::mode::{Edit, IptablesMode, IpvsMode, Mode, StateOf};
+use crate::mode::{Edit, IptablesMode, IpvsMode, Mode, NftablesMode, StateOf};
 use crate::node::Node;
 use crate::settings;
 use crate::storm::{self, Step};
@@ -58,17 +58,30 @@ pub enum ModeName {
     Iptables,
     /// IPVS mode.
     Ipvs,
+    /// nftables mode.
+    Nftables,
 }
 
 impl ModeName {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Iptables, Self::Ipvs];
+    pub const ALL: [Self; 3] = [Self::Iptables, Self::Ipvs, Self::Nftables];
+
+    /// The mode of a seed's history where nobody says which: every ninth is of nftables mode, as one
+    /// takes five times as long there, and of the others odd ones are of iptables mode.
+    pub fn of(seed: u64) -> Self {
+        match (seed % 9, seed % 2) {
+            (0, _) => Self::Nftables,
+            (_, 1) => Self::Iptables,
+            _ => Self::Ipvs,
+        }
+    }
 
     /// The word for it, as the agent's flag takes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Iptables => IptablesMode::NAME,
             Self::Ipvs => IpvsMode::NAME,
+            Self::Nftables => NftablesMode::NAME,
         }
     }
 }
@@ -89,7 +102,7 @@ pub struct Failure {
 /// Runs the history of a seed, in this mode or in the one that the seed says. `traced`: the failure
 /// has a trace.
 pub fn simulate(seed: u64, mode: Option<ModeName>, traced: bool) -> Result<(), Failure> {
-    let mode = mode.unwrap_or(ModeName::ALL[usize::from(seed.is_multiple_of(2))]);
+    let mode = mode.unwrap_or(ModeName::of(seed));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -108,6 +121,7 @@ pub fn simulate(seed: u64, mode: Option<ModeName>, traced: bool) -> Result<(), F
         let outcome = match mode {
             ModeName::Iptables => live::<IptablesMode>(seed, &trace).await,
             ModeName::Ipvs => live::<IpvsMode>(seed, &trace).await,
+            ModeName::Nftables => live::<NftablesMode>(seed, &trace).await,
         };
         outcome.map_err(|error| failure(format!("{error:#}"), trace.text()))
     }));
@@ -118,6 +132,9 @@ pub fn simulate(seed: u64, mode: Option<ModeName>, traced: bool) -> Result<(), F
 async fn live<M: Mode>(seed: u64, trace: &Trace) -> anyhow::Result<()> {
     let kernel = MemoryKernel::new();
     kernel.set_clock(|| Instant::now().into_std());
+    if seed % 5 < 2 {
+        kernel.show_growth();
+    }
     let _entered = kernel.enter();
     let mut world = World::<M>::new(seed, kernel, trace)?;
     world.node.start(&world.chaos).await?;
@@ -182,7 +199,7 @@ impl<M: Mode> Drop for World<'_, M> {
 impl<'t, M: Mode> World<'t, M> {
     fn new(seed: u64, kernel: MemoryKernel, trace: &'t Trace) -> anyhow::Result<Self> {
         let mut chance = Chance::new(seed);
-        // In both modes; with who never pauses each turn would begin anew.
+        // In all modes; with who never pauses each turn would begin anew.
         let rooms = match seed / 2 % 8 {
             3 => NARROW,
             5 => TIGHT,

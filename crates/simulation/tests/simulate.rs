@@ -40,12 +40,12 @@ const NAMED: &[(u64, ModeName, &str)] = &[
 ];
 
 /// How many are run where nobody says.
-const USUAL: u64 = 2_000;
+const USUAL: u64 = 1_600;
 
 /// Histories of the whole agent from seeds.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many [default: 2000]. A word is a filter of tests' names, which cargo hands to all: none
+    /// How many [default: 1600]. A word is a filter of tests' names, which cargo hands to all: none
     count: Option<String>,
     /// The first seed
     #[arg(long, default_value_t = 1)]
@@ -53,7 +53,8 @@ struct Options {
     /// This seed alone, and what happened if it goes wrong
     #[arg(long)]
     seed: Option<u64>,
-    /// In this mode, iptables or ipvs; else odd seeds are of iptables mode and even ones of IPVS mode
+    /// In this mode: iptables, ipvs or nftables; else every ninth seed is of nftables mode, and odd ones of the
+    /// others are of iptables mode
     #[arg(long, value_parser = mode)]
     mode: Option<ModeName>,
 }
@@ -61,7 +62,7 @@ struct Options {
 fn mode(name: &str) -> Result<ModeName, String> {
     let mut modes = ModeName::ALL.into_iter();
     let found = modes.find(|it| it.as_str() == name);
-    found.ok_or_else(|| "iptables or ipvs".to_owned())
+    found.ok_or_else(|| "iptables, ipvs or nftables".to_owned())
 }
 
 impl Options {
@@ -77,11 +78,13 @@ impl Options {
             },
         };
         let all = self.from..self.from.saturating_add(count);
-        let named = NAMED.iter().map(|(seed, mode, _)| (*seed, Some(*mode)));
+        let named = NAMED.iter().map(|(seed, mode, _)| (*seed, *mode));
         let named = named.filter(|(seed, mode)| {
-            !all.contains(seed) && (self.mode.is_none() || self.mode == *mode)
+            let runs_anyway =
+                all.contains(seed) && self.mode.unwrap_or(ModeName::of(*seed)) == *mode;
+            !runs_anyway && self.mode.is_none_or(|chosen| chosen == *mode)
         });
-        let named: Vec<_> = named.collect();
+        let named: Vec<_> = named.map(|(seed, mode)| (seed, Some(mode))).collect();
         let others = all.map(|seed| (seed, self.mode));
         named.into_iter().chain(others).collect()
     }

@@ -3,10 +3,12 @@
 mod iptables;
 mod ipvs;
 mod netfilter;
+mod nftables;
 
 pub(crate) use iptables::IptablesMode;
 pub(crate) use ipvs::IpvsMode;
 pub(crate) use netfilter::{elsewhere, lost};
+pub(crate) use nftables::NftablesMode;
 
 use std::collections::BTreeSet;
 
