@@ -96,6 +96,10 @@ impl Scene {
 fn node_ports_answer_by_default_where_kube_proxys_do() {
     let all = [PRIMARY, SECOND, POD_LINK];
     let scene = Scene::new(&all);
+    if Mode::of_this_run() == Mode::Nftables {
+        // Who says which address is the node's own.
+        scene.stage.write("node.yaml", &Node::under_test());
+    }
     scene.stage.apply(CLUSTER_CIDR);
     let by_default = match Mode::of_this_run() {
         Mode::Iptables | Mode::Ipvs => &all[..],
