@@ -12,6 +12,7 @@
 mod affinity;
 mod change;
 mod confined;
+mod counters;
 mod detect_local;
 mod foreign;
 mod legacy;

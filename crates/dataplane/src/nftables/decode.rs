@@ -14,7 +14,7 @@ use crate::family::in_plans;
 
 /// What an element of one of our sets stands for; `None` where it is none that we write: no packet
 /// finds anything of ours by it.
-pub(super) fn decode(set: Set, found: &native::Element) -> Option<(Element, ElementContent)> {
+pub fn decode(set: Set, found: &native::Element) -> Option<(Element, ElementContent)> {
     let mut key = Fields(found.key.as_bytes());
     let family = set.family;
     let frontend = |key: &mut Fields<'_>, lookup| key.frontend(family, lookup);

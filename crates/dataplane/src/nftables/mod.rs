@@ -26,6 +26,7 @@ mod statements;
 pub use chain::{BaseChain, Chain};
 pub use counts::ObjectCounts;
 pub use dataplane::Nftables;
+pub use decode::decode;
 pub use element::{Element, ElementContent};
 pub use key::{Condition, Key, Object, Piece};
 pub use listing::listing;

@@ -64,7 +64,7 @@ pub use generation::{Generation, generation};
 pub use hint::hint;
 pub use rule::{Position, RawRule, rules};
 pub use subject::{Expression, Operation, Subject};
-pub use table::{Table, has_family, tables};
+pub use table::{Table, find_table, has_family, tables};
 
 use netlink_batch::{Attr, Error};
 

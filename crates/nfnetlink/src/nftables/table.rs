@@ -1,7 +1,7 @@
 //! Tables.
 
 use netlink_batch::message::flags::{CREATE, EXCL};
-use netlink_batch::{Batch, Errno, Error, Message, Socket};
+use netlink_batch::{AttrWriter, Batch, Errno, Error, Message, Socket};
 
 use super::batch::Transaction;
 use super::uapi::{BATCH_BEGIN, BATCH_HEADER, op, table as attr};
@@ -52,6 +52,32 @@ pub fn tables(
             Ok(())
         },
     )
+}
+
+/// What `read` makes of one table, `None` where it does not exist.
+pub fn find_table<R>(
+    socket: &mut Socket,
+    family: Family,
+    name: &str,
+    mut read: impl FnMut(Table<'_>) -> R,
+) -> Result<Option<R>, Error> {
+    let place = |attrs: &mut AttrWriter<'_>| attrs.str(attr::NAME, name);
+    let mut found = None;
+    let result = socket.request(
+        op::GET_TABLE,
+        0,
+        &nfgenmsg(family.number()),
+        place,
+        |message| {
+            found = Some(read(Table::read(&message)?));
+            Ok(())
+        },
+    );
+    match result {
+        Ok(()) => Ok(found),
+        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// True where the kernel has tables of this family, which no list tells.

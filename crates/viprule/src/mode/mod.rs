@@ -13,11 +13,13 @@ mod kernel;
 pub(crate) mod leftovers;
 mod metrics;
 pub mod nftables;
+mod owners;
 mod settings;
 
 pub(crate) use dump::{Dump, Saved};
 pub(crate) use kernel::Kernel;
 pub use metrics::{Counted, Failures, ModeMetrics};
+pub(crate) use settings::MasqueradeSettings;
 pub(crate) use settings::resolve;
 pub use settings::{ModeArgs, ModeSettings};
 
@@ -140,6 +142,11 @@ pub(crate) trait Mode: Sized + 'static {
 
     /// How often the kernel is checked, and how long to wait between two syncs.
     fn periods(proxy: &KubeProxyConfiguration) -> (GoDuration, GoDuration);
+
+    /// How packets are masqueraded, where the mode has settings of its own for that.
+    fn masquerade(_proxy: &KubeProxyConfiguration) -> Option<MasqueradeSettings> {
+        None
+    }
 
     /// Settings for a kernel that has this, or everything.
     fn settings(resolved: &Resolved, support: Option<Support>) -> SettingsOf<Self>;

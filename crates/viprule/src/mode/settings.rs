@@ -27,6 +27,16 @@ impl ModeArgs {
     }
 }
 
+/// How packets are masqueraded, as a mode's section of the configuration says it.
+pub(crate) struct MasqueradeSettings {
+    /// Where the bit stands.
+    pub(crate) bit_field: &'static str,
+    /// The bit of the packet mark that asks for it.
+    pub(crate) bit: Option<i32>,
+    /// All traffic to cluster IPs has it.
+    pub(crate) all: bool,
+}
+
 /// Settings that one mode alone takes, checked and typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModeSettings {

@@ -4,9 +4,12 @@
 //! kernel says that one is there, or is not, against what we know, it is looked at again
 //! ([`ApplyError::Unknown`]).
 
+mod counters;
 mod observe;
 mod piece;
 mod stage;
+
+pub use counters::{Count, Counters};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -42,8 +45,9 @@ pub struct NftablesWriter {
 type Specs = BTreeMap<Set, native::Set>;
 
 /// Size of a transaction of several, bytes. The kernel's hash tables grow in the background, and one
-/// large transaction outruns them: it takes up to five times as long.
-const PART: usize = 512 << 10;
+/// of 12 MB outruns them: it takes five times as long. All that is there without Services fits, as
+/// between two others may slip in.
+const PART: usize = 2 << 20;
 
 impl NftablesWriter {
     /// Opens the sockets. Other families than these are neither read nor written. The error says

@@ -119,26 +119,13 @@ impl NftablesWriter {
         family: Family,
         observation: &mut Observation<V>,
     ) -> Result<bool, WriteError> {
-        let mut flags = None;
-        for _ in 0..ATTEMPTS {
-            let result = nftables::tables(&mut self.committer.socket, family, |listed| {
-                if listed.name == TABLE {
-                    flags = Some(TableFlags::of_bits(listed.flags));
-                }
-            });
-            match result {
-                // One that is not in an interrupted list may be there all the same.
-                Err(Error::Interrupted) if flags.is_none() => {}
-                Ok(()) | Err(Error::Interrupted) => {
-                    if let Some(flags) = flags {
-                        observation.table(family, flags);
-                    }
-                    return Ok(flags.is_some());
-                }
-                Err(error) => return Err(reading(error)),
-            }
+        let socket = &mut self.committer.socket;
+        let found = nftables::find_table(socket, family, TABLE, |table| table.flags);
+        let flags = found.map_err(reading)?.map(TableFlags::of_bits);
+        if let Some(flags) = flags {
+            observation.table(family, flags);
         }
-        Err(reading(Error::Interrupted))
+        Ok(flags.is_some())
     }
 
     /// Reads sets without their elements. Returns those whose elements are ours.
@@ -244,15 +231,19 @@ impl NftablesWriter {
         name: &str,
         observation: &mut Observation<V>,
     ) -> Result<(), WriteError> {
-        let id = table(family).chain(name);
-        let socket = &mut self.committer.socket;
-        let found = find_chain(socket, id, |chain| chain.base.and_then(Base::of));
-        let Some(base) = found.map_err(reading)? else {
-            return Ok(());
-        };
         let rules = self.rules(family, name)?;
-        let rules = rules.into_iter().map(|(_, rule)| rule).collect();
-        observation.chain(family, name, base, rules);
+        let rules: Vec<Rule> = rules.into_iter().map(|(_, rule)| rule).collect();
+        // One that others lead to has no hook if it has rules.
+        let mut base = Some(None);
+        if rules.is_empty() || BaseChain::parse(name).is_some() {
+            let id = table(family).chain(name);
+            let socket = &mut self.committer.socket;
+            let found = find_chain(socket, id, |chain| chain.base.and_then(Base::of));
+            base = found.map_err(reading)?;
+        }
+        if let Some(base) = base {
+            observation.chain(family, name, base, rules);
+        }
         Ok(())
     }
 

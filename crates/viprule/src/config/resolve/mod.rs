@@ -103,7 +103,7 @@ pub(super) fn resolve(
         );
     }
     let mode = proxy_mode(&proxy.mode, check);
-    let (masquerade_bit, masquerade_all) = network::masquerade(proxy, check);
+    let (masquerade_bit, masquerade_all) = network::masquerade(mode, proxy, check);
     let sync = mode.map(|mode| host::sync_periods(mode, proxy, check));
     let modes = mode::resolve(proxy, own, check);
     let detect_local = network::detect_local(proxy, check);

@@ -7,15 +7,18 @@ use viprule_source::convert::{parse_ip, parse_range};
 
 use super::Check;
 use crate::config::proxy::KubeProxyConfiguration;
-use crate::mode::Mode as _;
-use crate::mode::nftables::NftablesMode;
+use crate::mode::{Mode as _, ProxyMode, with_mode};
 
 /// Longest interface name, bytes (`IFNAMSIZ` less the NUL).
 const INTERFACE_LIMIT: usize = 15;
 
 /// Which bit of the mark asks for masquerading, and whether all traffic to cluster IPs has it.
-/// nftables mode has its own of both; the bit of the others is checked in every mode.
-pub(super) fn masquerade(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) -> (u8, bool) {
+/// Some modes have their own of both; the bit of the others is checked in every mode.
+pub(super) fn masquerade(
+    mode: Option<ProxyMode>,
+    proxy: &KubeProxyConfiguration,
+    check: &mut Check<'_>,
+) -> (u8, bool) {
     let mut bit = |field: &str, value: Option<i32>| {
         let value = value.unwrap_or(14);
         let bit = u8::try_from(value).ok().filter(|bit| *bit <= 31);
@@ -24,13 +27,11 @@ pub(super) fn masquerade(proxy: &KubeProxyConfiguration, check: &mut Check<'_>) 
             0
         })
     };
-    let of_iptables = bit("iptables.masqueradeBit", proxy.iptables.masquerade_bit);
-    if proxy.mode == NftablesMode::NAME {
-        let nftables = &proxy.nftables;
-        let bit = bit("nftables.masqueradeBit", nftables.masquerade_bit);
-        return (bit, nftables.masquerade_all);
-    }
-    (of_iptables, proxy.iptables.masquerade_all)
+    let common = bit("iptables.masqueradeBit", proxy.iptables.masquerade_bit);
+    let own = mode.and_then(|mode| with_mode!(mode, M => M::masquerade(proxy)));
+    own.map_or((common, proxy.iptables.masquerade_all), |own| {
+        (bit(own.bit_field, own.bit), own.all)
+    })
 }
 
 /// How local pods are recognised (contract 1.8).

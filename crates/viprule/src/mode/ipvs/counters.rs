@@ -1,108 +1,89 @@
 //! What IPVS counts, by Service.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ipvs_netlink::{ServerId, Stats};
 use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
 use viprule_dataplane::ipvs::Key;
-use viprule_dataplane::{Fingerprint, State};
 use viprule_service::model::ServiceId;
-use viprule_sync::Listener;
 use viprule_writer::ipvs::Counters;
 
 use crate::debug::Fallible;
+use crate::mode::owners::Owners;
 
 /// Which Service a virtual server is of.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ServerOwners(Arc<RwLock<HashMap<ServerId, ServiceId>>>);
+pub(super) type ServerOwners = Owners<Key, ServerId>;
 
-/// Whoever writes them tells of them.
-impl Listener<Key> for ServerOwners {
-    fn changed(
-        &mut self,
-        service: &ServiceId,
-        before: &State<Key, Fingerprint>,
-        after: &State<Key, Fingerprint>,
-    ) {
-        let mut owners = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for server in servers(before) {
-            // It may be another one's by now.
-            if owners.get(&server) == Some(service) {
-                owners.remove(&server);
-            }
-        }
-        owners.extend(servers(after).map(|server| (server, service.clone())));
-    }
-}
-
-/// The virtual servers among these objects.
-fn servers(state: &State<Key, Fingerprint>) -> impl Iterator<Item = ServerId> + '_ {
-    state.iter().filter_map(|(key, _)| match key {
+/// Hears of them.
+pub(super) fn owners() -> ServerOwners {
+    Owners::new(|key| match key {
         Key::Server(server) => Some(*server),
         _ => None,
     })
 }
 
-impl ServerOwners {
-    /// The text of what the kernel has counted by now.
-    pub(super) fn into_text(self) -> Fallible {
-        Arc::new(move || {
-            let counted = Counters::open()?.read()?;
-            Ok(self.render(counted)?)
-        })
-    }
+/// The text of what the kernel has counted by now.
+pub(super) fn text(owners: ServerOwners) -> Fallible {
+    Arc::new(move || {
+        let counted = Counters::open()?.read()?;
+        Ok(render(&owners, counted)?)
+    })
+}
 
-    /// What these virtual servers count, summed by Service, in Prometheus' text format 0.0.4.
-    fn render(
-        &self,
-        counted: impl Iterator<Item = (ServerId, Stats)>,
-    ) -> Result<String, prometheus::Error> {
-        const SERVICE: [&str; 2] = ["namespace", "service"];
-        const DIRECTED: [&str; 3] = ["namespace", "service", "direction"];
-        // Made anew each time: a Service that is gone is not told of any more.
-        let registry = Registry::new();
-        let add = |name: &str, help: &str, labels: &[&str]| {
-            let vector = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(vector.clone()))?;
-            Ok::<_, prometheus::Error>(vector)
-        };
-        let all_connections = add(
-            "viprule_service_connections_total",
-            "Connections to a Service's virtual servers",
-            &SERVICE,
-        )?;
-        let all_packets = add(
-            "viprule_service_packets_total",
-            "Packets through a Service's virtual servers; in is from clients",
-            &DIRECTED,
-        )?;
-        let all_bytes = add(
-            "viprule_service_bytes_total",
-            "Bytes through a Service's virtual servers; in is from clients",
-            &DIRECTED,
-        )?;
-        for (service, sum) in self.sum(counted) {
-            let (namespace, name) = (service.namespace(), service.name());
-            all_connections
-                .with_label_values(&[namespace, name])
-                .inc_by(sum.connections);
-            for (direction, packets, bytes) in [
-                ("in", sum.packets_in, sum.bytes_in),
-                ("out", sum.packets_out, sum.bytes_out),
-            ] {
-                let labels = [namespace, name, direction];
-                all_packets.with_label_values(&labels).inc_by(packets);
-                all_bytes.with_label_values(&labels).inc_by(bytes);
-            }
+/// What these virtual servers count, summed by Service, in Prometheus' text format 0.0.4.
+fn render(
+    owners: &ServerOwners,
+    counted: impl Iterator<Item = (ServerId, Stats)>,
+) -> Result<String, prometheus::Error> {
+    const SERVICE: [&str; 2] = ["namespace", "service"];
+    const DIRECTED: [&str; 3] = ["namespace", "service", "direction"];
+    // Made anew each time: a Service that is gone is not told of any more.
+    let registry = Registry::new();
+    let add = |name: &str, help: &str, labels: &[&str]| {
+        let vector = IntCounterVec::new(Opts::new(name, help), labels)?;
+        registry.register(Box::new(vector.clone()))?;
+        Ok::<_, prometheus::Error>(vector)
+    };
+    let all_connections = add(
+        "viprule_service_connections_total",
+        "Connections to a Service's virtual servers",
+        &SERVICE,
+    )?;
+    let all_packets = add(
+        "viprule_service_packets_total",
+        "Packets through a Service's virtual servers; in is from clients",
+        &DIRECTED,
+    )?;
+    let all_bytes = add(
+        "viprule_service_bytes_total",
+        "Bytes through a Service's virtual servers; in is from clients",
+        &DIRECTED,
+    )?;
+    for (service, sum) in sum(owners, counted) {
+        let (namespace, name) = (service.namespace(), service.name());
+        all_connections
+            .with_label_values(&[namespace, name])
+            .inc_by(sum.connections);
+        for (direction, packets, bytes) in [
+            ("in", sum.packets_in, sum.bytes_in),
+            ("out", sum.packets_out, sum.bytes_out),
+        ] {
+            let labels = [namespace, name, direction];
+            all_packets.with_label_values(&labels).inc_by(packets);
+            all_bytes.with_label_values(&labels).inc_by(bytes);
         }
-        TextEncoder::new().encode_to_string(&registry.gather())
     }
+    TextEncoder::new().encode_to_string(&registry.gather())
+}
 
-    /// The sums of these counts by Service, without those of servers that are nobody's.
-    fn sum(&self, counted: impl Iterator<Item = (ServerId, Stats)>) -> BTreeMap<ServiceId, Stats> {
-        let owners = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut sums: BTreeMap<ServiceId, Stats> = BTreeMap::new();
+/// The sums of these counts by Service, without those of servers that are nobody's.
+fn sum(
+    owners: &ServerOwners,
+    counted: impl Iterator<Item = (ServerId, Stats)>,
+) -> BTreeMap<ServiceId, Stats> {
+    let mut sums: BTreeMap<ServiceId, Stats> = BTreeMap::new();
+    owners.read(|owners| {
         for (server, stats) in counted {
             let Some(service) = owners.get(&server) else {
                 continue;
@@ -114,12 +95,15 @@ impl ServerOwners {
             sum.bytes_in = sum.bytes_in.wrapping_add(stats.bytes_in);
             sum.bytes_out = sum.bytes_out.wrapping_add(stats.bytes_out);
         }
-        sums
-    }
+    });
+    sums
 }
 
 #[cfg(test)]
 mod tests {
+    use viprule_dataplane::{Fingerprint, State};
+    use viprule_sync::Listener as _;
+
     use super::*;
 
     fn server(port: u16) -> ServerId {
@@ -147,13 +131,13 @@ mod tests {
 
     #[test]
     fn servers_are_summed_by_service() {
-        let mut owners = ServerOwners::default();
+        let mut owners = owners();
         let [a, b] = ["a", "b"].map(|name| ServiceId::new("shop", name).unwrap());
         owners.changed(&a, &servers_on([]), &servers_on([1, 2]));
         // It moves before its former owner is told to have lost it.
         owners.changed(&b, &servers_on([]), &servers_on([2, 4]));
         owners.changed(&a, &servers_on([1, 2]), &servers_on([1]));
-        let text = owners.render((1..6).map(counted)).unwrap();
+        let text = render(&owners, (1..6).map(counted)).unwrap();
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let expected = [
             "viprule_service_bytes_total{direction=\"in\",namespace=\"shop\",service=\"a\"} 1099511627776",
@@ -170,7 +154,7 @@ mod tests {
         assert_eq!(lines, expected);
         owners.changed(&b, &servers_on([2, 4]), &servers_on([]));
         owners.changed(&a, &servers_on([1]), &servers_on([]));
-        let text = owners.render((1..6).map(counted)).unwrap();
+        let text = render(&owners, (1..6).map(counted)).unwrap();
         assert!(!text.contains("shop"), "{text}");
     }
 }

@@ -31,7 +31,6 @@ use super::{Counted, Counters, Dump, Failures, Mode, ModeMetrics, Saved};
 use crate::agent::Cause;
 use crate::agent::host_settings::Strictness;
 use crate::config::{GoDuration, KubeProxyConfiguration, Resolved};
-use counters::ServerOwners;
 
 /// What it serves.
 pub const METRICS: ModeMetrics = ModeMetrics {
@@ -126,10 +125,10 @@ impl Mode for IpvsMode {
     }
 
     fn counters() -> Option<Counters<Self>> {
-        let owners = ServerOwners::default();
+        let owners = counters::owners();
         Some(Counters {
             listener: Box::new(owners.clone()),
-            text: owners.into_text(),
+            text: counters::text(owners),
         })
     }
 

@@ -1,6 +1,7 @@
 //! nftables mode.
 
 mod configuration;
+mod counters;
 mod leftovers;
 mod print;
 mod saved;
@@ -23,7 +24,7 @@ use viprule_writer::nftables::{NftablesWriter, probe};
 
 use super::changes::Changes;
 use super::leftovers::{Found, Search};
-use super::{Counted, Dump, Failures, Mode, ModeMetrics, Saved};
+use super::{Counted, Counters, Dump, Failures, MasqueradeSettings, Mode, ModeMetrics, Saved};
 use crate::agent::Cause;
 use crate::agent::host_settings::Strictness;
 use crate::config::{GoDuration, KubeProxyConfiguration, Resolved};
@@ -60,6 +61,14 @@ impl Mode for NftablesMode {
 
     fn periods(proxy: &KubeProxyConfiguration) -> (GoDuration, GoDuration) {
         (proxy.nftables.sync_period, proxy.nftables.min_sync_period)
+    }
+
+    fn masquerade(proxy: &KubeProxyConfiguration) -> Option<MasqueradeSettings> {
+        Some(MasqueradeSettings {
+            bit_field: "nftables.masqueradeBit",
+            bit: proxy.nftables.masquerade_bit,
+            all: proxy.nftables.masquerade_all,
+        })
     }
 
     fn settings(resolved: &Resolved, support: Option<Support>) -> Settings {
@@ -101,6 +110,14 @@ impl Mode for NftablesMode {
         _written: &ObjectCounts,
     ) {
         metrics.elements(family, total.elements[family as usize] as usize);
+    }
+
+    fn counters() -> Option<Counters<Self>> {
+        let owners = counters::owners();
+        Some(Counters {
+            listener: Box::new(owners.clone()),
+            text: counters::text(owners),
+        })
     }
 
     fn leftovers(search: &Search<'_>) -> Vec<Found> {
