@@ -233,7 +233,8 @@ impl NftablesWriter {
     ) -> Result<(), WriteError> {
         let rules = self.rules(family, name)?;
         let rules: Vec<Rule> = rules.into_iter().map(|(_, rule)| rule).collect();
-        // One that others lead to has no hook if it has rules.
+        // The kernel lets no rule lead to a chain with a hook, so one of ours in use has none. One
+        // that somebody made with rules before ours is refused when our rules are to lead there.
         let mut base = Some(None);
         if rules.is_empty() || BaseChain::parse(name).is_some() {
             let id = table(family).chain(name);

@@ -59,8 +59,8 @@ impl NftablesWriter {
         Ok(())
     }
 
-    /// Elements, each with whether another value has to go first. A value of a map that changes goes and comes in one transaction: the kernel refuses a second one
-    /// for a key.
+    /// Elements, each with whether another value has to go first. A value of a map that changes goes
+    /// and comes in one transaction: the kernel refuses a second one for a key.
     fn stage_elements(
         &mut self,
         tag: Tag,
