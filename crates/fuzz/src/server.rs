@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) fn list(bytes: &[u8]) {
     let listing = runtime().block_on(async {
         let server = server(bytes);
-        timeout(PATIENCE, list_once(&server, NODE, 0)).await
+        timeout(PATIENCE, list_once(&server, NODE, &Resource::ALL, 0)).await
     });
     match listing {
         Ok(Ok(listing)) => {
@@ -40,7 +40,7 @@ pub(crate) fn list(bytes: &[u8]) {
 /// Lists and watches.
 pub(crate) fn watch(bytes: &[u8]) {
     let events = runtime().block_on(async {
-        let mut source = Source::start(&server(bytes), NODE, 0);
+        let mut source = Source::start(&server(bytes), NODE, &Resource::ALL, 0);
         let mut events = Vec::new();
         let all = async {
             while let Some(batch) = source.next().await {
@@ -69,7 +69,7 @@ pub(crate) fn list_seeds() -> Vec<Vec<u8>> {
 pub(crate) fn watch_seeds() -> Vec<Vec<u8>> {
     let watches = seeds::objects().into_iter().map(|objects| {
         let lists = Resource::ALL.map(|resource| list_of(resource, &[], 5).to_string());
-        let watches: [String; 3] = Resource::ALL.map(|resource| {
+        let watches = Resource::ALL.map(|resource| {
             let mut lines = Vec::new();
             for (version, mut object) in (6..).zip(of(resource, &objects)) {
                 object["metadata"]["resourceVersion"] = json!(format!("{version}"));
@@ -102,6 +102,7 @@ const fn kind(resource: Resource) -> (&'static str, &'static str) {
         Resource::Node => ("Node", "v1"),
         Resource::Service => ("Service", "v1"),
         Resource::EndpointSlice => ("EndpointSlice", "discovery.k8s.io/v1"),
+        Resource::ServiceCidr => ("ServiceCIDR", "networking.k8s.io/v1"),
     }
 }
 

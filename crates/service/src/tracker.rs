@@ -117,6 +117,19 @@ impl Tracker {
             Event::SlicesRelisted(present) => self.keep_slices(&present),
             Event::NodeApplied(node) => self.apply_node(Some(node)),
             Event::NodeDeleted => self.apply_node(None),
+            Event::ServiceCidrApplied(cidr) => {
+                self.inputs.service_cidrs.insert(cidr.name, cidr.networks);
+                self.refresh_facts();
+            }
+            Event::ServiceCidrDeleted(name) => {
+                self.inputs.service_cidrs.remove(&name);
+                self.refresh_facts();
+            }
+            Event::ServiceCidrsRelisted(present) => {
+                let known = &mut self.inputs.service_cidrs;
+                known.retain(|name, _| present.contains(name));
+                self.refresh_facts();
+            }
             Event::LocalAddresses(addresses) => self.apply_local_addresses(addresses),
             Event::ApiServer(addresses) => self.apply_api_server(addresses),
             Event::Refused(refused) => self.refuse(refused),

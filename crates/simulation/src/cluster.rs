@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde_json::{Value, json};
 use viprule_service::model::{
     Conditions, CreationTime, Endpoint, EndpointSlice, Event, Family, Node, Protocol, Service,
-    ServiceId, ServicePort, ServiceType, SliceId, SlicePort,
+    ServiceCidr, ServiceId, ServicePort, ServiceType, SliceId, SlicePort,
 };
+use viprule_source::convert::parse_range;
 use viprule_testkit::api_server::{ApiServer, Kind};
 use viprule_testkit::chance::Chance;
 use viprule_testkit::objects;
@@ -98,6 +99,7 @@ impl Cluster {
     /// Makes all of it known to a server that has nothing.
     pub(crate) fn publish(&self, server: &ApiServer) {
         server.put(Kind::Node, self.node_object());
+        server.put(Kind::ServiceCidr, service_cidr_object());
         for number in self.services.keys() {
             self.put_service(server, *number);
             for slice in self.services[number].slices.keys() {
@@ -177,7 +179,10 @@ impl Cluster {
 
     /// What is true, as events.
     pub(crate) fn events(&self) -> Vec<Event> {
-        let mut events = vec![Event::NodeApplied(self.node())];
+        let mut events = vec![
+            Event::NodeApplied(self.node()),
+            Event::ServiceCidrApplied(service_cidr()),
+        ];
         for (number, kept) in &self.services {
             events.push(Event::ServiceApplied(kept.service(*number)));
             for slice in kept.slices.keys() {
@@ -351,6 +356,20 @@ impl Cluster {
             "status": {"addresses": addresses},
         })
     }
+}
+
+const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/12", "fd00:96::/112"];
+
+/// Where cluster IPs are from.
+fn service_cidr() -> ServiceCidr {
+    ServiceCidr {
+        name: "kubernetes".into(),
+        networks: SERVICE_CIDRS.into_iter().filter_map(parse_range).collect(),
+    }
+}
+
+fn service_cidr_object() -> Value {
+    json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": SERVICE_CIDRS}})
 }
 
 fn node_addresses() -> Vec<IpAddr> {

@@ -54,6 +54,41 @@ fn only_changed_objects_are_told() {
 }
 
 #[test]
+fn ranges_of_cluster_ips_come_change_and_go() {
+    let cidr = |networks: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {{name: kubernetes}}\n\
+             spec: {{cidrs: [{networks}]}}\n"
+        )
+    };
+    let folder = Folder::new();
+    folder.write("a.yaml", &service("a", "10.1.0.1"));
+    folder.write("b.yaml", &cidr("10.1.0.0/16, \"fd00:1::/112\""));
+    let mut manifests = folder.manifests();
+    assert_eq!(
+        events(&manifests.load()),
+        [
+            "+kubernetes [10.1.0.0/16, fd00:1::/112]",
+            "+default/a [10.1.0.1]",
+        ]
+    );
+    folder.replace("b.yaml", &cidr("10.1.0.0/17"));
+    assert_eq!(events(&manifests.load()), ["+kubernetes [10.1.0.0/17]"]);
+    folder.replace("b.yaml", &cidr("10.1.0.0"));
+    let load = manifests.load();
+    assert_eq!((events(&load), refused(&load)), (vec![], vec![]));
+    assert_eq!(
+        problems(&load, &folder),
+        [
+            "b.yaml: document 1, line 4: ServiceCIDR kubernetes: spec.cidrs[0]: \"10.1.0.0\" is \
+             not a range of addresses such as 10.0.0.0/8"
+        ]
+    );
+    folder.remove("b.yaml");
+    assert_eq!(events(&manifests.load()), ["-kubernetes"]);
+}
+
+#[test]
 fn what_vanishes_is_deleted() {
     let folder = Folder::new();
     folder.write(

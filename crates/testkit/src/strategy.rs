@@ -16,7 +16,7 @@ mod settings;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::Index;
+use proptest::sample::{Index, subsequence};
 
 pub use modes::{iptables_settings, ipvs_settings};
 pub use paths::{Path, events, path};
@@ -33,8 +33,16 @@ pub const ZONE: &str = "zone-a";
 /// A cluster of one to four Services, as one node sees it.
 pub fn cluster() -> impl Strategy<Value = Cluster> {
     let api_server = vec(any::<Index>(), 0..=3);
-    (vec(services::service(), 1..=4), node(), api_server).prop_map(|(seeds, node, api_server)| {
+    let service_cidrs = subsequence(addresses::service_cidrs(), 0..=2);
+    let parts = (
+        vec(services::service(), 1..=4),
+        node(),
+        api_server,
+        service_cidrs,
+    );
+    parts.prop_map(|(seeds, node, api_server, service_cidrs)| {
         let mut cluster = Cluster {
+            service_cidrs,
             node,
             local_addresses: addresses::local_addresses(),
             ..Cluster::default()

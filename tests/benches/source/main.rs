@@ -115,7 +115,7 @@ fn measure<T>(
 fn watch(kubeconfig: &Path) -> anyhow::Result<usize> {
     alone(async {
         let server = ApiServer::new(access(kubeconfig)).await?;
-        let mut source = Source::start(&server, NODE, 0);
+        let mut source = Source::start(&server, NODE, &Resource::USUAL, 0);
         let mut heard = 0;
         loop {
             let batch = source.next().await.context("the watches ended")?;
@@ -131,7 +131,10 @@ fn watch(kubeconfig: &Path) -> anyhow::Result<usize> {
 fn list(kubeconfig: &Path) -> anyhow::Result<usize> {
     alone(async {
         let server = ApiServer::new(access(kubeconfig)).await?;
-        Ok(list_once(&server, NODE, 0).await?.events.len())
+        Ok(list_once(&server, NODE, &Resource::USUAL, 0)
+            .await?
+            .events
+            .len())
     })
 }
 

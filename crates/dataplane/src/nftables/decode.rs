@@ -62,6 +62,11 @@ pub fn decode(set: Set, found: &native::Element) -> Option<(Element, ElementCont
         }
         SetName::ClusterIps => Element::ClusterIp(key.address(family)?),
         SetName::NodeAddresses => Element::NodeAddress(key.address(family)?),
+        SetName::ServiceCidrs => {
+            let first = key.address(family)?;
+            let end = found.end.as_ref().unwrap_or(&found.key);
+            Element::ServiceCidr(network(first, end)?)
+        }
         // What packets write there is theirs.
         SetName::Affinity => return None,
     };

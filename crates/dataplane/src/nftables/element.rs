@@ -70,6 +70,8 @@ pub enum Element {
     },
     /// An address of the node that takes node port traffic.
     NodeAddress(IpAddr),
+    /// A range that cluster IPs are given out from.
+    ServiceCidr(IpNet),
     /// A cluster IP.
     ClusterIp(IpAddr),
 }
@@ -106,6 +108,7 @@ impl Element {
                 (family(frontend), SetName::Frontends { lookup, of: *set })
             }
             Self::NodeAddress(address) => (family_of(*address), SetName::NodeAddresses),
+            Self::ServiceCidr(range) => (family_of(range.addr()), SetName::ServiceCidrs),
             Self::ClusterIp(address) => (family_of(*address), SetName::ClusterIps),
         };
         Set { family, name }
@@ -119,7 +122,10 @@ impl Element {
             | Self::StickySlot { frontend, .. }
             | Self::Allowed { frontend, .. }
             | Self::Frontend { frontend, .. } => Some(frontend),
-            Self::Hairpin { .. } | Self::NodeAddress(_) | Self::ClusterIp(_) => None,
+            Self::Hairpin { .. }
+            | Self::NodeAddress(_)
+            | Self::ServiceCidr(_)
+            | Self::ClusterIp(_) => None,
         }
     }
 
@@ -145,6 +151,11 @@ impl Element {
             Self::Allowed { frontend, sources } => allowed(frontend, sources),
             Self::Frontend { frontend, .. } => native::Element::new(frontend_key(frontend)),
             Self::NodeAddress(address) | Self::ClusterIp(address) => native::Element::new(address),
+            Self::ServiceCidr(range) => ending(
+                native::Element::new(range.network()),
+                range,
+                range.broadcast(),
+            ),
         };
         match content {
             ElementContent::Member | ElementContent::Foreign => element,
@@ -235,11 +246,15 @@ fn allowed(frontend: Frontend, sources: IpNet) -> native::Element {
         key
     };
     let first = native::Element::new(key(sources.network()));
-    // As it is read back.
-    if sources.prefix_len() == sources.max_prefix_len() {
+    ending(first, sources, key(sources.broadcast()))
+}
+
+/// The element that begins where a network does, up to its end, as it is read back.
+fn ending(first: native::Element, network: IpNet, last: impl Into<Value>) -> native::Element {
+    if network.prefix_len() == network.max_prefix_len() {
         first
     } else {
-        first.up_to(key(sources.broadcast()))
+        first.up_to(last)
     }
 }
 
@@ -258,6 +273,7 @@ impl fmt::Display for Element {
             Self::Allowed { frontend, sources } => write!(f, "{frontend} from {sources}"),
             Self::Frontend { frontend, .. } => frontend.fmt(f),
             Self::NodeAddress(address) | Self::ClusterIp(address) => address.fmt(f),
+            Self::ServiceCidr(range) => range.fmt(f),
         }
     }
 }

@@ -96,7 +96,9 @@ impl ObjectKey for Key {
             Self::Chain { chain, .. } => matches!(chain, Chain::StickyFor { .. }),
             Self::StickyRule { .. } => true,
             // A frontend goes from one Service to another in one transaction.
-            Self::Element(element) => !matches!(element, Element::NodeAddress(_)),
+            Self::Element(element) => {
+                !matches!(element, Element::NodeAddress(_) | Element::ServiceCidr(_))
+            }
             Self::Table(_) | Self::BaseChain { .. } => false,
         }
     }

@@ -151,6 +151,8 @@ pub enum SetName {
     ClusterIps,
     /// The node's addresses that take node port traffic.
     NodeAddresses,
+    /// Ranges that cluster IPs are given out from.
+    ServiceCidrs,
 }
 
 impl SetName {
@@ -185,7 +187,8 @@ impl SetName {
             .chain(Row::all().flat_map(of_row))
             .chain([Self::Affinity])
             .chain([Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(Self::Allowed))
-            .chain([Self::Hairpin, Self::ClusterIps, Self::NodeAddresses])
+            .chain([Self::Hairpin, Self::ClusterIps])
+            .chain([Self::NodeAddresses, Self::ServiceCidrs])
     }
 }
 
@@ -210,7 +213,8 @@ impl SetName {
             | Self::Affinity
             | Self::Hairpin
             | Self::ClusterIps
-            | Self::NodeAddresses => false,
+            | Self::NodeAddresses
+            | Self::ServiceCidrs => false,
         }
     }
 
@@ -242,6 +246,7 @@ impl fmt::Display for SetName {
             Self::Hairpin => f.write_str("hairpin"),
             Self::ClusterIps => f.write_str("cluster-ips"),
             Self::NodeAddresses => f.write_str("node-addresses"),
+            Self::ServiceCidrs => f.write_str("service-cidrs"),
         }
     }
 }
@@ -307,6 +312,9 @@ impl Set {
             }
             SetName::Hairpin => native::Set::of_types(name, [address, address, protocol, port]),
             SetName::ClusterIps | SetName::NodeAddresses => native::Set::of_types(name, [address]),
+            SetName::ServiceCidrs => {
+                native::Set::of_types(name, [address]).with_flags(SetFlags::INTERVAL)
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use nfnetlink::Family;
 use viprule_service::model;
 use viprule_service::plan::{NodeFacts, NodePortTargets};
@@ -24,6 +25,8 @@ pub(super) struct Options {
     /// The node's addresses that take node port traffic, but for loopback ones, which no packet
     /// from elsewhere reaches and no answer comes back to without `route_localnet`.
     pub(super) node_addresses: Vec<IpAddr>,
+    /// Ranges that cluster IPs are given out from; none overlap.
+    pub(super) service_cidrs: Vec<IpNet>,
 }
 
 impl Options {
@@ -41,6 +44,7 @@ impl Options {
             families: common.families.clone(),
             masquerade: Masquerade::resolve(common, facts),
             node_addresses: model::Family::ALL.into_iter().flat_map(of_family).collect(),
+            service_cidrs: facts.service_cidrs.clone(),
         }
     }
 }

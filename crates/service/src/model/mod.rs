@@ -5,6 +5,7 @@ mod names;
 mod node;
 mod refused;
 mod service;
+mod service_cidr;
 mod slice;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ pub use names::{Family, NameError, Protocol, ServiceId, ServicePortName, SliceId
 pub use node::Node;
 pub use refused::Refused;
 pub use service::{CreationTime, Service, ServicePort, ServiceType};
+pub use service_cidr::ServiceCidr;
 pub use slice::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
 
 /// Something that happened to one object.
@@ -48,6 +50,12 @@ pub enum Event {
     NodeApplied(Node),
     /// This node's object is gone.
     NodeDeleted,
+    /// A ServiceCIDR exists with this content, new or changed.
+    ServiceCidrApplied(ServiceCidr),
+    /// The ServiceCIDR of this name is gone.
+    ServiceCidrDeleted(Box<str>),
+    /// The ServiceCIDRs that exist are these; others are gone. Says nothing about their content.
+    ServiceCidrsRelisted(BTreeSet<Box<str>>),
     /// The addresses on this machine's interfaces, all of them, sorted.
     LocalAddresses(Vec<std::net::IpAddr>),
     /// Where whoever tells all this reaches the API server: every address that its name has or that

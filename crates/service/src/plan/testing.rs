@@ -112,5 +112,6 @@ pub(crate) fn facts() -> NodeFacts {
         local_addresses: Vec::new(),
         pod_cidrs: Vec::new(),
         api_server: Vec::new(),
+        service_cidrs: Vec::new(),
     }
 }

@@ -1,7 +1,9 @@
 //! What is known of this node, from its object, the machine and the settings (contract 1.3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
 
 use crate::model::{Family, Node};
 use crate::plan::{NodeFacts, PlanConfig};
@@ -14,6 +16,8 @@ pub(super) struct NodeInputs {
     pub(super) machine: Option<Vec<IpAddr>>,
     /// Where the API server is, as the source reaches it.
     pub(super) api_server: BTreeSet<SocketAddr>,
+    /// What each ServiceCIDR object has.
+    pub(super) service_cidrs: BTreeMap<Box<str>, Vec<IpNet>>,
 }
 
 impl NodeInputs {
@@ -50,6 +54,7 @@ impl NodeInputs {
             local_addresses,
             pod_cidrs,
             api_server: Vec::new(),
+            service_cidrs: merged(self.service_cidrs.values().flatten()),
         }
     }
 
@@ -60,6 +65,13 @@ impl NodeInputs {
             .or(first)
             .map_or(Family::Ipv4, |ip| Family::of(&ip))
     }
+}
+
+fn merged<'a>(networks: impl Iterator<Item = &'a IpNet>) -> Vec<IpNet> {
+    let networks: Vec<IpNet> = networks.map(IpNet::trunc).collect();
+    let mut merged = IpNet::aggregate(&networks);
+    merged.sort_unstable();
+    merged
 }
 
 fn bind_address(config: &PlanConfig) -> Option<IpAddr> {
@@ -91,6 +103,24 @@ mod tests {
             NodeInputs::default().primary_family(&config()),
             Family::Ipv4
         );
+    }
+
+    #[test]
+    fn service_cidrs_are_merged() {
+        let networks = |texts: &[&str]| -> Vec<IpNet> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let inputs = NodeInputs {
+            service_cidrs: [
+                ("kubernetes", networks(&["10.96.0.0/16", "fd00:96::/112"])),
+                ("more", networks(&["10.97.0.1/16", "10.96.7.0/24"])),
+            ]
+            .map(|(name, networks)| (name.into(), networks))
+            .into(),
+            ..NodeInputs::default()
+        };
+        let merged = networks(&["10.96.0.0/15", "fd00:96::/112"]);
+        assert_eq!(inputs.facts(&config()).service_cidrs, merged);
     }
 
     #[test]

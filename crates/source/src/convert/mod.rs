@@ -19,6 +19,7 @@ mod node;
 pub mod object;
 mod ports;
 mod service;
+mod service_cidr;
 mod slice;
 
 pub use asked::{asked, asked_of_value};
@@ -29,6 +30,7 @@ pub use interner::Interner;
 pub use node::node;
 pub use service::service;
 pub(crate) use service::service_id;
+pub use service_cidr::service_cidr;
 pub use slice::endpoint_slice;
 
 pub(crate) use error::{FieldError, label, quoted};

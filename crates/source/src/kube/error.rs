@@ -165,6 +165,17 @@ impl Cause {
         refused || matches!(self, Self::Silent(_))
     }
 
+    /// The server has no such objects, or the account may not read them.
+    pub(super) const fn is_not_given(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: 403 | 404,
+                ..
+            }
+        )
+    }
+
     /// Other credentials or another address may help.
     pub(super) fn may_be_stale_configuration(&self) -> bool {
         matches!(self, Self::Refused { code: 401, .. } | Self::Connection(_))

@@ -90,6 +90,9 @@ impl Asked<'_> {
             {
                 Err(Cause::Malformed("an object has no name".to_owned()))
             }
+            Resource::ServiceCidr if name.is_empty() => {
+                Err(Cause::Malformed("an object has no name".to_owned()))
+            }
             _ => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use super::bound::LIST_OBJECTS;
 use super::present::Present;
 use crate::doubt::is_most;
 
-/// Services or slices that were told to exist, as a hash each.
+/// Objects that were told to exist, as a hash each.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     keys: RandomState,
@@ -102,6 +102,14 @@ impl Known {
                 let key = self.key(namespace, name);
                 self.told.remove(&key);
             }
+            Event::ServiceCidrApplied(cidr) => {
+                let key = self.key("", &cidr.name);
+                self.told.insert(key);
+            }
+            Event::ServiceCidrDeleted(name) => {
+                let key = self.key("", name);
+                self.told.remove(&key);
+            }
             _ => {}
         }
     }
@@ -127,7 +135,8 @@ impl Known {
                 known: before,
             });
         }
-        if self.listed || again {
+        // A cluster may have no ServiceCIDRs.
+        if self.listed || again || matches!(present, Present::ServiceCidrs(_)) {
             return None;
         }
         let (listed, served) = (present.services(), self.served);

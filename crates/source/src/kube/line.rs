@@ -13,7 +13,7 @@ use super::error::{Cause, chain};
 use super::kind::{Asked, Head, Place, short};
 use super::object::{self, Change, Object, Reading};
 use super::page::is_version;
-use crate::convert::object::{EndpointSlice, Named, Node, Service, Text};
+use crate::convert::object::{EndpointSlice, Named, Node, Service, ServiceCidr, Text};
 
 /// Longest line, bytes. The largest objects that etcd takes have some megabytes as JSON; without a
 /// limit, an answer that never ends would take all memory.
@@ -111,6 +111,7 @@ fn read(asked: Asked<'_>, text: &str) -> Result<Line, Cause> {
         Resource::Node => read_as::<Node<'_>>(asked, text),
         Resource::Service => read_as::<Service<'_>>(asked, text),
         Resource::EndpointSlice => read_as::<EndpointSlice<'_>>(asked, text),
+        Resource::ServiceCidr => read_as::<ServiceCidr<'_>>(asked, text),
     }
 }
 

@@ -11,7 +11,9 @@ use super::error::Cause;
 use super::kind::{Asked, Head, Place};
 use super::present::Id;
 use super::{Problem, Resource};
-use crate::convert::object::{EndpointSlice, Labels, Metadata, Named, Node, Service, decode};
+use crate::convert::object::{
+    EndpointSlice, Labels, Metadata, Named, Node, Service, ServiceCidr, decode,
+};
 use crate::convert::{self, Converted, Ignored, Interner, ObjectError, Outcome};
 
 /// What the server says about an object.
@@ -101,6 +103,16 @@ impl<'o> Object<'o> for EndpointSlice<'o> {
     }
 }
 
+impl<'o> Object<'o> for ServiceCidr<'o> {
+    head!();
+
+    fn present(&self, _: Change, reading: &mut Reading) -> Result<(), ObjectError> {
+        let converted = convert::service_cidr(self)?;
+        reading.take(converted, &self.metadata, Event::ServiceCidrApplied);
+        Ok(())
+    }
+}
+
 /// Reads the text of an object. One that can't be programmed is refused: the model keeps what it
 /// has of it. The error is that it was not asked for.
 pub(super) fn read(
@@ -113,6 +125,7 @@ pub(super) fn read(
         Resource::Node => read_as::<Node<'_>>(asked, text, change, place),
         Resource::Service => read_as::<Service<'_>>(asked, text, change, place),
         Resource::EndpointSlice => read_as::<EndpointSlice<'_>>(asked, text, change, place),
+        Resource::ServiceCidr => read_as::<ServiceCidr<'_>>(asked, text, change, place),
     }
 }
 
@@ -199,6 +212,10 @@ impl Reading {
                 Resource::Node => Some(Id::Node),
                 Resource::Service => convert::service_id(metadata).map(Id::Service),
                 Resource::EndpointSlice => convert::slice_id(metadata).map(Id::Slice),
+                Resource::ServiceCidr => {
+                    let name = metadata.name.filled();
+                    name.map(|name| Id::ServiceCidr(name.into()))
+                }
             },
             trigger: trigger.and_then(|text| Some(text.parse::<Timestamp>().ok()?.into())),
             version: metadata.resource_version.filled().map(str::to_owned),
@@ -220,6 +237,7 @@ impl Reading {
             Some(Id::Node) => Some(Event::NodeDeleted),
             Some(Id::Service(id)) => Some(Event::ServiceDeleted(id)),
             Some(Id::Slice(id)) => Some(Event::SliceDeleted(id)),
+            Some(Id::ServiceCidr(name)) => Some(Event::ServiceCidrDeleted(name)),
             None if resource == Resource::EndpointSlice => moved(metadata, None),
             None => None,
         });
@@ -242,6 +260,10 @@ impl Reading {
             Some(Id::Slice(id)) => (
                 Resource::EndpointSlice.kind(),
                 Some(Event::SliceDeleted(id.clone())),
+            ),
+            Some(Id::ServiceCidr(name)) => (
+                Resource::ServiceCidr.kind(),
+                Some(Event::ServiceCidrDeleted(name.clone())),
             ),
             None => (Resource::EndpointSlice.kind(), None),
         };

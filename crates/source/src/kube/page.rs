@@ -14,7 +14,7 @@ use super::bound::{LIST_OBJECTS, LIST_PAGES, too_many_objects};
 use super::error::Cause;
 use super::kind::{self, Asked, Place};
 use super::object::{self, Change, Object, Reading};
-use crate::convert::object::{EndpointSlice, Node, Service};
+use crate::convert::object::{EndpointSlice, Node, Service, ServiceCidr};
 
 /// One page of a list.
 #[derive(Debug)]
@@ -94,6 +94,7 @@ impl Page {
             Resource::Node => Self::read_as::<Node<'_>>(asked, text),
             Resource::Service => Self::read_as::<Service<'_>>(asked, text),
             Resource::EndpointSlice => Self::read_as::<EndpointSlice<'_>>(asked, text),
+            Resource::ServiceCidr => Self::read_as::<ServiceCidr<'_>>(asked, text),
         }
     }
 

@@ -13,6 +13,8 @@ pub(super) enum Id {
     Node,
     Service(ServiceId),
     Slice(SliceId),
+    /// By its name.
+    ServiceCidr(Box<str>),
 }
 
 impl fmt::Display for Id {
@@ -23,6 +25,7 @@ impl fmt::Display for Id {
             Self::Slice(SliceId { service, name }) => {
                 write!(f, "EndpointSlice {}/{name}", service.namespace())
             }
+            Self::ServiceCidr(name) => write!(f, "ServiceCIDR {name}"),
         }
     }
 }
@@ -31,16 +34,16 @@ impl Id {
     /// The Service that it is or belongs to.
     pub(super) const fn service(&self) -> Option<&ServiceId> {
         match self {
-            Self::Node => None,
+            Self::Node | Self::ServiceCidr(_) => None,
             Self::Service(id) => Some(id),
             Self::Slice(id) => Some(&id.service),
         }
     }
 
-    /// What is told where it is refused; nothing of the Node.
+    /// What is told where it is refused; nothing of what is no part of a Service.
     pub(super) fn refused(&self) -> Option<Refused> {
         match self {
-            Self::Node => None,
+            Self::Node | Self::ServiceCidr(_) => None,
             Self::Service(id) => Some(Refused::Service(id.clone())),
             Self::Slice(id) => Some(Refused::Slice {
                 namespace: id.service.namespace().into(),
@@ -57,6 +60,7 @@ pub(super) enum Present {
     Node(bool),
     Services(BTreeSet<ServiceId>),
     Slices(BTreeSet<SliceId>),
+    ServiceCidrs(BTreeSet<Box<str>>),
 }
 
 impl Present {
@@ -65,6 +69,7 @@ impl Present {
             Resource::Node => Self::Node(false),
             Resource::Service => Self::Services(BTreeSet::new()),
             Resource::EndpointSlice => Self::Slices(BTreeSet::new()),
+            Resource::ServiceCidr => Self::ServiceCidrs(BTreeSet::new()),
         }
     }
 
@@ -74,6 +79,7 @@ impl Present {
             (Self::Node(exists), Id::Node) => *exists,
             (Self::Services(services), Id::Service(id)) => services.contains(id),
             (Self::Slices(slices), Id::Slice(id)) => slices.contains(id),
+            (Self::ServiceCidrs(names), Id::ServiceCidr(name)) => names.contains(name),
             _ => false,
         }
     }
@@ -95,6 +101,13 @@ impl Present {
                     slices.remove(&id);
                 }
             }
+            (Self::ServiceCidrs(names), Some(Id::ServiceCidr(name))) => {
+                if exists {
+                    names.insert(name);
+                } else {
+                    names.remove(&name);
+                }
+            }
             _ => {}
         }
     }
@@ -107,6 +120,9 @@ impl Present {
                 services.extend(more.iter().cloned());
             }
             (Self::Slices(slices), Self::Slices(more)) => slices.extend(more.iter().cloned()),
+            (Self::ServiceCidrs(names), Self::ServiceCidrs(more)) => {
+                names.extend(more.iter().cloned());
+            }
             _ => {}
         }
     }
@@ -114,7 +130,7 @@ impl Present {
     /// How many Services it names, or the Services of how many slices.
     pub(super) fn services(&self) -> usize {
         match self {
-            Self::Node(_) => 0,
+            Self::Node(_) | Self::ServiceCidrs(_) => 0,
             Self::Services(ids) => ids.len(),
             Self::Slices(ids) => {
                 let services: BTreeSet<&ServiceId> = ids.iter().map(|id| &id.service).collect();
@@ -129,22 +145,26 @@ impl Present {
             Self::Node(exists) => !exists,
             Self::Services(ids) => ids.is_empty(),
             Self::Slices(ids) => ids.is_empty(),
+            Self::ServiceCidrs(names) => names.is_empty(),
         }
     }
 
-    /// Namespaces and names of Services or slices, as the server knows them: a slice is the same
-    /// one whatever Service it belongs to.
+    /// Namespaces and names of all but Nodes, as the server knows them: a slice is the same one
+    /// whatever Service it belongs to.
     pub(super) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
-        let (services, slices) = match self {
-            Self::Node(_) => (None, None),
-            Self::Services(ids) => (Some(ids), None),
-            Self::Slices(ids) => (None, Some(ids)),
+        let (services, slices, cidrs) = match self {
+            Self::Node(_) => (None, None, None),
+            Self::Services(ids) => (Some(ids), None, None),
+            Self::Slices(ids) => (None, Some(ids), None),
+            Self::ServiceCidrs(names) => (None, None, Some(names)),
         };
         let services = services.into_iter().flatten();
         let slices = slices.into_iter().flatten();
+        let cidrs = cidrs.into_iter().flatten();
         services
             .map(|id| (id.namespace(), id.name()))
             .chain(slices.map(|id| (id.service.namespace(), &*id.name)))
+            .chain(cidrs.map(|name| ("", &**name)))
     }
 
     /// The event that nothing else exists.
@@ -153,6 +173,7 @@ impl Present {
             Self::Node(exists) => (!exists).then_some(Event::NodeDeleted),
             Self::Services(ids) => Some(Event::ServicesRelisted(ids)),
             Self::Slices(ids) => Some(Event::SlicesRelisted(ids)),
+            Self::ServiceCidrs(names) => Some(Event::ServiceCidrsRelisted(names)),
         }
     }
 }
@@ -164,6 +185,7 @@ pub(super) fn is_content(event: &Event) -> bool {
         Event::ServiceApplied(_)
             | Event::SliceApplied(_)
             | Event::NodeApplied(_)
+            | Event::ServiceCidrApplied(_)
             | Event::Refused(_)
             | Event::RefusedAsks(_)
     )

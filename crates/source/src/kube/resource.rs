@@ -13,6 +13,8 @@ pub enum Resource {
     Service,
     /// EndpointSlices, less those of headless Services.
     EndpointSlice,
+    /// ServiceCIDRs. A server may have none, or not give them.
+    ServiceCidr,
 }
 
 /// Objects in one page of a list. `kubectl` and client-go ask for 500, which costs the server more for
@@ -20,8 +22,21 @@ pub enum Resource {
 const PAGE: u32 = 2_000;
 
 impl Resource {
-    /// All, in the order in which they are best told.
-    pub const ALL: [Self; 3] = [Self::Node, Self::Service, Self::EndpointSlice];
+    /// What every mode needs, in the order in which it is best told.
+    pub const USUAL: [Self; 3] = [Self::Node, Self::Service, Self::EndpointSlice];
+    /// The same, and where cluster IPs are from.
+    pub const ALL: [Self; 4] = [
+        Self::Node,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::ServiceCidr,
+    ];
+
+    /// True for what there may be none of: servers before Kubernetes 1.33 have no such objects, and
+    /// accounts may lack the right to read them. Nobody waits for it.
+    pub(super) const fn is_optional(self) -> bool {
+        matches!(self, Self::ServiceCidr)
+    }
 
     /// The kind of its objects.
     pub(super) const fn kind(self) -> &'static str {
@@ -29,6 +44,7 @@ impl Resource {
             Self::Node => "Node",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::ServiceCidr => "ServiceCIDR",
         }
     }
 
@@ -37,6 +53,7 @@ impl Resource {
         match self {
             Self::Node | Self::Service => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::ServiceCidr => "networking.k8s.io/v1",
         }
     }
 
@@ -46,6 +63,7 @@ impl Resource {
             Self::Node => "nodes",
             Self::Service => "services",
             Self::EndpointSlice => "endpointslices",
+            Self::ServiceCidr => "servicecidrs",
         }
     }
 
@@ -54,12 +72,13 @@ impl Resource {
             Self::Node => "/api/v1/nodes",
             Self::Service => "/api/v1/services",
             Self::EndpointSlice => "/apis/discovery.k8s.io/v1/endpointslices",
+            Self::ServiceCidr => "/apis/networking.k8s.io/v1/servicecidrs",
         }
     }
 
     const fn labels(self) -> Option<&'static str> {
         match self {
-            Self::Node => None,
+            Self::Node | Self::ServiceCidr => None,
             Self::Service => Some("!service.kubernetes.io/service-proxy-name"),
             Self::EndpointSlice => Some("!service.kubernetes.io/headless"),
         }
@@ -69,7 +88,7 @@ impl Resource {
         match self {
             Self::Node => Some(format!("metadata.name={node}")),
             Self::Service => Some("spec.clusterIP!=None".to_owned()),
-            Self::EndpointSlice => None,
+            Self::EndpointSlice | Self::ServiceCidr => None,
         }
     }
 

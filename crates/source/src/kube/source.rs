@@ -1,4 +1,4 @@
-//! All three watches as one source.
+//! All watches as one source.
 
 use std::time::SystemTime;
 
@@ -61,16 +61,15 @@ pub struct Source {
 }
 
 impl Source {
-    /// Starts to watch, as the node of this name (contract 1.2). Needs a Tokio runtime.
+    /// Starts to watch these, as the node of this name (contract 1.2). Needs a Tokio runtime.
     ///
     /// `in_kernel`: how many Services with endpoints this node serves already. First lists of less
     /// than half as many, where those are at least ten, are asked for again before they are believed.
-    pub fn start(server: &ApiServer, node: &str, in_kernel: usize) -> Self {
+    pub fn start(server: &ApiServer, node: &str, resources: &[Resource], in_kernel: usize) -> Self {
         let (out, told) = mpsc::channel(IN_FLIGHT);
-        let statuses = Statuses::new();
+        let statuses = Statuses::of(resources);
         let mut watches = JoinSet::new();
-        for resource in Resource::ALL {
-            let cell = statuses.cell(resource);
+        for (resource, cell) in statuses.cells() {
             let node = node.to_owned();
             let watch = Watch::new(server.clone(), resource, node, out.clone(), cell, in_kernel);
             watches.spawn(watch.run());
@@ -79,7 +78,7 @@ impl Source {
             told,
             statuses,
             teller: Teller::new(),
-            awaited: Resource::ALL.to_vec(),
+            awaited: resources.to_vec(),
             buffer: Vec::new(),
             _watches: watches,
         }
@@ -142,21 +141,23 @@ pub struct Listing {
     pub problems: Vec<Problem>,
 }
 
-/// Lists everything once, as the node of this name. The first error ends it. `in_kernel` as for
-/// [`Source::start`].
+/// Lists these once, as the node of this name. The first error ends it, but for objects that the
+/// server does not have or give, where all goes on without. `in_kernel` as for [`Source::start`].
 pub async fn list_once(
     server: &ApiServer,
     node: &str,
+    resources: &[Resource],
     in_kernel: usize,
 ) -> Result<Listing, ServerError> {
     let (out, mut told) = mpsc::channel(IN_FLIGHT);
     let list = async move {
-        let statuses = Statuses::new();
-        for resource in Resource::ALL {
-            let cell = statuses.cell(resource);
+        for (resource, cell) in Statuses::of(resources).cells() {
             let (server, node) = (server.clone(), node.to_owned());
             let mut watch = Watch::new(server, resource, node, out.clone(), cell, in_kernel);
-            watch.list_pages().await?;
+            match watch.list_pages().await {
+                Err(error) if resource.is_optional() && error.cause.is_not_given() => {}
+                result => result?,
+            }
         }
         Ok(())
     };

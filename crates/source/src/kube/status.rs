@@ -14,6 +14,9 @@ pub enum Phase {
     Listing,
     /// Waiting for changes.
     Watching,
+    /// The server has no such objects or does not give them, and all goes on without. It is asked
+    /// again every few minutes.
+    Absent,
     /// The last attempt failed; the next one comes by itself.
     Failing {
         /// What went wrong last.
@@ -59,30 +62,34 @@ impl WatchStatus {
     /// process does not get to run or nobody takes what was heard. A failing watch is not stuck:
     /// it knows.
     pub fn is_stuck(&self, now: Instant) -> bool {
-        !matches!(self.phase, Phase::Failing { .. }) && self.silence(now) > self.silence_limit
+        !matches!(self.phase, Phase::Failing { .. } | Phase::Absent)
+            && self.silence(now) > self.silence_limit
     }
 }
 
 /// The status of every watch; clones show the same. Reading costs a lock that is never held long.
 #[derive(Debug, Clone)]
 pub struct Statuses {
-    cells: [Cell; Resource::ALL.len()],
+    cells: Arc<[(Resource, Cell)]>,
 }
 
 impl Statuses {
-    pub(super) fn new() -> Self {
+    pub(super) fn of(resources: &[Resource]) -> Self {
+        let cells = resources.iter();
         Self {
-            cells: Resource::ALL.map(Cell::new),
+            cells: cells.map(|it| (*it, Cell::new(*it))).collect(),
         }
     }
 
-    /// All of them now, in the order of [`Resource::ALL`].
-    pub fn read(&self) -> [WatchStatus; Resource::ALL.len()] {
-        self.cells.each_ref().map(|cell| cell.lock().clone())
+    /// All of them now, in the order in which they were asked for.
+    pub fn read(&self) -> Vec<WatchStatus> {
+        let cells = self.cells.iter();
+        cells.map(|(_, cell)| cell.lock().clone()).collect()
     }
 
-    pub(super) fn cell(&self, resource: Resource) -> Cell {
-        self.cells[resource as usize].clone()
+    /// Each watch's own place.
+    pub(super) fn cells(&self) -> impl Iterator<Item = (Resource, Cell)> {
+        self.cells.iter().cloned()
     }
 }
 
@@ -137,6 +144,15 @@ impl Cell {
         let mut status = self.lock();
         status.relists += u64::from(status.listed);
         status.listed = true;
+    }
+
+    pub(super) fn absent(&self) {
+        let mut status = self.lock();
+        if status.phase != Phase::Absent {
+            status.since = now();
+            status.phase = Phase::Absent;
+        }
+        status.last_heard = Some(now());
     }
 
     pub(super) fn failed(&self, error: &str) {

@@ -36,6 +36,10 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// Wait before objects that a server does not have or give are asked for again, with up to a quarter
+/// more at random.
+const ABSENT_WAIT: Duration = Duration::from_secs(300);
+
 /// What lasted so long was no failure to begin with: the next wait is the first again.
 const LONG: Duration = Duration::from_secs(20);
 
@@ -78,6 +82,8 @@ pub(super) struct Watch {
     pub(super) doubted: Option<Present>,
     /// A page was too large.
     pub(super) small_pages: bool,
+    /// It was said that the server does not have or give such objects.
+    absent: bool,
 }
 
 impl Watch {
@@ -101,6 +107,7 @@ impl Watch {
             known_before: None,
             doubted: None,
             small_pages: false,
+            absent: false,
         }
     }
 
@@ -120,15 +127,26 @@ impl Watch {
             // Whoever answers next may know less: a server whose etcd was restored takes a version
             // that it has not reached, and soon has passed it with other changes.
             self.version = None;
+            let mut wait = waits.next().unwrap_or(LONGEST_WAIT);
+            let optional = self.resource.is_optional();
             if error.cause.is_gone() {
                 info!(%error, "listing anew");
+            } else if optional && error.cause.is_not_given() {
+                if !std::mem::replace(&mut self.absent, true) {
+                    info!(%error, "going on without");
+                }
+                self.status.absent();
+                wait = self.and_a_quarter(ABSENT_WAIT);
             } else {
                 warn!(%error, "trying again");
                 self.status.failed(&error.to_string());
             }
+            if optional && self.send(Told::Listed(self.resource)).await.is_err() {
+                return;
+            }
             tokio::select! {
                 biased;
-                () = sleep(waits.next().unwrap_or(LONGEST_WAIT)) => {}
+                () = sleep(wait) => {}
                 () = self.out.closed() => return,
             }
             if error.cause.may_be_stale_configuration() {
@@ -146,8 +164,15 @@ impl Watch {
 
     /// How long the next watch shall take.
     fn watch_seconds(&self) -> u32 {
-        let more = self.server.chance().number() % u64::from(WATCH_SECONDS / 4);
-        WATCH_SECONDS + u32::try_from(more).unwrap_or_default()
+        let seconds = Duration::from_secs(WATCH_SECONDS.into());
+        let seconds = self.and_a_quarter(seconds).as_secs();
+        u32::try_from(seconds).unwrap_or(WATCH_SECONDS)
+    }
+
+    /// So long and up to a quarter more, at random, in whole seconds.
+    fn and_a_quarter(&self, time: Duration) -> Duration {
+        let more = self.server.chance().number() % (time.as_secs() / 4).max(1);
+        time + Duration::from_secs(more)
     }
 
     pub(super) fn asked(&self) -> Asked<'_> {

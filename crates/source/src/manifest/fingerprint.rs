@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use viprule_service::model::{Endpoint, EndpointSlice, Event, Node, Service};
+use viprule_service::model::{Endpoint, EndpointSlice, Event, Node, Service, ServiceCidr};
 
 /// The hash of what an object's events say; the same within one process only.
 pub(super) fn fingerprint(events: &[Event]) -> u64 {
@@ -18,12 +18,15 @@ fn add(event: &Event, hasher: &mut impl Hasher) {
         Event::ServiceApplied(object) => service(object, hasher),
         Event::SliceApplied(object) => slice(object, hasher),
         Event::NodeApplied(object) => node(object, hasher),
+        Event::ServiceCidrApplied(object) => service_cidr(object, hasher),
         Event::ServiceDeleted(_)
         | Event::SliceDeleted(_)
         | Event::SliceMoved { .. }
         | Event::ServicesRelisted(_)
         | Event::SlicesRelisted(_)
         | Event::NodeDeleted
+        | Event::ServiceCidrDeleted(_)
+        | Event::ServiceCidrsRelisted(_)
         | Event::LocalAddresses(_)
         | Event::ApiServer(_)
         | Event::Refused(_)
@@ -86,6 +89,11 @@ fn slice(object: &EndpointSlice, hasher: &mut impl Hasher) {
         } = endpoint;
         (address, conditions, node, hints).hash(hasher);
     }
+}
+
+fn service_cidr(object: &ServiceCidr, hasher: &mut impl Hasher) {
+    let ServiceCidr { name, networks } = object;
+    (name, networks).hash(hasher);
 }
 
 fn node(object: &Node, hasher: &mut impl Hasher) {

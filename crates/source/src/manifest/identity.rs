@@ -62,9 +62,10 @@ pub(super) fn named(kind: Kind, fields: &Map<String, Value>) -> (String, Result<
         Ok(None) | Err(_) => Ok(None),
     };
     let name = read("name");
-    let namespace = match kind {
-        Kind::Node => Ok(None),
-        _ => read("namespace").map(|text| Some(text.unwrap_or("default"))),
+    let namespace = if kind.is_namespaced() {
+        read("namespace").map(|text| Some(text.unwrap_or("default")))
+    } else {
+        Ok(None)
     };
     let label = label(
         match (&metadata, &namespace) {

@@ -46,8 +46,8 @@ impl Loss {
         files: &[File],
         published: &BTreeMap<Key, Place>,
     ) -> Option<Self> {
-        let is_object = |key: &&Key| key.kind != Kind::Node;
-        resolution.gone.iter().find(is_object)?;
+        let is_namespaced = |key: &&Key| key.kind.is_namespaced();
+        resolution.gone.iter().find(is_namespaced)?;
         let share = |kinds: &[Kind]| {
             let counted = files.iter().zip(&resolution.counts);
             let left = counted.flat_map(|(file, counts)| file.objects.iter().zip(counts));

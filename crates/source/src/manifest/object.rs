@@ -9,13 +9,14 @@ use viprule_service::model::{Event, ServiceId, SliceId};
 
 use super::fingerprint::fingerprint;
 use super::{identity, path};
-use crate::convert::object::{EndpointSlice, Endpoints, Node, Service, decode_value};
+use crate::convert::object::{EndpointSlice, Endpoints, Node, Service, ServiceCidr, decode_value};
 use crate::convert::{self, Converted, Ignored, Interner, ObjectError, Outcome};
 
 /// Kinds that manifests are read for, in the order of their events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Node,
+    ServiceCidr,
     Service,
     EndpointSlice,
     /// Told behind the slices that may take their place.
@@ -23,8 +24,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Node,
+        Self::ServiceCidr,
         Self::Service,
         Self::EndpointSlice,
         Self::Endpoints,
@@ -33,6 +35,7 @@ impl Kind {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Node => "Node",
+            Self::ServiceCidr => "ServiceCIDR",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Endpoints => "Endpoints",
@@ -43,7 +46,13 @@ impl Kind {
         match self {
             Self::Node | Self::Service | Self::Endpoints => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::ServiceCidr => "networking.k8s.io/v1",
         }
+    }
+
+    /// Whether its objects are in namespaces.
+    pub(super) const fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Node | Self::ServiceCidr)
     }
 }
 
@@ -51,7 +60,7 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) kind: Kind,
-    /// `namespace/name`, or a node's name.
+    /// `namespace/name`, or the name alone where there are no namespaces.
     pub(super) name: Arc<str>,
 }
 
@@ -75,6 +84,8 @@ pub(super) enum Place {
     Ignored,
     /// The node.
     Node(u64),
+    /// Where cluster IPs are from.
+    ServiceCidr(u64),
     /// A Service.
     Service {
         fingerprint: u64,
@@ -157,6 +168,7 @@ impl Reader<'_> {
             "EndpointSlice" => Kind::EndpointSlice,
             "Endpoints" => Kind::Endpoints,
             "Node" => Kind::Node,
+            "ServiceCIDR" => Kind::ServiceCidr,
             _ => return Read::OtherKind,
         };
         let (label, key) = identity::named(kind, &fields);
@@ -187,7 +199,7 @@ impl Reader<'_> {
                 return Read::Bad(None);
             }
         };
-        if kind != Kind::Node {
+        if kind.is_namespaced() {
             identity::fill_in_namespace(&mut fields);
         }
         match self.convert(&Value::Object(fields), &key, at, faults) {
@@ -213,6 +225,11 @@ impl Reader<'_> {
                 split(convert::node(&object)?, |node| {
                     vec![Event::NodeApplied(node)]
                 })
+            }
+            Kind::ServiceCidr => {
+                let object: ServiceCidr<'_> = typed(value, key)?;
+                let events = |cidr| vec![Event::ServiceCidrApplied(cidr)];
+                split(convert::service_cidr(&object)?, events)
             }
             Kind::Service => {
                 let object: Service<'_> = typed(value, key)?;
@@ -271,6 +288,7 @@ fn place(kind: Kind, value: &Value, events: &[Event]) -> Place {
         // Endpoints without an address.
         (_, []) => Place::Ignored,
         (Kind::Node, _) => Place::Node(fingerprint),
+        (Kind::ServiceCidr, _) => Place::ServiceCidr(fingerprint),
         (Kind::EndpointSlice, [Event::SliceApplied(slice), ..]) => {
             Place::Of(slice.id.service.clone(), fingerprint)
         }
@@ -309,6 +327,7 @@ pub(super) fn deleted(key: &Key, place: &Place) -> Vec<Event> {
     let event = match place {
         Place::Ignored | Place::Unmirrored(_) => None,
         Place::Node(_) => Some(Event::NodeDeleted),
+        Place::ServiceCidr(_) => Some(Event::ServiceCidrDeleted(key.name.as_ref().into())),
         Place::Service { .. } => ServiceId::new(namespace, name)
             .ok()
             .map(Event::ServiceDeleted),

@@ -29,7 +29,7 @@ impl Manifests {
     fn refused(&self, key: &Key) -> Option<Refused> {
         let (namespace, name) = key.name.split_once('/')?;
         match key.kind {
-            Kind::Node => None,
+            Kind::Node | Kind::ServiceCidr => None,
             // A name that Kubernetes would refuse is in no kernel.
             Kind::Service => ServiceId::new(namespace, name).ok().map(Refused::Service),
             // Endpoints have the Service's name.

@@ -110,6 +110,9 @@ fn event(event: &Event) -> String {
         Event::SliceDeleted(id) => format!("-{}:{}", id.service, id.name),
         Event::NodeApplied(node) => format!("+{} {:?}", node.name, node.addresses),
         Event::NodeDeleted => "-node".to_owned(),
+        Event::ServiceCidrApplied(cidr) => format!("+{} {:?}", cidr.name, cidr.networks),
+        Event::ServiceCidrDeleted(name) => format!("-{name}"),
+        Event::ServiceCidrsRelisted(names) => format!("={names:?}"),
         Event::SliceMoved {
             namespace,
             name,

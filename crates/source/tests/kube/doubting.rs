@@ -213,7 +213,7 @@ async fn slices_are_as_dear() {
 async fn a_list_once_asks_twice_for_nothing() {
     let mut server = FakeServer::start().await;
     let api = api(&server).await;
-    let list = tokio::spawn(async move { list_once(&api, NODE, 0).await });
+    let list = tokio::spawn(async move { list_once(&api, NODE, &Resource::USUAL, 0).await });
     server
         .next(NODES)
         .await

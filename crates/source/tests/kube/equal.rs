@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use viprule_service::model::Event;
-use viprule_source::kube::{ApiServer, Problem, list_once};
+use viprule_source::kube::{ApiServer, Problem, Resource, list_once};
 use viprule_source::manifest::{self, Manifests};
 use viprule_testkit::manifests::{join, service, slice, to_yaml};
 use viprule_testkit::strategy::NODE;
@@ -101,7 +101,8 @@ impl World {
         let server = &mut *self.server.borrow_mut();
         let work = async {
             let api = self.api.clone();
-            let list = tokio::spawn(async move { list_once(&api, NODE, 0).await });
+            let list =
+                tokio::spawn(async move { list_once(&api, NODE, &Resource::USUAL, 0).await });
             for (path, kind, version) in KINDS {
                 let items: Vec<Value> = of_kind(objects, kind).into_iter().map(item).collect();
                 let page = json!({

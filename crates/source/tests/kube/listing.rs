@@ -181,7 +181,7 @@ async fn a_list_once_has_everything_and_ends() {
     let mut server = FakeServer::start().await;
     let api = api(&server).await;
     let reached = api.addresses();
-    let list = tokio::spawn(async move { list_once(&api, NODE, 0).await });
+    let list = tokio::spawn(async move { list_once(&api, NODE, &Resource::USUAL, 0).await });
     let answer = page_of("Node", &[node(1)], 9, "");
     server.next(NODES).await.answer(200, &answer).await;
     let answer = page(&[service("web", 1)], 9, "more");
@@ -209,7 +209,7 @@ async fn a_list_once_has_everything_and_ends() {
 async fn a_list_once_ends_with_the_first_error() {
     let mut server = FakeServer::start().await;
     let api = api(&server).await;
-    let list = tokio::spawn(async move { list_once(&api, NODE, 0).await });
+    let list = tokio::spawn(async move { list_once(&api, NODE, &Resource::USUAL, 0).await });
     let message = "nodes is forbidden";
     server
         .next(NODES)

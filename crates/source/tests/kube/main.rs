@@ -12,6 +12,7 @@ mod log;
 mod pinned;
 mod publishing;
 mod server;
+mod service_cidrs;
 mod unasked;
 mod watching;
 mod world;

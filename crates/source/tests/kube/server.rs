@@ -16,6 +16,7 @@ use crate::world::{api_version, page_of};
 
 pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+pub(crate) const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 pub(crate) const NODES: &str = "/api/v1/nodes";
 
 pub(crate) struct FakeServer {
@@ -238,6 +239,7 @@ fn kind(path: &str) -> &'static str {
     match path {
         SERVICES => "Service",
         SLICES => "EndpointSlice",
+        SERVICE_CIDRS => "ServiceCIDR",
         _ => "Node",
     }
 }

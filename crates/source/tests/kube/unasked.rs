@@ -268,7 +268,7 @@ async fn what_a_list_says_of_single_objects_takes_none_away_before_its_end() {
 async fn a_list_once_ends_with_what_is_no_list() {
     let mut server = FakeServer::start().await;
     let api = api(&server).await;
-    let list = tokio::spawn(async move { list_once(&api, NODE, 0).await });
+    let list = tokio::spawn(async move { list_once(&api, NODE, &Resource::USUAL, 0).await });
     let answer = page_of("Node", &[node(1)], 9, "");
     server.next(NODES).await.answer(200, &answer).await;
     let answer = page_of("EndpointSlice", &[slice("web-x", "web", 3)], 9, "");

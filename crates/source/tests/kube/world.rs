@@ -71,6 +71,7 @@ pub(crate) fn page_of(kind: &str, objects: &[Value], version: u32, next: &str) -
 pub(crate) fn api_version(kind: &str) -> &'static str {
     match kind {
         "EndpointSlice" => "discovery.k8s.io/v1",
+        "ServiceCIDR" => "networking.k8s.io/v1",
         _ => "v1",
     }
 }
@@ -104,12 +105,17 @@ impl Ear {
     }
 
     pub(crate) fn of_node(api: &ApiServer, node: &str) -> Self {
-        Self::with(Source::start(api, node, 0))
+        Self::with(Source::start(api, node, &Resource::USUAL, 0))
     }
 
     /// On a node that serves so many Services already.
     pub(crate) fn of_serving(api: &ApiServer, served: usize) -> Self {
-        Self::with(Source::start(api, NODE, served))
+        Self::with(Source::start(api, NODE, &Resource::USUAL, served))
+    }
+
+    /// Of ServiceCIDRs too.
+    pub(crate) fn of_all(api: &ApiServer) -> Self {
+        Self::with(Source::start(api, NODE, &Resource::ALL, 0))
     }
 
     fn with(source: Source) -> Self {

@@ -13,11 +13,18 @@ pub enum Kind {
     Service,
     /// EndpointSlices.
     EndpointSlice,
+    /// ServiceCIDRs.
+    ServiceCidr,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Node, Self::Service, Self::EndpointSlice];
+    pub const ALL: [Self; 4] = [
+        Self::Node,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::ServiceCidr,
+    ];
 
     /// As objects say it.
     pub const fn name(self) -> &'static str {
@@ -25,6 +32,7 @@ impl Kind {
             Self::Node => "Node",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::ServiceCidr => "ServiceCIDR",
         }
     }
 
@@ -33,6 +41,7 @@ impl Kind {
         match self {
             Self::Node | Self::Service => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::ServiceCidr => "networking.k8s.io/v1",
         }
     }
 
@@ -42,6 +51,7 @@ impl Kind {
             "/api/v1/nodes" => Some(Self::Node),
             "/api/v1/services" => Some(Self::Service),
             "/apis/discovery.k8s.io/v1/endpointslices" => Some(Self::EndpointSlice),
+            "/apis/networking.k8s.io/v1/servicecidrs" => Some(Self::ServiceCidr),
             _ => None,
         }
     }

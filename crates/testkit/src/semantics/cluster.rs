@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use viprule_service::model::{
-    EndpointSlice, Family, Node, Protocol, Service, ServicePort, SlicePort,
+    EndpointSlice, Family, Node, Protocol, Service, ServiceCidr, ServicePort, SlicePort,
 };
 
 use super::node_ports;
@@ -21,6 +21,8 @@ pub struct Cluster {
     pub node: Option<Node>,
     /// The addresses on the machine's interfaces, loopback included.
     pub local_addresses: Vec<IpAddr>,
+    /// All `ServiceCIDR`s.
+    pub service_cidrs: Vec<ServiceCidr>,
     /// Where the agent on this node connects to the API server.
     pub api_server: Vec<SocketAddr>,
 }

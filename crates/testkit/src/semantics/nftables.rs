@@ -1,8 +1,8 @@
 //! What Services mean on a node in nftables mode (contract 4), stated a second time.
 //!
 //! It is what the tables of contract 1.7 say. Otherwise than in iptables mode, source ranges are
-//! asked before anything is translated, other ports of a cluster IP are refused, the node itself is
-//! refused what others are, node ports answer on the node's own address alone unless told otherwise
+//! asked before anything is translated, other ports of a cluster IP are refused, what is for a cluster
+//! IP that no Service has is dropped, the node itself is refused what others are, node ports answer on the node's own address alone unless told otherwise
 //! and never on loopback addresses, only endpoints of this node are masqueraded where they
 //! reach themselves, weights count, and a client comes back to its endpoint through
 //! the same address only.
@@ -40,6 +40,7 @@ pub fn expected(
     }
     let outcome = match question.undelivered(&frontends) {
         Outcome::Untouched if is_cluster_ip(&question) => Outcome::Rejected,
+        Outcome::Untouched if is_free_cluster_ip(&question) => Outcome::Dropped,
         outcome => outcome,
     };
     Distribution::certain(outcome)
@@ -64,6 +65,14 @@ fn is_cluster_ip(question: &Question<'_>) -> bool {
     let to = packet.destination.ip();
     let mut services = question.cluster.services.iter();
     services.any(|service| service.cluster_ip(packet.family()) == Some(to))
+        && !question.host.is_local(&to)
+}
+
+/// An address that no Service has, of those that are given out.
+fn is_free_cluster_ip(question: &Question<'_>) -> bool {
+    let to = question.packet.destination.ip();
+    let mut ranges = question.cluster.service_cidrs.iter();
+    ranges.any(|it| it.networks.iter().any(|range| range.contains(&to)))
         && !question.host.is_local(&to)
 }
 

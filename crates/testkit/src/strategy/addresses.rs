@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
-use viprule_service::model::{Family, Service};
+use viprule_service::model::{Family, Service, ServiceCidr};
 
 const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(a, b, c, d))
@@ -69,6 +69,25 @@ pub(super) fn cluster_ip(family: Family, number: usize) -> IpAddr {
         Family::Ipv4 => v4(10, 1, 0, number),
         Family::Ipv6 => v6(0x10, 0x1, 0, number.into()),
     }
+}
+
+/// An address among the cluster IPs that no Service has.
+pub(super) fn free_cluster_ip(family: Family) -> IpAddr {
+    cluster_ip(family, 200)
+}
+
+/// Where cluster IPs are from; the second one says nothing new.
+pub(super) fn service_cidrs() -> Vec<ServiceCidr> {
+    let range = |family, bits: [u8; 2]| {
+        let bits = bits[usize::from(family == Family::Ipv6)];
+        IpNet::new_assert(cluster_ip(family, 0), bits)
+    };
+    [("kubernetes", [16, 48]), ("more", [24, 64])]
+        .map(|(name, bits)| ServiceCidr {
+            name: name.into(),
+            networks: Family::ALL.map(|family| range(family, bits)).into(),
+        })
+        .into()
 }
 
 /// Addresses of endpoints: four in this node's pod network, two in others', this node, another.

@@ -24,10 +24,13 @@ pub fn events(cluster: &Cluster) -> Vec<Event> {
     let node = cluster.node.clone().map(Event::NodeApplied);
     let local = Event::LocalAddresses(cluster.local_addresses.clone());
     let api_server = Event::ApiServer(cluster.api_server.iter().copied().collect());
+    let cidrs = cluster.service_cidrs.iter().cloned();
+    let cidrs = cidrs.map(Event::ServiceCidrApplied);
     let services = cluster.services.iter().cloned().map(Event::ServiceApplied);
     let slices = cluster.slices.iter().cloned().map(Event::SliceApplied);
     node.into_iter()
         .chain([local, api_server])
+        .chain(cidrs)
         .chain(services)
         .chain(slices)
         .collect()
@@ -73,6 +76,7 @@ enum Subject {
     Node,
     LocalAddresses,
     ApiServer,
+    ServiceCidr(Box<str>),
     /// About many objects; generated paths have none.
     Many,
     Service(ServiceId),
@@ -84,6 +88,8 @@ fn subject(event: &Event) -> Subject {
         Event::NodeApplied(_) | Event::NodeDeleted => Subject::Node,
         Event::LocalAddresses(_) => Subject::LocalAddresses,
         Event::ApiServer(_) => Subject::ApiServer,
+        Event::ServiceCidrApplied(cidr) => Subject::ServiceCidr(cidr.name.clone()),
+        Event::ServiceCidrDeleted(name) => Subject::ServiceCidr(name.clone()),
         Event::ServiceApplied(service) => Subject::Service(service.id.clone()),
         Event::ServiceDeleted(id) => Subject::Service(id.clone()),
         Event::SliceApplied(slice) => Subject::Slice(slice.id.clone()),
@@ -91,6 +97,7 @@ fn subject(event: &Event) -> Subject {
         Event::SliceMoved { .. }
         | Event::ServicesRelisted(_)
         | Event::SlicesRelisted(_)
+        | Event::ServiceCidrsRelisted(_)
         | Event::Refused(_)
         | Event::RefusedAsks(_)
         | Event::NoLongerRefused(_) => Subject::Many,
@@ -100,6 +107,7 @@ fn subject(event: &Event) -> Subject {
 fn gone(subject: &Subject) -> Option<Event> {
     match subject {
         Subject::Node => Some(Event::NodeDeleted),
+        Subject::ServiceCidr(name) => Some(Event::ServiceCidrDeleted(name.clone())),
         Subject::LocalAddresses | Subject::ApiServer | Subject::Many => None,
         Subject::Service(id) => Some(Event::ServiceDeleted(id.clone())),
         Subject::Slice(id) => Some(Event::SliceDeleted(id.clone())),

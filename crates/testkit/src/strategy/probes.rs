@@ -275,6 +275,7 @@ fn destinations(cluster: &Cluster, family: Family) -> Vec<Target<'_>> {
             }
             let node = addresses::node_address(family);
             add(node, port.port, port.protocol);
+            add(addresses::free_cluster_ip(family), port.port, port.protocol);
             if service.health_check_node_port != 0 {
                 add(node, service.health_check_node_port, Protocol::Tcp);
             }

@@ -148,6 +148,9 @@ fn tracker(cluster: &Cluster, settings: &Settings) -> Tracker {
     if let Some(node) = &cluster.node {
         tracker.apply(Event::NodeApplied(node.clone()));
     }
+    for cidr in &cluster.service_cidrs {
+        tracker.apply(Event::ServiceCidrApplied(cidr.clone()));
+    }
     for service in &cluster.services {
         tracker.apply(Event::ServiceApplied(service.clone()));
     }

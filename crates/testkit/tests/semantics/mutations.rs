@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use viprule_service::model::{Family, Service};
+use viprule_service::model::{Family, Service, ServiceCidr};
 use viprule_testkit::semantics::{Cluster, Settings};
 use viprule_testkit::strategy::every_packet;
 use viprule_testkit::walker::iptables::Unordered;
@@ -90,6 +90,10 @@ pub(crate) fn cluster() -> Cluster {
         service.load_balancer_ips = [ip("203.0.113.5")].into();
     };
     let mut cluster = empty_cluster();
+    cluster.service_cidrs = vec![ServiceCidr {
+        name: "kubernetes".into(),
+        networks: ["10.1.0.0/16", "fd00:10:1::/64"].map(net).into(),
+    }];
     let mut add = |name, number, change: &dyn Fn(&mut Service), nodes: &[&str]| {
         let mut service = service(name, number);
         change(&mut service);

@@ -76,7 +76,8 @@ fn of_cluster(effective: &Effective, access: Access, place: Place) -> anyhow::Re
     };
     let listing = runtime.block_on(async {
         let server = ApiServer::new(access).await?;
-        anyhow::Ok(list_once(&server, &plan.node_name, in_kernel).await?)
+        let resources = effective.resolve().mode.resources();
+        anyhow::Ok(list_once(&server, &plan.node_name, resources, in_kernel).await?)
     })?;
     for problem in &listing.problems {
         print::note(&format!("warning: {problem}"));

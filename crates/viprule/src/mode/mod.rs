@@ -29,6 +29,7 @@ use nfnetlink::Family;
 use viprule_dataplane::{Dataplane, State};
 use viprule_service::model;
 use viprule_service::plan::NodeFacts;
+use viprule_source::kube::Resource;
 use viprule_sync::{Listener, Syncer, WriterFor};
 use viprule_writer::WriteError;
 use viprule_writer::backend::Backend;
@@ -90,6 +91,11 @@ impl ProxyMode {
         with_mode!(self, M => M::ABOUT)
     }
 
+    /// What it is told of by an API server.
+    pub const fn resources(self) -> &'static [Resource] {
+        with_mode!(self, M => M::RESOURCES)
+    }
+
     /// The mode of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == name)
@@ -137,6 +143,8 @@ pub(crate) trait Mode: Sized + 'static {
     const HAS_COUNTERS: bool = false;
     /// Its chains are in one of the kernel's two iptables.
     const USES_IPTABLES: bool = true;
+    /// What it is told of by an API server.
+    const RESOURCES: &[Resource] = &Resource::USUAL;
     /// Settings of the node without which no Service works.
     const VITAL: &[&str] = &[];
 

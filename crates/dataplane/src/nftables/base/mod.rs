@@ -3,6 +3,8 @@
 mod rows;
 mod walk;
 
+use std::net::IpAddr;
+
 use nfnetlink::Family;
 use nfnetlink::nftables::native::Rule;
 use viprule_service::model;
@@ -42,12 +44,14 @@ fn of_family(family: Family, options: &Options) -> Vec<(Key, Object)> {
         objects.extend(rows::chains(family, row));
     }
     objects.extend(Walk::new(family, options).chains());
-    let addresses = options.node_addresses.iter();
-    let own = addresses.filter(|ip| model::Family::of(ip) == in_plans(family));
-    objects.extend(own.map(|ip| {
-        let element = Key::Element(Element::NodeAddress(*ip));
-        (element, Object::Element(ElementContent::Member))
-    }));
+    let is_own = |ip: &IpAddr| model::Family::of(ip) == in_plans(family);
+    let addresses = options.node_addresses.iter().copied();
+    let addresses = addresses.filter(is_own).map(Element::NodeAddress);
+    let ranges = options.service_cidrs.iter().copied();
+    let ranges = ranges.filter(|range| is_own(&range.addr()));
+    let elements = addresses.chain(ranges.map(Element::ServiceCidr));
+    let member = Object::Element(ElementContent::Member);
+    objects.extend(elements.map(|element| (Key::Element(element), member.clone())));
     objects
 }
 

@@ -158,9 +158,11 @@ impl<'a> Walk<'a> {
         let is_cluster_ip = in_set([Term::DestinationAddress], SetName::ClusterIps);
         let translated = rule([is_translated(), goto(Chain::Translated)]);
         let no_such_port = rule([is_cluster_ip, self.reject()]);
+        let nobodys = in_set([Term::DestinationAddress], SetName::ServiceCidrs);
+        let nobodys = rule([nobodys, Statement::Verdict(Verdict::Drop)]);
         std::iter::once(translated)
             .chain(self.turned_away(Lookup::Address, None))
-            .chain([no_such_port])
+            .chain([no_such_port, nobodys])
             .collect()
     }
 

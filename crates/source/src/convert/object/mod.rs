@@ -10,6 +10,7 @@ mod endpoints;
 mod metadata;
 mod node;
 mod service;
+mod service_cidr;
 mod slice;
 mod text;
 
@@ -29,6 +30,7 @@ pub use service::{
     ClientIp, Ingress, LoadBalancerStatus, Service, ServicePort, ServiceSpec, ServiceStatus,
     SessionAffinityConfig,
 };
+pub use service_cidr::{ServiceCidr, ServiceCidrSpec};
 pub use slice::{Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints};
 pub use text::Text;
 

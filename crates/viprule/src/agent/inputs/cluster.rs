@@ -39,7 +39,8 @@ pub(in super::super) async fn follow(
     (now, mut addresses): (Vec<IpAddr>, impl Stream<Item = Vec<IpAddr>> + Unpin),
     cx: Context<'_>,
 ) -> anyhow::Result<()> {
-    let mut source = Source::start(server, cx.node, cx.served.count().await?);
+    let resources = cx.served.mode.resources();
+    let mut source = Source::start(server, cx.node, resources, cx.served.count().await?);
     let mut watches = pin!(watches::tell(source.statuses(), telemetry.clone()));
     cx.events(vec![Event::LocalAddresses(now)]).await;
     let mut reached = server.addresses();

@@ -16,6 +16,7 @@ use viprule_dataplane::Diff;
 use viprule_dataplane::nftables::{Desired, Key, Nftables, Object, ObjectCounts, Settings};
 use viprule_service::model;
 use viprule_service::plan::NodeFacts;
+use viprule_source::kube::Resource;
 use viprule_writer::WriteError;
 use viprule_writer::backend::Backend;
 use viprule_writer::host::Outcome;
@@ -58,6 +59,7 @@ impl Mode for NftablesMode {
     const NAME: &str = "nftables";
     const ABOUT: &str = "nftables sets";
     const USES_IPTABLES: bool = false;
+    const RESOURCES: &[Resource] = &Resource::ALL;
 
     fn periods(proxy: &KubeProxyConfiguration) -> (GoDuration, GoDuration) {
         (proxy.nftables.sync_period, proxy.nftables.min_sync_period)
