@@ -135,17 +135,15 @@ impl Known {
                 known: before,
             });
         }
-        // A cluster may have no ServiceCIDRs.
-        if self.listed || again || matches!(present, Present::ServiceCidrs(_)) {
+        if self.listed || again {
             return None;
         }
-        let (listed, served) = (present.services(), self.served);
         if nothing {
-            Some(Doubt::Nothing)
-        } else {
-            let missing = served.saturating_sub(listed);
-            is_most(missing, served).then_some(Doubt::Fewer { listed, served })
+            return Some(Doubt::Nothing);
         }
+        let (listed, served) = (present.services()?, self.served);
+        let missing = served.saturating_sub(listed);
+        is_most(missing, served).then_some(Doubt::Fewer { listed, served })
     }
 
     /// A list was believed.

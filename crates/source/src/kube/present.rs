@@ -127,14 +127,14 @@ impl Present {
         }
     }
 
-    /// How many Services it names, or the Services of how many slices.
-    pub(super) fn services(&self) -> usize {
+    /// How many Services it names, or of how many its slices are.
+    pub(super) fn services(&self) -> Option<usize> {
         match self {
-            Self::Node(_) | Self::ServiceCidrs(_) => 0,
-            Self::Services(ids) => ids.len(),
+            Self::Node(_) | Self::ServiceCidrs(_) => None,
+            Self::Services(ids) => Some(ids.len()),
             Self::Slices(ids) => {
                 let services: BTreeSet<&ServiceId> = ids.iter().map(|id| &id.service).collect();
-                services.len()
+                Some(services.len())
             }
         }
     }

@@ -15,7 +15,7 @@ pub enum Phase {
     /// Waiting for changes.
     Watching,
     /// The server has no such objects or does not give them, and all goes on without. It is asked
-    /// again every few minutes.
+    /// again, in the end every five to ten minutes.
     Absent,
     /// The last attempt failed; the next one comes by itself.
     Failing {

@@ -36,9 +36,9 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Wait before objects that a server does not have or give are asked for again, with up to a quarter
-/// more at random.
-const ABSENT_WAIT: Duration = Duration::from_secs(300);
+/// Longest wait before objects that a server does not have or give are asked for again, with up to as
+/// much again at random.
+const LONGEST_ABSENT_WAIT: Duration = Duration::from_secs(300);
 
 /// What lasted so long was no failure to begin with: the next wait is the first again.
 const LONG: Duration = Duration::from_secs(20);
@@ -82,8 +82,6 @@ pub(super) struct Watch {
     pub(super) doubted: Option<Present>,
     /// A page was too large.
     pub(super) small_pages: bool,
-    /// It was said that the server does not have or give such objects.
-    absent: bool,
 }
 
 impl Watch {
@@ -107,13 +105,13 @@ impl Watch {
             known_before: None,
             doubted: None,
             small_pages: false,
-            absent: false,
         }
     }
 
     /// Until nobody listens any more.
     pub(super) async fn run(mut self) {
-        let mut waits = self.backoff();
+        let mut waits = self.backoff(FIRST_WAIT, LONGEST_WAIT);
+        let mut absent_waits = None;
         loop {
             let began = Instant::now();
             let error = match self.attempt().await {
@@ -122,7 +120,8 @@ impl Watch {
                 Err(Failure::Server(error)) => error,
             };
             if began.elapsed() > LONG {
-                waits = self.backoff();
+                waits = self.backoff(FIRST_WAIT, LONGEST_WAIT);
+                absent_waits = None;
             }
             // Whoever answers next may know less: a server whose etcd was restored takes a version
             // that it has not reached, and soon has passed it with other changes.
@@ -132,11 +131,12 @@ impl Watch {
             if error.cause.is_gone() {
                 info!(%error, "listing anew");
             } else if optional && error.cause.is_not_given() {
-                if !std::mem::replace(&mut self.absent, true) {
+                let waits = absent_waits.get_or_insert_with(|| {
                     info!(%error, "going on without");
-                }
+                    self.backoff(LONGEST_WAIT, LONGEST_ABSENT_WAIT)
+                });
                 self.status.absent();
-                wait = self.and_a_quarter(ABSENT_WAIT);
+                wait = waits.next().unwrap_or(LONGEST_ABSENT_WAIT);
             } else {
                 warn!(%error, "trying again");
                 self.status.failed(&error.to_string());
@@ -155,24 +155,17 @@ impl Watch {
         }
     }
 
-    fn backoff(&self) -> ExponentialBackoff {
+    fn backoff(&self, first: Duration, longest: Duration) -> ExponentialBackoff {
         let waits = ExponentialBuilder::new()
-            .with_min_delay(FIRST_WAIT)
-            .with_max_delay(LONGEST_WAIT);
+            .with_min_delay(first)
+            .with_max_delay(longest);
         self.server.chance().waits(waits)
     }
 
     /// How long the next watch shall take.
     fn watch_seconds(&self) -> u32 {
-        let seconds = Duration::from_secs(WATCH_SECONDS.into());
-        let seconds = self.and_a_quarter(seconds).as_secs();
-        u32::try_from(seconds).unwrap_or(WATCH_SECONDS)
-    }
-
-    /// So long and up to a quarter more, at random, in whole seconds.
-    fn and_a_quarter(&self, time: Duration) -> Duration {
-        let more = self.server.chance().number() % (time.as_secs() / 4).max(1);
-        time + Duration::from_secs(more)
+        let more = self.server.chance().number() % u64::from(WATCH_SECONDS / 4);
+        WATCH_SECONDS + u32::try_from(more).unwrap_or_default()
     }
 
     pub(super) fn asked(&self) -> Asked<'_> {

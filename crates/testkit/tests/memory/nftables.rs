@@ -84,7 +84,23 @@ fn service(given: &Given) -> Service {
 }
 
 fn desired(all: &[Given]) -> Desired {
-    let dataplane = Nftables::new(Settings::default(), &NodeFacts::default());
+    // Ranges that begin where others end, that end where all do, and that are of one address.
+    let ranges = [
+        "10.1.0.0/16",
+        "10.2.0.0/17",
+        "255.255.255.0/24",
+        "10.9.9.9/32",
+        "fd00::/112",
+    ];
+    let facts = NodeFacts {
+        service_cidrs: ranges
+            .iter()
+            .skip(all.len())
+            .map(|text| text.parse().unwrap())
+            .collect(),
+        ..NodeFacts::default()
+    };
+    let dataplane = Nftables::new(Settings::default(), &facts);
     let config = PlanConfig {
         node_name: "here".to_owned(),
         bind_address: None,
@@ -455,6 +471,64 @@ fn what_is_refused_is_the_same() {
     });
     for (real, memory) in real.iter().zip(&memory) {
         assert_eq!(real, memory);
+    }
+    assert_eq!(real.len(), memory.len());
+}
+
+/// A range of cluster IPs.
+fn range(of: &str) -> native::Element {
+    let element = Element::ServiceCidr(of.parse().unwrap());
+    element.encode(&ElementContent::Member)
+}
+
+#[test]
+fn intervals_of_one_field_are_the_same() {
+    load_modules();
+    let ranges = set(SetName::ServiceCidrs);
+    let [real, memory] = both(|| {
+        let mut asker = Asker::new();
+        let it = &mut asker;
+        commit(it, |it| {
+            it.new_table(Family::Ipv4, TABLE);
+            it.new_set(ID, &ranges);
+        });
+        // Apart, beside each other, of one address, up to the last address.
+        for of in [
+            "10.1.0.0/16",
+            "10.3.0.0/16",
+            "10.2.0.0/16",
+            "10.9.9.9/32",
+            "255.0.0.0/8",
+        ] {
+            commit(it, |it| it.add_elements(ID, &ranges, [&range(of)]));
+        }
+        // There already, within one, around one, and around all.
+        for of in [
+            "10.1.0.0/16",
+            "10.1.1.0/24",
+            "10.0.0.0/14",
+            "10.0.0.0/8",
+            "10.1.255.255/32",
+        ] {
+            commit(it, |it| it.add_elements(ID, &ranges, [&range(of)]));
+        }
+        commit(it, |it| {
+            it.delete_elements(ID, &ranges, [&range("10.1.0.0/16"), &range("10.2.0.0/16")]);
+            it.add_elements(
+                ID,
+                &ranges,
+                [&range("10.1.0.0/17"), &range("10.1.128.0/17")],
+            );
+        });
+        for of in ["10.7.0.0/16", "10.1.0.0/16", "10.3.0.0/16", "255.0.0.0/8"] {
+            commit(it, |it| it.delete_elements(ID, &ranges, [&range(of)]));
+        }
+        commit(it, |it| it.flush_set(ID, &ranges.name));
+        commit(it, |it| it.delete_table(Family::Ipv4, TABLE));
+        asker.said
+    });
+    for (step, (real, memory)) in real.iter().zip(&memory).enumerate() {
+        assert_eq!(real, memory, "{step}");
     }
     assert_eq!(real.len(), memory.len());
 }

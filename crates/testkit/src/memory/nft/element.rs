@@ -14,6 +14,8 @@ use crate::memory::fields::{Fields, Request};
 
 /// Bytes of the attributes around a value: of itself and of the nest that it is in.
 const AROUND: usize = 8;
+/// `NFT_SET_ELEM_INTERVAL_END`.
+const INTERVAL_END: u32 = 1;
 
 impl Element {
     /// Its key, or the lowest one of a range.
@@ -37,7 +39,22 @@ impl Element {
         let parts = [Some(&self.key), self.end.as_ref(), self.data.as_ref()];
         let beside = [self.userdata.as_ref(), set.expression.as_ref()];
         let all = parts.into_iter().chain(beside).flatten();
-        4 + all.map(|bytes| padded(bytes)).sum::<usize>()
+        let flags = if self.is_end { AROUND } else { 0 };
+        4 + flags + all.map(|bytes| padded(bytes)).sum::<usize>()
+    }
+
+    /// Where the set has it: in the order of keys, and of two with one key the end first.
+    pub(super) fn place(&self, set: &Set) -> Vec<u8> {
+        Self::place_of(set, &self.key, self.is_end)
+    }
+
+    pub(super) fn place_of(set: &Set, key: &[u8], is_end: bool) -> Vec<u8> {
+        let side = set.has_intervals().then_some(u8::from(!is_end));
+        key.iter().copied().chain(side).collect()
+    }
+
+    pub(super) fn flags(&self) -> Option<u32> {
+        self.is_end.then_some(INTERVAL_END)
     }
 
     /// Reads an element of a message about this set.
@@ -50,12 +67,10 @@ impl Element {
             let value = field.fields()?.get(attr::VALUE);
             Ok(Some(value.ok_or(invalid)?.payload.to_vec()))
         };
-        let is_set = |kind| {
-            fields
-                .get(kind)
-                .is_some_and(|field| field.u32_be() != Ok(0))
-        };
-        if is_set(attr::FLAGS) || (adding && fields.get(attr::TIMEOUT).is_some()) {
+        let flags = fields.get(attr::FLAGS).map(|field| field.u32_be());
+        let flags = flags.transpose()?.unwrap_or(0);
+        let is_end = set.has_intervals() && flags == INTERVAL_END;
+        if (flags != 0 && !is_end) || (adding && fields.get(attr::TIMEOUT).is_some()) {
             // Not modelled.
             return Err(Refused::errno(Errno::OPNOTSUPP));
         }
@@ -82,6 +97,7 @@ impl Element {
         Ok(Self {
             key,
             end,
+            is_end,
             data: data.filter(|_| adding),
             userdata: userdata.map(|data| data.payload.to_vec()),
             number: set.last + 1,
@@ -106,25 +122,33 @@ impl Element {
 
 impl Set {
     /// The element that has a key in it: of ranges the first that came (`pipapo_get`).
-    fn at(&self, key: &[u8]) -> Option<&Arc<Element>> {
+    fn at(&self, key: &[u8], is_end: bool) -> Option<&Arc<Element>> {
         if self.has_ranges() {
             let all = self.elements.values();
             let with_key = all.filter(|element| element.covers(self, key));
             return with_key.min_by_key(|element| element.number);
         }
-        self.elements.get(key)
+        self.elements.get(&Element::place_of(self, key, is_end))
+    }
+
+    /// Whether an interval would begin within another one, or end where none began
+    /// (`__nft_rbtree_insert`).
+    fn overlaps(&self, element: &Element) -> bool {
+        let before = self.elements.range(..element.place(self)).next_back();
+        let is_within = before.is_some_and(|(_, before)| !before.is_end);
+        self.has_intervals() && is_within != element.is_end
     }
 
     /// The element that a message names.
     pub(super) fn find(&self, fields: &Fields<'_>) -> Result<Option<Arc<Element>>, Refused> {
         let named = Element::read(self, fields, false)?;
-        Ok(self.at(&named.key).cloned())
+        Ok(self.at(&named.key, named.is_end).cloned())
     }
 
     /// False where it is there already.
     fn insert(&mut self, element: &Arc<Element>, exclusive: bool) -> Result<bool, Refused> {
         let clash = Refused::errno(Errno::EXIST);
-        if let Some(old) = self.at(&element.key) {
+        if let Some(old) = self.at(&element.key, element.is_end) {
             let same =
                 (&old.key, &old.end, &old.data) == (&element.key, &element.end, &element.data);
             return if same && !exclusive {
@@ -134,12 +158,16 @@ impl Set {
             };
         }
         if let Some(end) = &element.end
-            && self.at(end).is_some()
+            && self.at(end, false).is_some()
         {
             return Err(clash);
         }
+        if self.overlaps(element) {
+            return Err(clash);
+        }
         self.last = element.number;
-        self.elements.insert(element.key.clone(), element.clone());
+        let place = element.place(self);
+        self.elements.insert(place, element.clone());
         self.count += 1;
         Ok(true)
     }
@@ -197,15 +225,22 @@ impl NfTables {
             changes.push(Change::new(request, what));
         };
         let Some(list) = fields.get(attr::ELEMENTS) else {
-            let all = std::mem::take(&mut holder.elements);
-            all.into_values().for_each(gone);
+            // The tree's first key is the highest one (`nft_rbtree_cmp`).
+            let backwards = holder.has_intervals();
+            let all = std::mem::take(&mut holder.elements).into_values();
+            if backwards {
+                all.rev().for_each(gone);
+            } else {
+                all.for_each(gone);
+            }
             return Ok(());
         };
         for one in list.fields()?.iter() {
             let found = one.fields().and_then(|fields| holder.find(&fields));
             let found = found.map_err(|refused| one.refuse(refused.errno))?;
             let element = found.ok_or_else(|| one.refuse(Errno::NOENT))?;
-            holder.elements.remove(&element.key);
+            let place = element.place(holder);
+            holder.elements.remove(&place);
             gone(element);
         }
         Ok(())

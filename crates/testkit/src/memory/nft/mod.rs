@@ -1,9 +1,9 @@
 //! `nf_tables` in memory (`net/netfilter/nf_tables_api.c`): tables, chains, rules, sets and elements.
 //!
-//! Not modelled: objects, flow tables, table owners, loops of jumps, sets without a name or with
-//! intervals of one field, elements with a timeout, maps of verdicts, and which expressions and
-//! extensions there are: all are taken, and come back as the kernel tells them. Elements are told by
-//! their keys, where the kernel tells them by hashes that begin with something random.
+//! Not modelled: objects, flow tables, table owners, loops of jumps, sets without a name, elements
+//! with a timeout, maps of verdicts, and which expressions and extensions there are: all are taken,
+//! and come back as the kernel tells them. Elements are told by their keys, where the kernel tells
+//! them by hashes that begin with something random.
 
 mod batch;
 mod chain;

@@ -47,7 +47,7 @@ pub struct Set {
     pub(super) count: u32,
     /// The number of the last element that came.
     pub(super) last: u64,
-    /// By key.
+    /// By [`Element::place`].
     pub(super) elements: BTreeMap<Vec<u8>, Arc<Element>>,
 }
 
@@ -56,6 +56,8 @@ pub struct Set {
 pub struct Element {
     pub(super) key: Vec<u8>,
     pub(super) end: Option<Vec<u8>>,
+    /// The first key behind an interval of one field (`NFT_SET_ELEM_INTERVAL_END`).
+    pub(super) is_end: bool,
     pub(super) data: Option<Vec<u8>>,
     pub(super) userdata: Option<Vec<u8>>,
     /// Those that came before have smaller ones.
@@ -73,19 +75,37 @@ impl Set {
         self.elements.values().map(AsRef::as_ref)
     }
 
-    /// True where an element has this key.
+    /// True where an element has this key, or an interval begins with it.
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.elements.contains_key(key)
+        self.elements
+            .contains_key(&Element::place_of(self, key, false))
     }
 
+    /// Elements are ranges of several fields.
     pub(super) fn has_ranges(&self) -> bool {
-        self.flags & attr::FLAG_INTERVAL != 0
+        self.flags & attr::FLAG_INTERVAL != 0 && !self.has_intervals()
+    }
+
+    /// Elements are where an interval of one field begins, or what is behind it.
+    pub(super) fn has_intervals(&self) -> bool {
+        self.flags & attr::FLAG_INTERVAL != 0 && self.flags & attr::FLAG_CONCAT == 0
+    }
+
+    /// Its elements as users count them: an interval is one (`nft_rbtree_usize`).
+    pub(super) fn told_count(&self) -> u32 {
+        if self.has_intervals() {
+            self.count / 2
+        } else {
+            self.count
+        }
     }
 
     /// What the kernel keeps the elements in, by the name of its operations.
     pub(super) fn backend(&self) -> &'static str {
         if self.has_ranges() {
             "nft_set_pipapo_type"
+        } else if self.has_intervals() {
+            "nft_set_rbtree_type"
         } else {
             "nft_set_rhash_type"
         }
@@ -116,7 +136,6 @@ impl Set {
         let ranges = flags & attr::FLAG_INTERVAL != 0;
         let verdicts = data.is_some_and(|(kind, _)| kind & RESERVED == RESERVED);
         if flags & attr::FLAG_ANONYMOUS != 0
-            || (ranges && flags & attr::FLAG_CONCAT == 0)
             || (ranges && is_map)
             || verdicts
             || fields.get(attr::EXPRESSIONS).is_some()

@@ -137,7 +137,7 @@ fn content(attrs: &mut AttrWriter<'_>, set: &Set) {
         }
     });
     attrs.str(set_attr::BACKEND, set.backend());
-    attrs.u32_be(set_attr::COUNT, set.count);
+    attrs.u32_be(set_attr::COUNT, set.told_count());
     if let Some(expression) = &set.expression {
         attrs.bytes(set_attr::EXPRESSION, expression);
     }
@@ -174,6 +174,9 @@ impl Element {
         }
         if let Some(expression) = &set.expression {
             one.bytes(element_attr::EXPRESSION, expression);
+        }
+        if let Some(flags) = self.flags() {
+            one.u32_be(element_attr::FLAGS, flags);
         }
         if let Some(userdata) = &self.userdata {
             one.bytes(element_attr::USERDATA, userdata);
