@@ -5,7 +5,7 @@ use crate::support::{CLUSTER_CIDR, PATIENCE, Place, Stage, at, shared, timed_out
 use std::net::SocketAddr;
 use viprule_testkit::Protocol::{self, Sctp, Tcp, Udp};
 use viprule_testkit::client::{Client, Failure};
-use viprule_testkit::manifests::service;
+use viprule_testkit::manifests::{join, service, slice};
 use viprule_testkit::server::Server;
 use viprule_testkit::topology::address::CLIENT;
 use viprule_testkit::{Mode, World};
@@ -101,6 +101,39 @@ fn every_protocol_and_family_is_refused_at_once() {
     }
     let after: u64 = strangers.iter().map(Server::answered).sum();
     assert_eq!(after, before);
+}
+
+mod nftables {
+    use super::*;
+
+    #[test]
+    fn other_ports_of_a_cluster_ip_are_refused_and_cluster_ips_of_nobody_not_answered() {
+        let stage = Stage::new(shared(), World::builder().pods(["10.244.0.11"]));
+        let one = service("one").cluster_ip("10.1.0.31").tcp("t", 80, 80);
+        let slice = slice("one-1", "one").tcp("t", 80);
+        let slice = slice.ready("10.244.0.11", "node-0");
+        let ranges = "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\n\
+                      metadata: {name: kubernetes}\nspec: {cidrs: [10.1.0.0/24]}\n";
+        let objects = [one.to_string(), slice.to_string(), ranges.to_owned()];
+        stage.write("one.yaml", &join(objects));
+        stage.apply(CLUSTER_CIDR);
+        let (other_port, nobody) = (at("10.1.0.31:81"), at("10.1.0.99:80"));
+        for place in Place::ALL {
+            refused_at_once(stage.client(place, other_port), Tcp, other_port);
+            let client = stage.client(place, nobody).timeout(PATIENCE);
+            let attempt = client.tcp(nobody).unwrap();
+            timed_out(&attempt, &format!("{place:?}"));
+        }
+        // Without the ranges it goes where its route leads.
+        stage.write("one.yaml", &join([one.to_string(), slice.to_string()]));
+        stage.apply(CLUSTER_CIDR);
+        let stranger = stage.stranger("10.244.0.11", Tcp, nobody);
+        for place in Place::ALL {
+            let attempt = stage.client(place, nobody).tcp(nobody).unwrap();
+            assert!(attempt.is_answered(), "{place:?}: {attempt:?}");
+        }
+        assert_eq!(stranger.answered(), 3);
+    }
 }
 
 #[test]
