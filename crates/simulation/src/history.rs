@@ -430,10 +430,10 @@ impl<'t, M: Mode> World<'t, M> {
         self.trace.note("cluster", what);
         let limit = 2 * self.node.effective.resolve().sync.period;
         self.pass(limit + HEALTH).await?;
-        if self.difference()?.is_some() {
+        if let Some(difference) = self.difference()? {
             anyhow::ensure!(
                 !self.says_all_is_well(),
-                "health is true though nothing could be written for {limit:?}"
+                "health is true though nothing could be written for {limit:?}, and the kernel {difference}"
             );
         }
         Ok(())

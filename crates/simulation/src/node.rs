@@ -32,6 +32,8 @@ pub(crate) struct Node<M> {
     pub(crate) effective: Effective,
     pub(crate) addresses: watch::Sender<Vec<IpAddr>>,
     server: ApiServer,
+    /// Requests before the agent was started.
+    asked_before: u64,
     chance: Chance,
     rooms: Rooms,
     agent: Option<Running>,
@@ -64,6 +66,7 @@ impl<M: Mode> Node<M> {
             effective: settings::usual(M::NAME)?,
             addresses: watch::Sender::new(cluster::interfaces(false)),
             server,
+            asked_before: 0,
             chance,
             agent: None,
             trace,
@@ -85,6 +88,7 @@ impl<M: Mode> Node<M> {
         if serving < DOUBTED {
             self.server.forget();
         }
+        self.asked_before = self.server.requests();
         let at = checks::API_SERVER.into();
         let server = Access::over(self.server.client(), &[at], self.chance.number());
         let setup = Setup {
@@ -126,6 +130,11 @@ impl<M: Mode> Node<M> {
 
     /// Starts the agent again where it has ended.
     pub(crate) async fn supervise(&mut self, chaos: &Chaos) -> anyhow::Result<()> {
+        // It counts what is served before it asks anybody, which may take it long.
+        let has_asked = self.server.requests() > self.asked_before;
+        if !has_asked && chaos.serving(&self.kernel) < DOUBTED {
+            self.server.forget();
+        }
         let Some(running) = self.agent.as_mut() else {
             return Ok(());
         };
