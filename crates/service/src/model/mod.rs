@@ -50,11 +50,11 @@ pub enum Event {
     NodeApplied(Node),
     /// This node's object is gone.
     NodeDeleted,
-    /// A ServiceCIDR exists with this content, new or changed.
+    /// A `ServiceCIDR` exists with this content, new or changed.
     ServiceCidrApplied(ServiceCidr),
-    /// The ServiceCIDR of this name is gone.
+    /// The `ServiceCIDR` of this name is gone.
     ServiceCidrDeleted(Box<str>),
-    /// The ServiceCIDRs that exist are these; others are gone. Says nothing about their content.
+    /// The `ServiceCIDR`s that exist are these; others are gone. Says nothing about their content.
     ServiceCidrsRelisted(BTreeSet<Box<str>>),
     /// The addresses on this machine's interfaces, all of them, sorted.
     LocalAddresses(Vec<std::net::IpAddr>),

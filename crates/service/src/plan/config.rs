@@ -58,7 +58,7 @@ pub struct NodeFacts {
     /// IP, the Service's endpoints too. No external or load balancer IP may get in its way, and where
     /// it is on this machine no node port.
     pub api_server: Vec<SocketAddr>,
-    /// Ranges that cluster IPs are given out from (ServiceCIDR objects), merged and sorted; none
+    /// Ranges that cluster IPs are given out from (`ServiceCIDR` objects), merged and sorted; none
     /// overlap. None where nobody said.
     pub service_cidrs: Vec<IpNet>,
 }

@@ -16,7 +16,7 @@ pub(super) struct NodeInputs {
     pub(super) machine: Option<Vec<IpAddr>>,
     /// Where the API server is, as the source reaches it.
     pub(super) api_server: BTreeSet<SocketAddr>,
-    /// What each ServiceCIDR object has.
+    /// What each `ServiceCIDR` object has.
     pub(super) service_cidrs: BTreeMap<Box<str>, Vec<IpNet>>,
 }
 

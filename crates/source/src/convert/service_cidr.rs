@@ -6,7 +6,7 @@ use viprule_service::model::ServiceCidr;
 use super::object;
 use super::{Converted, FieldError, ObjectError, Outcome, field};
 
-/// Converts a ServiceCIDR. One with a range that can't be read is refused: nobody knows what is in it.
+/// Converts a `ServiceCIDR`. One with a range that can't be read is refused: nobody knows what is in it.
 /// So is a range of everything, which packets to anywhere would be in.
 pub fn service_cidr(
     object: &object::ServiceCidr<'_>,

@@ -13,7 +13,7 @@ pub enum Resource {
     Service,
     /// EndpointSlices, less those of headless Services.
     EndpointSlice,
-    /// ServiceCIDRs. A server may have none, or not give them.
+    /// `ServiceCIDR`s. A server may have none, or not give them.
     ServiceCidr,
 }
 

@@ -113,7 +113,7 @@ impl Ear {
         Self::with(Source::start(api, NODE, &Resource::USUAL, served))
     }
 
-    /// Of ServiceCIDRs too.
+    /// Of `ServiceCIDR`s too.
     pub(crate) fn of_all(api: &ApiServer) -> Self {
         Self::with(Source::start(api, NODE, &Resource::ALL, 0))
     }

@@ -13,7 +13,7 @@ pub enum Kind {
     Service,
     /// EndpointSlices.
     EndpointSlice,
-    /// ServiceCIDRs.
+    /// `ServiceCIDR`s.
     ServiceCidr,
 }
 

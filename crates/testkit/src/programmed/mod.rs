@@ -3,7 +3,8 @@
 //! Both sides tell of the same [`Transition`]s: [`EndpointWatch`] when the API server says that an
 //! endpoint is to be used or not, [`RuleWatch`] when a commit made the node's rules lead to it or
 //! not. The rules are told by their comments, which are part of what kube-proxy writes (contract
-//! 2): `namespace/name:port -> 10.244.0.5:8080`. Both watches must start before the proxy.
+//! 2): `namespace/name:port -> 10.244.0.5:8080`. In viprule's nftables mode elements tell the same;
+//! kube-proxy's is not read. Both watches must start before the proxy.
 
 mod endpoints;
 mod rules;

@@ -5,12 +5,18 @@ use crate::error::{Error, Result};
 use crate::netns::Namespace;
 use netlink_batch::socket::NETFILTER;
 use netlink_batch::{Message, Socket};
+use nfnetlink::nftables::native::elements_of;
 use nfnetlink::nftables::{Change, Event, GROUP, Object};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use viprule_dataplane::nftables::{
+    Element, ElementContent, FrontendSet, Set, SetName, TABLE, decode,
+};
+use viprule_service::plan::Frontend;
 
 /// Listens to the rule set's notifications in a node's namespace, until it is dropped. A listener
 /// makes every commit there somewhat dearer.
@@ -27,14 +33,28 @@ struct Seen {
     lost: bool,
 }
 
-/// Rules that lead to endpoints, commit by commit.
+/// Rules and elements that lead to endpoints, commit by commit.
 #[derive(Debug, Default)]
 struct Rules {
     /// By table, chain and handle.
     endpoint_of: BTreeMap<(String, u64), String>,
-    /// How many rules lead to each endpoint, now and before the commit under way.
+    /// By frontend, in the tables of viprule's nftables mode.
+    rows: BTreeMap<Frontend, Row>,
+    /// Frontends whose row the commit under way changed.
+    changed: BTreeSet<Frontend>,
+    /// How many rules or frontends lead to each endpoint, now and before the commit under way.
     now: BTreeMap<String, usize>,
     before: BTreeMap<String, usize>,
+}
+
+/// The elements of a frontend.
+#[derive(Debug, Default)]
+struct Row {
+    /// `namespace/name:port`
+    name: Option<Box<str>>,
+    slots: BTreeMap<u16, SocketAddr>,
+    /// Endpoints that it was counted for.
+    counted: BTreeSet<String>,
 }
 
 impl RuleWatch {
@@ -112,7 +132,16 @@ impl Rules {
                 let key = (format!("{:?} {table} {chain}", event.family), handle);
                 self.rule(event.change, key, comment(message.payload));
             }
-            Object::Generation(_) => self.commit(Instant::now(), made),
+            Object::Elements { table: TABLE, set } => {
+                let name = SetName::parse(set);
+                if let (Some(name), Some(family)) = (name, event.family) {
+                    self.elements(event.change, Set { family, name }, message);
+                }
+            }
+            Object::Generation(_) => {
+                self.count_rows();
+                self.commit(Instant::now(), made);
+            }
             _ => {}
         }
     }
@@ -123,12 +152,73 @@ impl Rules {
                 *self.now.entry(endpoint.clone()).or_default() += 1;
                 self.endpoint_of.insert(key, endpoint);
             }
-        } else if let Some(endpoint) = self.endpoint_of.remove(&key)
-            && let Some(count) = self.now.get_mut(&endpoint)
-        {
+        } else if let Some(endpoint) = self.endpoint_of.remove(&key) {
+            self.count_less(&endpoint);
+        }
+    }
+
+    fn count_less(&mut self, endpoint: &str) {
+        if let Some(count) = self.now.get_mut(endpoint) {
             *count -= 1;
             if *count == 0 {
-                self.now.remove(&endpoint);
+                self.now.remove(endpoint);
+            }
+        }
+    }
+
+    fn elements(&mut self, change: Change, set: Set, message: &Message<'_>) {
+        let found = elements_of(&set.spec(), message).unwrap_or_default();
+        let is_new = change == Change::New;
+        for (element, content) in found.iter().filter_map(|it| decode(set, &it.element)) {
+            let Some(frontend) = element.frontend() else {
+                continue;
+            };
+            let row = self.rows.entry(frontend).or_default();
+            match (element, content) {
+                (
+                    Element::Frontend {
+                        set: FrontendSet::Services,
+                        ..
+                    },
+                    content,
+                ) => {
+                    row.name = match content {
+                        ElementContent::Named(name) if is_new => Some(name),
+                        _ => None,
+                    };
+                }
+                (Element::Endpoint { slot, .. }, ElementContent::Endpoint(endpoint)) if is_new => {
+                    row.slots.insert(slot, endpoint);
+                }
+                (Element::Endpoint { slot, .. }, _) => {
+                    row.slots.remove(&slot);
+                }
+                _ => continue,
+            }
+            self.changed.insert(frontend);
+        }
+    }
+
+    /// Counts anew where the frontends lead whose row changed.
+    fn count_rows(&mut self) {
+        for frontend in std::mem::take(&mut self.changed) {
+            let Some(row) = self.rows.get_mut(&frontend) else {
+                continue;
+            };
+            let slots = row.slots.values();
+            let leads: BTreeSet<String> = match &row.name {
+                Some(name) => slots.map(|at| format!("{name} -> {at}")).collect(),
+                None => BTreeSet::new(),
+            };
+            let before = std::mem::replace(&mut row.counted, leads.clone());
+            if row.name.is_none() && row.slots.is_empty() {
+                self.rows.remove(&frontend);
+            }
+            for endpoint in leads {
+                *self.now.entry(endpoint).or_default() += 1;
+            }
+            for endpoint in before {
+                self.count_less(&endpoint);
             }
         }
     }

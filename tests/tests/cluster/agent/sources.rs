@@ -10,6 +10,8 @@ use viprule_testkit::cluster::{Api, Cluster, User};
 use viprule_testkit::golden::MANIFEST;
 use viprule_testkit::strategy::objects::{Objects, seed};
 
+/// Where cluster IPs are from, as rendered.
+const SERVICE_CIDR: &str = "10.1.0.0/16";
 /// Random Services that the server is to hold.
 const SERVICES: usize = 500;
 
@@ -19,13 +21,14 @@ fn save(api: &Api, folder: &Path) {
         ("nodes", "/api/v1/nodes"),
         ("services", "/api/v1/services"),
         ("slices", "/apis/discovery.k8s.io/v1/endpointslices"),
+        ("ranges", "/apis/networking.k8s.io/v1/servicecidrs"),
     ] {
         let file = folder.join(format!("{name}.json"));
         std::fs::write(file, api.text(path).unwrap()).unwrap();
     }
 }
 
-/// Fails unless both sources give the same, and each of `parts`, in both modes.
+/// Fails unless both sources give the same, and each of `parts`, in every mode.
 #[track_caller]
 fn renders_alike(cluster: &Cluster, api: &Api, parts: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
@@ -35,7 +38,7 @@ fn renders_alike(cluster: &Cluster, api: &Api, parts: &[&str]) {
     let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
     let node = cluster.node(0).namespace();
     let program = viprule_binary().unwrap().display().to_string();
-    for mode in ["iptables", "ipvs"] {
+    for mode in ["iptables", "ipvs", "nftables"] {
         let rendered = [&manifests, &kubeconfig].map(|input| {
             let mode = format!("--proxy-mode={mode}");
             let args = [
@@ -53,7 +56,8 @@ fn renders_alike(cluster: &Cluster, api: &Api, parts: &[&str]) {
         }
         let [of_files, of_server] = &rendered;
         assert_eq!(of_files.len(), of_server.len(), "{mode}");
-        for part in parts {
+        let ranges = (mode == "nftables").then_some(&SERVICE_CIDR);
+        for part in parts.iter().chain(ranges) {
             assert!(of_files.contains(part), "{mode} has no {part}");
         }
     }

@@ -3,6 +3,7 @@
 use super::App;
 use super::report::Report;
 use crate::support::{LIMIT, turn};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::env;
 use std::fs::File;
@@ -11,12 +12,12 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use viprule_testkit::Namespace;
 use viprule_testkit::agent::Agent;
 use viprule_testkit::cluster::{Api, CONTROLLERS, Cluster, Proxy, User, client_config};
 use viprule_testkit::k8s_openapi::api::core::v1::{Node, Pod};
 use viprule_testkit::kubelet::{Binder, Identity, Kubelet, NodeSettings, RunningPod};
 use viprule_testkit::programmed::{EndpointWatch, RuleWatch, Transition};
+use viprule_testkit::{Mode, Namespace};
 
 /// The names of the nodes' proxies, `viprule` or `kube-proxy`: of the two nodes with pods and
 /// traffic, and of those that are only there to be measured beside them.
@@ -83,6 +84,20 @@ impl Drop for Stage {
     }
 }
 
+/// Starts a proxy in the mode of this run.
+fn start(cluster: &Cluster, number: usize, proxy: Proxy) -> Agent {
+    let config = cluster.proxy_config(number).unwrap();
+    let config = config.set("/mode", Mode::of_this_run().to_string());
+    let config = config.set(
+        "/nftables",
+        json!({ "minSyncPeriod": "0s", "syncPeriod": "30s" }),
+    );
+    let config = cluster.write_proxy_config(number, &config).unwrap();
+    proxy
+        .start(cluster.node(number).namespace(), &config)
+        .unwrap()
+}
+
 impl Stage {
     /// Waits for a turn on the stage. Who waits keeps it for the others; it goes with its last
     /// user, and who is the first makes it.
@@ -128,7 +143,7 @@ impl Stage {
         });
         let proxies = proxies.iter().enumerate();
         let proxies = proxies
-            .map(|(number, proxy)| (*proxy, cluster.start_proxy(number, *proxy).unwrap()))
+            .map(|(number, proxy)| (*proxy, start(&cluster, number, *proxy)))
             .collect();
         let client_pod = client_pod(&cluster, &kubelets[0]);
         Self {

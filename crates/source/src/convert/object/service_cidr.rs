@@ -1,9 +1,9 @@
-//! ServiceCIDRs.
+//! `ServiceCIDR`s.
 
 use super::{Metadata, Text, fields};
 
 fields! {
-    /// A ServiceCIDR (`networking.k8s.io/v1`).
+    /// A `ServiceCIDR` (`networking.k8s.io/v1`).
     struct ServiceCidr<'o> {
         /// What it says that it is; servers leave it out in lists.
         "kind" => kind: Text<'o>,
@@ -17,7 +17,7 @@ fields! {
 }
 
 fields! {
-    /// `spec` of a ServiceCIDR.
+    /// `spec` of a `ServiceCIDR`.
     struct ServiceCidrSpec<'o> {
         /// Ranges that cluster IPs are given out from, at most one of each family.
         "cidrs" => cidrs: Vec<Text<'o>>,
