@@ -12,6 +12,7 @@ mod repair;
 mod screen;
 mod stage;
 mod steps;
+mod switch;
 
 use anyhow::Context as _;
 use screen::Screen;
@@ -54,6 +55,7 @@ fn demo() -> anyhow::Result<ExitCode> {
     steps::connections(&mut screen, &stage)?;
     steps::endpoint_leaves(&mut screen, &stage, &mut agent)?;
     repair::step(&mut screen, &stage, &mut agent)?;
+    let agent = switch::step(&mut screen, &stage, agent)?;
     if shell {
         stage.shell()?;
     }

@@ -113,10 +113,11 @@ impl Stage {
         })
     }
 
-    /// Starts `viprule run` on the node.
-    pub(crate) fn start_agent(&self) -> anyhow::Result<Agent> {
+    /// Starts `viprule run` on the node, with these flags beside [`FLAGS`].
+    pub(crate) fn start_agent(&self, flags: &[&str]) -> anyhow::Result<Agent> {
         let args = ["run", "--manifests", "manifests"]
             .into_iter()
+            .chain(flags.iter().copied())
             .chain(FLAGS.split(' '));
         Ok(Agent::start_program(
             self.world.node(),

@@ -71,7 +71,7 @@ pub(crate) fn first_sync(screen: &mut Screen, stage: &Stage) -> anyhow::Result<A
 
     text("\nThe agent puts it into the kernel and goes on running:");
     screen.command("viprule run --manifests manifests $flags &");
-    let mut agent = stage.start_agent()?;
+    let mut agent = stage.start_agent(&[])?;
     log(&agent.wait_for_line("first sync:", PATIENCE)?);
     let after = stage.run(screen, diff)?;
     gap();
