@@ -266,6 +266,36 @@ fn a_table_with_sets_of_another_kind_is_made_anew() {
     assert!(!nft(&namespace, "list ruleset").contains("dormant"));
 }
 
+/// The kernel lets no rule lead to a chain with a hook.
+#[test]
+fn a_table_with_a_hook_at_a_chain_that_others_lead_to_is_made_anew() {
+    let (namespace, mut writer) = open("hooked");
+    let wanted = desired(&[plan(&web(), &["10.2.0.1"])]);
+    let hooked = |name: &str, rules: &[&str]| {
+        let hook = "{ type filter hook input priority 0; }";
+        nft(&namespace, &format!("add chain ip viprule {name} {hook}"));
+        for rule in rules {
+            nft(&namespace, &format!("add rule ip viprule {name} {rule}"));
+        }
+    };
+    nft(&namespace, "add table ip viprule");
+    hooked("services", &["counter"]);
+    hooked("firewall", &[]);
+    make(&mut writer, &wanted);
+    // While we run, too, and with the very rule that is ours.
+    nft(&namespace, "delete table ip viprule");
+    nft(&namespace, "add table ip viprule");
+    hooked("masquerading", &["accept"]);
+    hooked(
+        "translated",
+        &["meta priority >= 8000:0 meta priority set 0"],
+    );
+    assert_eq!(writer.foreign_changes().unwrap().scope, Scope::Everything);
+    make(&mut writer, &wanted);
+    let chain = nft(&namespace, "list chain ip viprule translated");
+    assert!(!chain.contains("hook"), "{chain}");
+}
+
 #[test]
 fn what_others_have_in_our_table_stays_until_the_table_goes() {
     let (namespace, mut writer) = open("beside");

@@ -233,16 +233,12 @@ impl NftablesWriter {
     ) -> Result<(), WriteError> {
         let rules = self.rules(family, name)?;
         let rules: Vec<Rule> = rules.into_iter().map(|(_, rule)| rule).collect();
-        // The kernel lets no rule lead to a chain with a hook, so one of ours in use has none. One
-        // that somebody made with rules before ours is refused when our rules are to lead there.
-        let mut base = Some(None);
-        if rules.is_empty() || BaseChain::parse(name).is_some() {
-            let id = table(family).chain(name);
-            let socket = &mut self.committer.socket;
-            let found = find_chain(socket, id, |chain| chain.base.and_then(Base::of));
-            base = found.map_err(reading)?;
-        }
-        if let Some(base) = base {
+        // Whatever the rules are: the kernel lets none lead to a chain with a hook, and somebody may
+        // have made one with a name of ours before us.
+        let id = table(family).chain(name);
+        let socket = &mut self.committer.socket;
+        let found = find_chain(socket, id, |chain| chain.base.and_then(Base::of));
+        if let Some(base) = found.map_err(reading)? {
             observation.chain(family, name, base, rules);
         }
         Ok(())
