@@ -126,7 +126,8 @@ impl PortRenderer<'_> {
         for frontend in external {
             self.external(frontend);
         }
-        if port.has_endpoints && !port.source_ranges.is_empty() {
+        // With or without endpoints (contract 4.4): others are dropped, and not told what there is.
+        if !port.source_ranges.is_empty() {
             for ip in &port.load_balancer_ips {
                 let frontend = self.at(*ip);
                 if frontend != cluster_ip {

@@ -147,7 +147,7 @@ fn the_internal_local_policy_fills_the_row_with_local_endpoints_or_drops() {
 }
 
 #[test]
-fn without_endpoints_every_frontend_is_refused() {
+fn without_endpoints_every_frontend_is_refused_and_source_ranges_hold() {
     let mut web = local_policy();
     web.source_ranges = ["192.0.2.0/24".parse().unwrap()].into();
     web.affinity_seconds = Some(10_800);
@@ -155,6 +155,9 @@ fn without_endpoints_every_frontend_is_refused() {
         "cluster-ips: 10.1.0.1",
         "rejected-frontends: 10.1.0.1:80/tcp",
         "rejected-frontends: 203.0.113.1:80/tcp",
+        "restricted-frontends: 203.0.113.1:80/tcp",
+        "allowed-tcp: 203.0.113.1:80/tcp from 192.0.2.0/24",
+        "allowed-tcp: 203.0.113.1:80/tcp from 203.0.113.1/32",
         "node-rejected-frontends: 30080/tcp (IPv4)",
     ]);
     assert_eq!(render(&plan_with(&web, &[])), expected);

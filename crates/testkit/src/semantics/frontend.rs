@@ -179,7 +179,9 @@ impl Frontend<'_> {
 
     /// True where `loadBalancerSourceRanges` has the packet dropped.
     pub(super) fn keeps_out(&self, question: &Question<'_>) -> bool {
-        self.kind == Kind::LoadBalancerIp && self.endpoints.anywhere && !self.lets_in(question)
+        let quirks = question.settings.quirks;
+        let restricts = self.endpoints.anywhere || !quirks.ranges_need_endpoints;
+        self.kind == Kind::LoadBalancerIp && restricts && !self.lets_in(question)
     }
 
     /// What becomes of a packet that nothing delivered, or `None` where this frontend doesn't

@@ -68,6 +68,9 @@ pub struct Quirks {
     /// Node ports that lead nowhere are refused on every local address, also on those that
     /// `nodePortAddresses` leaves out (contract 2.5, item 4).
     pub refuses_on_every_address: bool,
+    /// Without endpoints everybody is refused at a load balancer IP, be it outside of the source
+    /// ranges (contract 2.5).
+    pub ranges_need_endpoints: bool,
 }
 
 impl Quirks {
@@ -75,11 +78,13 @@ impl Quirks {
     pub const IPTABLES: Self = Self {
         node_bypasses_refusal: true,
         refuses_on_every_address: true,
+        ranges_need_endpoints: true,
     };
 
     /// Those of nftables mode: none.
     pub const NFTABLES: Self = Self {
         node_bypasses_refusal: false,
         refuses_on_every_address: false,
+        ranges_need_endpoints: false,
     };
 }

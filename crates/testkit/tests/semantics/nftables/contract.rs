@@ -103,6 +103,21 @@ fn source_ranges_hold_whatever_else_an_address_is() {
 }
 
 #[test]
+fn source_ranges_hold_without_endpoints() {
+    let cluster = load_balancer(&[], restricted);
+    let settings = world::settings();
+    let dropped = Distribution::certain(Outcome::Dropped);
+    let refused = Distribution::certain(Outcome::Rejected);
+    for source in [OUTSIDE, POD] {
+        ends(&cluster, &settings, (source, VIP), &refused);
+    }
+    for source in ["192.0.2.200", NODE] {
+        ends(&cluster, &settings, (source, VIP), &dropped);
+    }
+    ends(&cluster, &settings, ("192.0.2.200", NODE_PORT), &refused);
+}
+
+#[test]
 fn weights_are_shares() {
     let cluster = load_balancer(&BOTH, |service| {
         service.balancing = Some(Box::new(Balancing {
