@@ -4,6 +4,8 @@ use ipnet::IpNet;
 use nfnetlink::Family;
 use viprule_service::plan::NodePortAddresses;
 
+use crate::netfilter::SourcePorts;
+
 /// What every mode takes (contract 8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommonSettings {
@@ -13,6 +15,9 @@ pub struct CommonSettings {
     pub masquerade_bit: u8,
     /// `iptables.masqueradeAll`.
     pub masquerade_all: bool,
+    /// The source ports that masqueraded connections get; the kernel's own choice without, as with
+    /// kube-proxy.
+    pub source_ports: Option<SourcePorts>,
     /// `detectLocalMode` and what belongs to it.
     pub detect_local: DetectLocal,
     /// `nodePortAddresses`.
@@ -25,6 +30,7 @@ impl Default for CommonSettings {
             families: Family::ALL.to_vec(),
             masquerade_bit: 14,
             masquerade_all: false,
+            source_ports: None,
             detect_local: DetectLocal::ClusterCidr(Vec::new()),
             node_port_addresses: NodePortAddresses::All,
         }

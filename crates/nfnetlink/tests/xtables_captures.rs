@@ -117,6 +117,11 @@ fn every_option_decodes_to_its_text() {
     decodes_to_its_text(include_str!("data/variants-1.8.9.capture"));
 }
 
+#[test]
+fn ranges_of_source_ports_decode_to_their_text() {
+    decodes_to_its_text(include_str!("data/source-ports-1.8.9.capture"));
+}
+
 const ASK_SETS: &str = include_str!("data/ask.sets");
 
 #[test]

@@ -196,7 +196,12 @@ fn target(family: Family) -> impl Strategy<Value = Target> {
         (address(family), of(1..=u16::MAX))
             .prop_map(|(address, port)| Target::Dnat(DnatTo { address, port })),
         (mark(), mark()).prop_map(|(value, mask)| Target::Mark { value, mask }),
-        any::<bool>().prop_map(|random_fully| Target::Masquerade { random_fully }),
+        (proptest::option::of(port_range()), any::<bool>()).prop_map(|(ports, random_fully)| {
+            Target::Masquerade {
+                ports,
+                random_fully,
+            }
+        }),
         proptest::sample::select(answers).prop_map(|with| Target::Reject(Reject(with))),
     ]
 }

@@ -391,6 +391,18 @@ const BAD_LINES: &[(&str, &str)] = &[
         "`--random-fully` needs `-j MASQUERADE` before it",
     ),
     (
+        "-j KUBE --to-ports 1024-2000",
+        "`--to-ports` needs `-j MASQUERADE` before it",
+    ),
+    (
+        "-j MASQUERADE --to-ports 2000-1024",
+        "`--to-ports 2000-1024`: the first port is above the last",
+    ),
+    (
+        "-j MASQUERADE --to-ports 1024:2000",
+        "`--to-ports 1024:2000`: expected a port number of 0 to 65535",
+    ),
+    (
         "-j REJECT --reject-with icmp6-no-route",
         "`--reject-with icmp6-no-route`: REJECT of this family has no such",
     ),

@@ -18,7 +18,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
-pub use modes::{iptables_settings, ipvs_settings};
+pub use modes::{iptables_settings, ipvs_settings, source_ports};
 pub use paths::{Path, events, path};
 pub use probes::{Probe, every_packet, probe};
 pub use settings::{node, settings};

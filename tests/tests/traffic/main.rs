@@ -22,6 +22,7 @@ mod protocols;
 mod refusal;
 mod restart;
 mod source_address;
+mod source_ports;
 mod spread;
 #[allow(
     dead_code,

@@ -68,11 +68,15 @@ fn resolve(settings: &Settings, facts: &NodeFacts) -> Options {
 }
 
 /// What is rendered otherwise with the new options. Services' own objects don't depend on where
-/// node ports answer, nor on whether invalid packets are dropped.
+/// node ports answer, on whether invalid packets are dropped, nor on source ports.
 fn effect(old: &Options, new: &Options) -> NodeEffect {
     let services_see = |options: &Options| Options {
         node_port_targets: Options::default().node_port_targets,
         drop_invalid: true,
+        masquerade: Masquerade {
+            source_ports: None,
+            ..options.masquerade.clone()
+        },
         ..options.clone()
     };
     if old == new {

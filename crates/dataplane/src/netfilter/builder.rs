@@ -54,6 +54,20 @@ impl Draft {
         })
     }
 
+    /// `-p PROTOCOL -m PROTOCOL`, with `--sport` for those from this port on.
+    pub(crate) fn source_ports(mut self, protocol: u8, from: u16) -> Self {
+        self.0.protocol = Some(NotOr::is(protocol));
+        let ports = PortRange {
+            first: from,
+            last: u16::MAX,
+        };
+        self.with(Match::Ports {
+            protocol,
+            src: ports.condition(false),
+            dst: None,
+        })
+    }
+
     pub(crate) fn local_destination(self) -> Self {
         self.with(Match::AddrType {
             src: None,

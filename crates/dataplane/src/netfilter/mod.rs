@@ -10,6 +10,7 @@ mod masquerade;
 mod observe;
 mod place;
 mod save;
+mod source_ports;
 mod udp;
 
 pub(crate) use builder::{Draft, keyed, loopback};
@@ -24,6 +25,8 @@ pub use observe::Observation;
 pub(crate) use place::NODE_PORTS_LAST;
 pub use place::{Place, place_of};
 pub use save::{SaveError, parse_save, print_save};
+pub(crate) use source_ports::Draw;
+pub use source_ports::SourcePorts;
 
 /// Chains and rules, their contents in full.
 pub type Desired = crate::State<Key, Object>;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nfnetlink::Family;
 use nfnetlink::nftables::native::Listing;
+use viprule_dataplane::netfilter::SourcePorts;
 use viprule_dataplane::nftables::{Element, FrontendSet, Key, Nftables, Settings, TABLE, listing};
 use viprule_dataplane::{CommonSettings, Dataplane as _, DetectLocal};
 
@@ -58,6 +59,50 @@ fn the_mark_is_the_bit_of_the_setting() {
         assert!(rules(&listing, "cluster")[0].contains(&format!("meta mark | {mark}")));
         assert!(!text.contains("0x00004000"));
     }
+}
+
+#[test]
+fn source_ports_are_no_node_ports() {
+    let of = |source_ports| {
+        let common = CommonSettings {
+            source_ports,
+            ..CommonSettings::default()
+        };
+        rules(&base_of(Settings { common }, Family::Ipv6), "masquerading")
+    };
+    let any = "masquerade fully-random";
+    assert_eq!(of(None), [any]);
+    let outside = |first, last| of(SourcePorts::outside(&(first..=last)));
+    let of_each = |rules: &[(&str, &str)]| {
+        let protocols = ["tcp", "udp", "sctp"].into_iter();
+        let of_one = |protocol: &str| -> Vec<String> {
+            let rule = |(from, to): &(&str, &str)| {
+                format!(
+                    "{} masquerade to :{to} fully-random",
+                    from.replace('*', protocol)
+                )
+            };
+            rules.iter().map(rule).collect()
+        };
+        let rules = protocols.flat_map(of_one);
+        rules.chain([any.to_owned()]).collect::<Vec<_>>()
+    };
+    let both = [
+        (
+            "* sport >= 1024 numgen random mod 61744 < 28976",
+            "1024-29999",
+        ),
+        ("* sport >= 1024", "32768-65535"),
+    ];
+    assert_eq!(outside(30_000, 32_767), of_each(&both));
+    assert_eq!(
+        outside(80, 32_767),
+        of_each(&[("meta l4proto *", "32768-65535")])
+    );
+    assert_eq!(
+        outside(1025, 65_535),
+        of_each(&[("* sport >= 1024", "1024")])
+    );
 }
 
 #[test]

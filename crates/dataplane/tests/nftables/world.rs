@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use viprule_dataplane::Dataplane as _;
+use viprule_dataplane::netfilter::SourcePorts;
 use viprule_dataplane::nftables::{Desired, ElementContent, Key, Nftables, Object, Settings};
 use viprule_dataplane::{CommonSettings, DetectLocal};
 use viprule_service::model::{Conditions, Family, Service};
@@ -33,11 +34,12 @@ pub(crate) fn facts() -> NodeFacts {
     }
 }
 
-/// Pods' networks are known.
+/// Pods' networks are known, and which ports are node ports.
 pub(crate) fn settings() -> Settings {
     let pods = ["10.2.0.0/16", "fd00:2::/56"].map(|net| net.parse().unwrap());
     Settings {
         common: CommonSettings {
+            source_ports: SourcePorts::outside(&(30000..=32767)),
             detect_local: DetectLocal::ClusterCidr(pods.into()),
             ..CommonSettings::default()
         },

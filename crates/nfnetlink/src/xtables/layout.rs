@@ -65,9 +65,29 @@ pub(super) const NAT_PORTS: u32 = 2;
 pub(super) const NAT_RANDOM_FULLY: u32 = 0x10;
 /// `xt_mark_tginfo2`: mark 0, mask 4.
 pub(super) const MARK_TARGET: usize = 8;
-/// `nf_nat_ipv4_multi_range_compat`: count 0, flags 4.
+/// `nf_nat_ipv4_multi_range_compat`: count 0, then its only range.
 pub(super) const MASQUERADE_V4: usize = 24;
-/// `nf_nat_range`: flags 0.
+/// `nf_nat_ipv4_range`, behind the count; ports are in network order.
+pub(super) const MASQUERADE_RANGE_V4: MasqueradeRange = MasqueradeRange {
+    flags: 4,
+    first: 16,
+    last: 18,
+};
+/// `nf_nat_range`.
 pub(super) const MASQUERADE_V6: usize = 40;
+pub(super) const MASQUERADE_RANGE_V6: MasqueradeRange = MasqueradeRange {
+    flags: 0,
+    first: NAT_MIN_PORT,
+    last: NAT_MAX_PORT,
+};
+
+/// Where a `MASQUERADE` has what it takes of a range.
+#[derive(Clone, Copy)]
+pub(super) struct MasqueradeRange {
+    pub(super) flags: usize,
+    pub(super) first: usize,
+    pub(super) last: usize,
+}
+
 /// `ipt_reject_info` and `ip6t_reject_info`: the answer at 0.
 pub(super) const REJECT: usize = 8;

@@ -330,6 +330,9 @@ pub enum Target {
     },
     /// `MASQUERADE`.
     Masquerade {
+        /// `--to-ports`: the source ports to choose from; the kernel's own choice without. The
+        /// packet's protocol has to be one with ports.
+        ports: Option<PortRange>,
         /// `--random-fully`.
         random_fully: bool,
     },

@@ -236,8 +236,17 @@ impl Line<'_, '_> {
                 self.word("-j MARK --set-xmark")?;
                 write!(self.f, " {value:#x}/{mask:#x}")
             }
-            Target::Masquerade { random_fully } => {
+            Target::Masquerade {
+                ports,
+                random_fully,
+            } => {
                 self.word("-j MASQUERADE")?;
+                if let Some(PortRange { first, last }) = ports {
+                    write!(self.f, " --to-ports {first}")?;
+                    if first != last {
+                        write!(self.f, "-{last}")?;
+                    }
+                }
                 if *random_fully {
                     self.word("--random-fully")
                 } else {

@@ -4,6 +4,7 @@ use ipvs_netlink::Scheduler;
 use nfnetlink::Family;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use viprule_dataplane::netfilter::SourcePorts;
 use viprule_dataplane::{CommonSettings, DetectLocal, iptables, ipvs};
 use viprule_service::model;
 use viprule_service::plan::NodePortAddresses;
@@ -48,20 +49,39 @@ fn common_settings() -> impl Strategy<Value = CommonSettings> {
         families(),
         0_u8..=31,
         any::<bool>(),
+        source_ports(),
         detect_local(),
         node_ports(),
     );
     parts.prop_map(
-        |(families, masquerade_bit, masquerade_all, detect_local, node_port_addresses)| {
+        |(
+            families,
+            masquerade_bit,
+            masquerade_all,
+            source_ports,
+            detect_local,
+            node_port_addresses,
+        )| {
             CommonSettings {
                 families,
                 masquerade_bit,
                 masquerade_all,
+                source_ports,
                 detect_local,
                 node_port_addresses,
             }
         },
     )
+}
+
+/// The source ports that masqueraded connections may have: any, or those outside of any range.
+pub fn source_ports() -> impl Strategy<Value = Option<SourcePorts>> {
+    let outside = |(a, b): (u16, u16)| SourcePorts::outside(&(a.min(b).max(1)..=a.max(b).max(1)));
+    prop_oneof![
+        Just(None),
+        Just(SourcePorts::outside(&(30000..=32767))),
+        any::<(u16, u16)>().prop_map(outside),
+    ]
 }
 
 fn families() -> impl Strategy<Value = Vec<Family>> {

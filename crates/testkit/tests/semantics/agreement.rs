@@ -27,20 +27,20 @@ pub(crate) struct Node<'a, M: Mode> {
 impl<'a, M: Mode> Node<'a, M> {
     /// Plans and renders with what packets don't notice at its defaults.
     pub(crate) fn new(cluster: &'a Cluster, settings: &'a Settings) -> Self {
-        let masquerade_bit = CommonSettings::default().masquerade_bit;
         Self::with(
             cluster,
             settings,
-            masquerade_bit,
+            &CommonSettings::default(),
             &SettingsOf::<M>::default(),
         )
     }
 
-    /// Plans and renders with settings that packets don't notice.
+    /// Plans and renders with settings that packets don't notice; of those about masquerading the
+    /// mark's bit and the source ports.
     pub(crate) fn with(
         cluster: &'a Cluster,
         settings: &'a Settings,
-        masquerade_bit: u8,
+        masquerading: &CommonSettings,
         unnoticed: &SettingsOf<M>,
     ) -> Self {
         let tracker = tracker(cluster, settings);
@@ -49,10 +49,10 @@ impl<'a, M: Mode> Node<'a, M> {
         for (family, of_plans) in nfnetlink::Family::ALL.into_iter().zip(Family::ALL) {
             let common = CommonSettings {
                 families: vec![family],
-                masquerade_bit,
                 masquerade_all: settings.masquerade_all,
                 detect_local: detect_local(settings.detector(of_plans)),
                 node_port_addresses: node_ports(settings),
+                ..masquerading.clone()
             };
             state = state.merged(render::<M>(
                 M::settings(unnoticed, common, settings),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use viprule_testkit::strategy::scenario;
+use viprule_dataplane::CommonSettings;
+use viprule_testkit::strategy::{scenario, source_ports};
 use viprule_testkit::walker::{Distribution, Origin, Outcome, Packet};
 
 use crate::agreement::Node;
@@ -28,9 +29,15 @@ pub(crate) fn what_is_rendered_means_what_kubernetes_says<M: Mode>() {
     proptest!(config(M::CLUSTERS), |(
         (cluster, settings, probes) in scenario(PACKETS),
         masquerade_bit in 0_u8..32,
+        source_ports in source_ports(),
         unnoticed in M::unnoticed(),
     )| {
-        let node = Node::<M>::with(&cluster, &settings, masquerade_bit, &unnoticed);
+        let masquerading = CommonSettings {
+            masquerade_bit,
+            source_ports,
+            ..CommonSettings::default()
+        };
+        let node = Node::<M>::with(&cluster, &settings, &masquerading, &unnoticed);
         let walkers = node.walkers();
         for probe in &probes {
             let (packet, affinity) = probe.resolve(&node.seen);

@@ -13,7 +13,7 @@ use super::proxy::KubeProxyConfiguration;
 use super::resolve::{self, Names, Resolved};
 
 /// Flags that count beside a configuration file: kube-proxy's (contract 8) and our own.
-const BESIDE_FILE: [&str; 27] = [
+const BESIDE_FILE: [&str; 29] = [
     "against",
     "allow-empty",
     "boot-id-file",
@@ -33,10 +33,12 @@ const BESIDE_FILE: [&str; 27] = [
     "logging-format",
     "machine-id-file",
     "manifests",
+    "masquerade-outside-node-ports",
     "master",
     "node",
     "output",
     "seccomp",
+    "service-node-port-range",
     "v",
     "version",
     "vmodule",

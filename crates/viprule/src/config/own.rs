@@ -23,6 +23,12 @@ fields! {
         /// How long a destination of IPVS mode that is not wanted any more may wait for its
         /// connections to end; 0 for as long as they last.
         pub ipvs_drain_timeout: GoDuration = "ipvsDrainTimeout",
+        /// The API server's `--service-node-port-range`, in one of its forms: `30000-32767`,
+        /// `30000+2767` or one port; empty for its default, which is the first of these.
+        pub service_node_port_range: String = "serviceNodePortRange",
+        /// What is masqueraded gets no source port of that range; true in nftables mode and false
+        /// in others where it is absent.
+        pub masquerade_outside_node_ports: Option<bool> = "masqueradeOutsideNodePorts",
         /// How large a Service may be, see [`Budgets::service`]: 1 or more.
         ///
         /// [`Budgets::service`]: viprule_service::plan::Budgets::service

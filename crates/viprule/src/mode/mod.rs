@@ -143,6 +143,9 @@ pub(crate) trait Mode: Sized + 'static {
     const HAS_COUNTERS: bool = false;
     /// Its chains are in one of the kernel's two iptables.
     const USES_IPTABLES: bool = true;
+    /// What it masquerades gets no source port that may be a node port, unless settings say
+    /// otherwise. False where rules are to be those of kube-proxy.
+    const MASQUERADES_OUTSIDE_NODE_PORTS: bool = false;
     /// What it is told of by an API server.
     const RESOURCES: &[Resource] = &Resource::USUAL;
     /// Settings of the node without which no Service works.

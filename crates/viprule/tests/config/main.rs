@@ -6,4 +6,5 @@ mod changes;
 mod files;
 mod reload;
 mod rules;
+mod source_ports;
 mod support;

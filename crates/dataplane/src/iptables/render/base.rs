@@ -46,7 +46,7 @@ fn of_family(family: Family, options: &Options) -> Vec<(Key, Object)> {
         whole(
             nat,
             Chain::Postrouting,
-            masquerade_marked(family, mark).into(),
+            masquerade_marked(family, &options.masquerade),
         ),
         whole(nat, Chain::MarkMasq, vec![mark_masquerade(family, mark)]),
     ];

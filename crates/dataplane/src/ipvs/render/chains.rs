@@ -171,10 +171,11 @@ impl Chains<'_> {
         if self.occupied(SetName::LoopBack) {
             let hairpin = self.explained(SetName::LoopBack, Directions::DST_DST_SRC);
             rules.push(hairpin.then(Target::Masquerade {
+                ports: None,
                 random_fully: false,
             }));
         }
-        rules.extend(masquerade_marked(self.family, self.options.masquerade.mark));
+        rules.extend(masquerade_marked(self.family, &self.options.masquerade));
         rules
     }
 

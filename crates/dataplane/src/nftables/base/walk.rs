@@ -2,7 +2,8 @@
 
 use nfnetlink::Family;
 use nfnetlink::nftables::native::{
-    MetaKey, NatFlags, Operand, Reject, Relation, Rule, Statement, Term, Transport, Value, Verdict,
+    MetaKey, NatFlags, Numgen, Operand, Ports, Reject, Relation, Rule, Statement, Term, Transport,
+    Value, Verdict,
 };
 use viprule_service::model::Protocol;
 
@@ -15,12 +16,14 @@ use super::super::statements::{
     compare, goto, in_set, is_marked, is_new, is_translated, key, rule, set_mark, turn_mark,
 };
 use super::{chain, normalized};
-use crate::netfilter::{Detector, Masquerade};
+use crate::netfilter::{Detector, Draw, Masquerade};
 
 /// `RTN_LOCAL`: what `fib saddr type local` compares with.
 const LOCAL: u32 = 2;
 /// `IFNAMSIZ`: bytes of an interface's name with at least one zero at its end.
 const NAME_LEN: usize = 16;
+/// The protocols of Services.
+const TRANSPORTS: [Transport; 3] = [Transport::Tcp, Transport::Udp, Transport::Sctp];
 
 pub(super) struct Walk<'a> {
     family: Family,
@@ -35,7 +38,7 @@ impl<'a> Walk<'a> {
 
     pub(super) fn chains(&self) -> Vec<(Key, Object)> {
         let mut chains = vec![
-            (Chain::Masquerading, vec![masquerade()]),
+            (Chain::Masquerading, self.masquerading()),
             (Chain::Translated, vec![forget_id()]),
             (Chain::Restricted, restricted()),
             (Chain::Firewall, vec![firewall()]),
@@ -90,6 +93,20 @@ impl<'a> Walk<'a> {
                 goto(Chain::Masquerading),
             ]),
         ]
+    }
+
+    /// A rule for each protocol: nft takes ports only where the rule itself says which it is.
+    fn masquerading(&self) -> Vec<Rule> {
+        let ports = self.masquerade.source_ports.iter();
+        let draws = ports.flat_map(|ports| {
+            let from = ports.from();
+            let draws = ports.draws();
+            TRANSPORTS.into_iter().flat_map(move |transport| {
+                let rule = move |draw: &Draw| masquerade_to(transport, from, draw);
+                draws.iter().map(rule).collect::<Vec<_>>()
+            })
+        });
+        draws.chain([rule([masquerade(None)])]).collect()
     }
 
     fn mark(&self) -> Statement {
@@ -199,11 +216,30 @@ fn services() -> Vec<Rule> {
     ]
 }
 
-fn masquerade() -> Rule {
-    rule([Statement::Masquerade {
-        ports: None,
+/// Masquerades, to one of these ports if the protocol has them: the kernel wants to know it.
+const fn masquerade(ports: Option<Ports>) -> Statement {
+    Statement::Masquerade {
+        ports,
         flags: NatFlags::FULLY_RANDOM,
-    }])
+    }
+}
+
+/// Masquerades to the ports of a draw what comes by this protocol from this port on.
+fn masquerade_to(transport: Transport, from: u16, draw: &Draw) -> Rule {
+    let of_protocol = if from > 0 {
+        compare(Term::SourcePort(transport), Relation::Ge, from)
+    } else {
+        let number = transport.protocol().unwrap_or_default();
+        compare(Term::Meta(MetaKey::L4Proto), Relation::Eq, number)
+    };
+    let share = draw.share.map(|(some, of)| {
+        let drawn = Term::Numgen(Numgen::random(of));
+        compare(drawn, Relation::Lt, some)
+    });
+    let ports = (*draw.ports.start(), *draw.ports.end());
+    let conditions = [of_protocol].into_iter().chain(share);
+    let statements = conditions.chain([masquerade(Some(ports))]);
+    rule(statements.collect::<Vec<_>>())
 }
 
 /// A packet's priority is the id of its endpoint only until it is translated.
@@ -234,13 +270,10 @@ fn restricted() -> Vec<Rule> {
             Statement::Verdict(Verdict::Accept),
         ])
     };
-    let protocols = [
-        (Protocol::Tcp, Transport::Tcp),
-        (Protocol::Udp, Transport::Udp),
-        (Protocol::Sctp, Transport::Sctp),
-    ];
+    let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
     let drop = rule([Statement::Verdict(Verdict::Drop)]);
-    protocols.map(accept).into_iter().chain([drop]).collect()
+    let protocols = protocols.into_iter().zip(TRANSPORTS);
+    protocols.map(accept).chain([drop]).collect()
 }
 
 fn from_pods(detector: &Detector, not: bool) -> Statement {

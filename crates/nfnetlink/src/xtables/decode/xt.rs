@@ -60,18 +60,12 @@ pub(super) fn xt_target(family: Family, name: &[u8], revision: u32, info: &[u8])
             mask: u32_at(info, 4)?,
         }),
         (b"MASQUERADE", 0) => {
-            let flags = match family {
-                Family::Ipv4 if u32_at(info, 0)? == 1 => u32_at(info, 4)?,
+            let range = match family {
+                Family::Ipv4 if u32_at(info, 0)? == 1 => MASQUERADE_RANGE_V4,
                 Family::Ipv4 => return None,
-                Family::Ipv6 => u32_at(info, 0)?,
+                Family::Ipv6 => MASQUERADE_RANGE_V6,
             };
-            match flags {
-                0 => Some(Target::Masquerade {
-                    random_fully: false,
-                }),
-                NAT_RANDOM_FULLY => Some(Target::Masquerade { random_fully: true }),
-                _ => None,
-            }
+            masquerade(info, range)
         }
         (b"REJECT", 0) => {
             let with = Reject(u32_at(info, 0)?);
@@ -231,6 +225,27 @@ fn recent(family: Family, info: &[u8]) -> Option<Match> {
         hits: u32_at(info, 4)?,
         reap: flags & RECENT_REAP != 0,
     }))
+}
+
+/// Where flags and ports of a `MASQUERADE` are says `range`.
+fn masquerade(info: &[u8], range: MasqueradeRange) -> Option<Target> {
+    let flags = u32_at(info, range.flags)?;
+    let port = |at| bytes_at(info, at).map(u16::from_be_bytes);
+    let (first, last) = (port(range.first)?, port(range.last)?);
+    let ports = match flags & NAT_PORTS {
+        0 if first == 0 && last == 0 => None,
+        NAT_PORTS if first <= last => Some(PortRange { first, last }),
+        _ => return None,
+    };
+    let random_fully = match flags & !NAT_PORTS {
+        0 => false,
+        NAT_RANDOM_FULLY => true,
+        _ => return None,
+    };
+    Some(Target::Masquerade {
+        ports,
+        random_fully,
+    })
 }
 
 fn dnat(family: Family, info: &[u8]) -> Option<Target> {

@@ -96,18 +96,18 @@ pub(super) fn xt_target(list: &mut AttrWriter<'_>, family: Family, target: &Targ
             put_u32(info, 0, *value);
             put_u32(info, 4, *mask);
         }),
-        Target::Masquerade { random_fully } => {
-            let flags = if *random_fully { NAT_RANDOM_FULLY } else { 0 };
-            match family {
-                Family::Ipv4 => list.put("MASQUERADE", 0, MASQUERADE_V4, |info| {
-                    put_u32(info, 0, 1);
-                    put_u32(info, 4, flags);
-                }),
-                Family::Ipv6 => list.put("MASQUERADE", 0, MASQUERADE_V6, |info| {
-                    put_u32(info, 0, flags);
-                }),
-            }
-        }
+        Target::Masquerade {
+            ports,
+            random_fully,
+        } => match family {
+            Family::Ipv4 => list.put("MASQUERADE", 0, MASQUERADE_V4, |info| {
+                put_u32(info, 0, 1);
+                put_masquerade(info, MASQUERADE_RANGE_V4, *ports, *random_fully);
+            }),
+            Family::Ipv6 => list.put("MASQUERADE", 0, MASQUERADE_V6, |info| {
+                put_masquerade(info, MASQUERADE_RANGE_V6, *ports, *random_fully);
+            }),
+        },
         Target::Reject(with) => list.put("REJECT", 0, REJECT, |info| put_u32(info, 0, with.0)),
         Target::Other {
             name,
@@ -230,6 +230,22 @@ fn put_dnat(info: &mut [u8], to: &DnatTo) {
     let port = to.port.unwrap_or(0).to_be_bytes();
     info[NAT_MIN_PORT..NAT_MIN_PORT + 2].copy_from_slice(&port);
     info[NAT_MAX_PORT..NAT_MAX_PORT + 2].copy_from_slice(&port);
+}
+
+fn put_masquerade(
+    info: &mut [u8],
+    range: MasqueradeRange,
+    ports: Option<PortRange>,
+    random_fully: bool,
+) {
+    let random = if random_fully { NAT_RANDOM_FULLY } else { 0 };
+    let given = if ports.is_some() { NAT_PORTS } else { 0 };
+    put_u32(info, range.flags, random | given);
+    if let Some(PortRange { first, last }) = ports {
+        for (at, port) in [(range.first, first), (range.last, last)] {
+            info[at..at + 2].copy_from_slice(&port.to_be_bytes());
+        }
+    }
 }
 
 fn put_u16(info: &mut [u8], at: usize, value: u16) {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Draft, ParseError, Parser, names, plain, values};
 use crate::Family;
-use crate::xtables::{DnatTo, Reject, Target};
+use crate::xtables::{DnatTo, PortRange, Reject, Target};
 
 const MARK: &str = "--set-xmark";
 
@@ -31,6 +31,7 @@ impl Parser<'_> {
             "MASQUERADE" => Draft::whole(
                 "-j MASQUERADE",
                 Target::Masquerade {
+                    ports: None,
                     random_fully: false,
                 },
             ),
@@ -71,8 +72,12 @@ impl Parser<'_> {
             }
             "--random-fully" => {
                 plain(option, not)?;
-                self.target("-j MASQUERADE", option)?.value =
-                    Target::Masquerade { random_fully: true };
+                *self.masquerade(option)?.1 = true;
+            }
+            "--to-ports" => {
+                plain(option, not)?;
+                let range = self.value(option, values::to_ports)?;
+                *self.masquerade(option)?.0 = Some(range);
             }
             "--reject-with" => {
                 plain(option, not)?;
@@ -85,6 +90,24 @@ impl Parser<'_> {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The ports of a `MASQUERADE` and whether it is fully random.
+    fn masquerade(
+        &mut self,
+        option: &str,
+    ) -> Result<(&mut Option<PortRange>, &mut bool), ParseError> {
+        let extension = "-j MASQUERADE";
+        match &mut self.target(extension, option)?.value {
+            Target::Masquerade {
+                ports,
+                random_fully,
+            } => Ok((ports, random_fully)),
+            _ => Err(ParseError::NotLoaded {
+                option: option.to_owned(),
+                extension,
+            }),
+        }
     }
 
     /// The target, if it is this extension.

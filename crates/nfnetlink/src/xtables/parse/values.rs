@@ -88,6 +88,20 @@ pub(super) fn ports(word: &str) -> Read<PortRange> {
     }
 }
 
+/// A port or `first-last`.
+pub(super) fn to_ports(word: &str) -> Read<PortRange> {
+    let (first, last) = word.split_once('-').unwrap_or((word, word));
+    let range = PortRange {
+        first: port(first)?,
+        last: port(last)?,
+    };
+    if range.first > range.last {
+        Err("the first port is above the last")
+    } else {
+        Ok(range)
+    }
+}
+
 /// One port.
 pub(super) fn port(word: &str) -> Read<u16> {
     word.parse()

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nfnetlink::nftables::Hook;
 use nfnetlink::nftables::native::{
-    DynsetOperation, MetaKey, NatKind, NatTo, Operand, Reject, Relation, Rule, SetFlags, Statement,
-    Term, Value, Verdict,
+    DynsetOperation, MetaKey, NatKind, NatTo, Numgen, Operand, Reject, Relation, Rule, SetFlags,
+    Statement, Term, Value, Verdict,
 };
 use viprule_service::model::Protocol;
 
@@ -61,6 +61,9 @@ impl Traversal<'_> {
                 relation,
                 value,
             } => {
+                if let (Term::Numgen(drawn), None) = (term, mask) {
+                    return self.draws(rule, *drawn, (*relation, value), &packet);
+                }
                 let holds = match self.value(rule, term, &packet)? {
                     None => false,
                     Some(found) => {
@@ -149,6 +152,27 @@ impl Traversal<'_> {
             Relation::Gt => order.is_gt(),
             Relation::Ge => order.is_ge(),
         })
+    }
+
+    /// A drawn number that is compared: as often as that holds for one of them.
+    fn draws<'r>(
+        &self,
+        rule: &Rule,
+        drawn: Numgen,
+        (relation, value): (Relation, &Value),
+        packet: &InFlight,
+    ) -> Result<Left<'r>, WalkError> {
+        let (true, 0, Relation::Lt, Some(below)) =
+            (drawn.random, drawn.offset, relation, value.host_u32())
+        else {
+            return Err(self.unmodelled(rule, "how a number is drawn or compared"));
+        };
+        let holds = f64::from(below.min(drawn.modulus)) / f64::from(drawn.modulus);
+        let ways = [(None, holds), (Some(Then::Next), 1.0 - holds)];
+        let possible = ways.into_iter().filter(|(_, share)| *share > 0.0);
+        Ok(possible
+            .map(|(then, share)| (then, packet.clone(), share))
+            .collect())
     }
 
     fn set_meta<'r>(

@@ -52,6 +52,16 @@ pub struct DataplaneArgs {
           allow_negative_numbers = true, hide_short_help = true)]
     pub iptables_masquerade_bit: Option<i32>,
 
+    /// The API server's --service-node-port-range [default: 30000-32767]
+    #[arg(long, value_name = "RANGE", hide_short_help = true)]
+    pub service_node_port_range: Option<String>,
+
+    /// Give masqueraded connections no source port of --service-node-port-range
+    /// [default: true in nftables mode, false in others]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          value_name = "BOOL", value_parser = value::boolean, hide_short_help = true)]
+    pub masquerade_outside_node_ports: Option<bool>,
+
     /// Let node ports answer on IPv4 loopback addresses [default: true]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
           value_name = "BOOL", value_parser = value::boolean, hide_short_help = true)]

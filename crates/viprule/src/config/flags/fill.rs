@@ -54,6 +54,13 @@ impl Flags {
             own.ip_families = names.map(str::to_owned).collect();
         }
         self.shared.modes.fill_own(own);
+        put_text(
+            dataplane.service_node_port_range.as_ref(),
+            &mut own.service_node_port_range,
+        );
+        if dataplane.masquerade_outside_node_ports.is_some() {
+            own.masquerade_outside_node_ports = dataplane.masquerade_outside_node_ports;
+        }
         if dataplane.service_budget.is_some() {
             own.service_budget = dataplane.service_budget;
         }

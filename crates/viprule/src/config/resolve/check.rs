@@ -3,7 +3,7 @@
 use crate::config::problem::Problem;
 
 /// Fields and the flags that fill them.
-const FLAGS: [(&str, &str); 41] = [
+const FLAGS: [(&str, &str); 43] = [
     ("bindAddress", "bind-address"),
     ("clientConnection.burst", "kube-api-burst"),
     ("clusterCIDR", "cluster-cidr"),
@@ -44,6 +44,10 @@ const FLAGS: [(&str, &str); 41] = [
     ("logLevel", "log-level"),
     ("logging.flushFrequency", "log-flush-frequency"),
     ("logging.format", "logging-format"),
+    (
+        "masqueradeOutsideNodePorts",
+        "masquerade-outside-node-ports",
+    ),
     ("metricsBindAddress", "metrics-bind-address"),
     ("mode", "mode"),
     // kube-proxy's flags for iptables mode serve nftables mode as well.
@@ -53,6 +57,7 @@ const FLAGS: [(&str, &str); 41] = [
     ("oomScoreAdj", "oom-score-adj"),
     ("seccomp", "seccomp"),
     ("serviceBudget", "service-budget"),
+    ("serviceNodePortRange", "service-node-port-range"),
     (
         "showHiddenMetricsForVersion",
         "show-hidden-metrics-for-version",
@@ -91,8 +96,10 @@ impl Names {
             "iptablesBackend",
             "ipvsDrainTimeout",
             "logLevel",
+            "masqueradeOutsideNodePorts",
             "seccomp",
             "serviceBudget",
+            "serviceNodePortRange",
             "totalBudget",
         ];
         match flag {

@@ -118,6 +118,7 @@ pub(super) fn resolve(
     }
     let backend = backend(own, check);
     let budgets = budgets(own, check);
+    let source_ports = network::source_ports(mode, own, check);
     let families = families(own, check);
     let log_level = logging::level(proxy, own, check);
     check.done()?;
@@ -139,6 +140,7 @@ pub(super) fn resolve(
             families,
             masquerade_bit,
             masquerade_all,
+            source_ports,
             detect_local,
             node_port_addresses,
         },

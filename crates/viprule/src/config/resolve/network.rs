@@ -1,16 +1,22 @@
 //! Networks, interfaces and marks.
 
+use std::ops::RangeInclusive;
+
 use ipnet::IpNet;
 use viprule_dataplane::DetectLocal;
+use viprule_dataplane::netfilter::SourcePorts;
 use viprule_service::plan::NodePortAddresses;
 use viprule_source::convert::{parse_ip, parse_range};
 
 use super::Check;
+use crate::config::own::OwnSettings;
 use crate::config::proxy::KubeProxyConfiguration;
 use crate::mode::{Mode as _, ProxyMode, with_mode};
 
 /// Longest interface name, bytes (`IFNAMSIZ` less the NUL).
 const INTERFACE_LIMIT: usize = 15;
+/// The API server's `--service-node-port-range` where it is given none.
+const DEFAULT_NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
 
 /// Which bit of the mark asks for masquerading, and whether all traffic to cluster IPs has it.
 /// Some modes have their own of both; the bit of the others is checked in every mode.
@@ -32,6 +38,50 @@ pub(super) fn masquerade(
     own.map_or((common, proxy.iptables.masquerade_all), |own| {
         (bit(own.bit_field, own.bit), own.all)
     })
+}
+
+/// The source ports of what is masqueraded, where node ports are left out.
+pub(super) fn source_ports(
+    mode: Option<ProxyMode>,
+    own: &OwnSettings,
+    check: &mut Check<'_>,
+) -> Option<SourcePorts> {
+    const FIELD: &str = "serviceNodePortRange";
+    const SWITCH: &str = "masqueradeOutsideNodePorts";
+    let node_ports = match own.service_node_port_range.as_str() {
+        "" => DEFAULT_NODE_PORTS,
+        text => check.some(FIELD, port_range(text), || {
+            format!("{text:?} is not a range of ports from 1 to 65535 such as 30000-32767")
+        })?,
+    };
+    let by_mode =
+        || mode.is_some_and(|mode| with_mode!(mode, M => M::MASQUERADES_OUTSIDE_NODE_PORTS));
+    if !own.masquerade_outside_node_ports.unwrap_or_else(by_mode) {
+        return None;
+    }
+    let switch = check.name(SWITCH);
+    check.some(FIELD, SourcePorts::outside(&node_ports), || {
+        let (first, last) = (node_ports.start(), node_ports.end());
+        format!(
+            "{first}-{last} leaves no port from 1024 on to masquerade with: name fewer, or set {switch} to false"
+        )
+    })
+}
+
+/// A range as the API server takes it: the first port and the last, or how many follow it, or one
+/// alone.
+fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let port = |text: &str| text.trim().parse::<u16>().ok();
+    let (first, last) = if let Some((first, last)) = text.split_once('-') {
+        (port(first)?, port(last)?)
+    } else if let Some((first, more)) = text.split_once('+') {
+        let first = port(first)?;
+        (first, first.checked_add(port(more)?)?)
+    } else {
+        let only = port(text)?;
+        (only, only)
+    };
+    (first > 0 && first <= last).then_some(first..=last)
 }
 
 /// How local pods are recognised (contract 1.8).

@@ -58,6 +58,7 @@ impl Mode for NftablesMode {
 
     const NAME: &str = "nftables";
     const ABOUT: &str = "nftables sets";
+    const MASQUERADES_OUTSIDE_NODE_PORTS: bool = true;
     const USES_IPTABLES: bool = false;
     const RESOURCES: &[Resource] = &Resource::ALL;
 
