@@ -211,7 +211,8 @@ fn what_nftables_mode_renders_has_no_difference_to_itself() {
 fn changes_of_nftables_mode_are_told_set_by_set_and_chain_by_chain() {
     let place = Place::new();
     let file = golden("cluster.yaml").display().to_string();
-    let mode = "--proxy-mode nftables --ip-family ipv4";
+    // With the plain rule alone in the chain that masquerades.
+    let mode = "--proxy-mode nftables --ip-family ipv4 --masquerade-outside-node-ports=false";
     let args = format!("render --node node-0 --manifests {file} {CIDRS} {mode}");
     let text = place.viprule(&args).clean(0);
     let against = format!("{mode} --against {{}}/dump");
