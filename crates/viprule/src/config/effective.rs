@@ -13,7 +13,7 @@ use super::proxy::KubeProxyConfiguration;
 use super::resolve::{self, Names, Resolved};
 
 /// Flags that count beside a configuration file: kube-proxy's (contract 8) and our own.
-const BESIDE_FILE: [&str; 29] = [
+const BESIDE_FILE: [&str; 31] = [
     "against",
     "allow-empty",
     "boot-id-file",
@@ -38,7 +38,9 @@ const BESIDE_FILE: [&str; 29] = [
     "node",
     "output",
     "seccomp",
+    "service-budget",
     "service-node-port-range",
+    "total-budget",
     "v",
     "version",
     "vmodule",

@@ -8,7 +8,7 @@ use viprule::mode::ProxyMode;
 use viprule::mode::ipvs::{self, IpvsSettings};
 use viprule::mode::nftables;
 use viprule_service::model::Family;
-use viprule_service::plan::NodePortAddresses;
+use viprule_service::plan::{Budgets, NodePortAddresses};
 
 use crate::support::{HEAD, OWN_HEAD, Place, of_file, of_flags};
 
@@ -356,6 +356,14 @@ fn beside_a_file_few_flags_count_and_the_others_are_named() {
         effective.warnings,
         ["--cluster-cidr, --kubeconfig, --iptables-sync-period: without effect beside --config"]
     );
+    // All of our own do.
+    let ours = "--iptables-backend=nft --ip-family=ipv4 --ipvs-drain-timeout=1s --seccomp=false \
+                --service-node-port-range=1024-2047 --masquerade-outside-node-ports=true \
+                --service-budget=7 --total-budget=9 --log-level=warn";
+    let effective = place.load(ours).unwrap();
+    assert_eq!(effective.warnings, [""; 0]);
+    let Budgets { service, total } = effective.resolve().plan.budgets;
+    assert_eq!((service, total), (7, 9));
     // A verb that ends is an operator's, with a kubeconfig of their own.
     let mut flags = place.flags("--kubeconfig=/flag");
     flags.agent = None;
