@@ -12,35 +12,26 @@ use super::problem::ConfigError;
 use super::proxy::KubeProxyConfiguration;
 use super::resolve::{self, Names, Resolved};
 
-/// Flags that count beside a configuration file: kube-proxy's (contract 8) and our own.
-const BESIDE_FILE: [&str; 31] = [
+/// Flags that count beside a configuration file, as kube-proxy's do (contract 8), or fill no field;
+/// those that fill fields of ours do, too.
+const BESIDE_FILE: [&str; 21] = [
     "against",
     "allow-empty",
     "boot-id-file",
     "cleanup",
     "config",
-    "hostname-override",
     "init-only",
-    "ip-family",
-    "iptables-backend",
-    "ipvs-drain-timeout",
     "log-flush-frequency",
     "log-json-info-buffer-size",
     "log-json-split-stream",
-    "log-level",
     "log-text-info-buffer-size",
     "log-text-split-stream",
     "logging-format",
     "machine-id-file",
     "manifests",
-    "masquerade-outside-node-ports",
     "master",
     "node",
     "output",
-    "seccomp",
-    "service-budget",
-    "service-node-port-range",
-    "total-budget",
     "v",
     "version",
     "vmodule",
@@ -191,8 +182,11 @@ fn input(flags: &Flags, proxy: &KubeProxyConfiguration) -> InputSource {
 
 /// Says which flags don't count because there is a file.
 fn ignored(flags: &Flags) -> Option<String> {
-    let counts =
-        |name: &str| BESIDE_FILE.contains(&name) || (name == "kubeconfig" && flags.agent.is_none());
+    let counts = |name: &str| {
+        BESIDE_FILE.contains(&name)
+            || resolve::fills_beside_file(name)
+            || (name == "kubeconfig" && flags.agent.is_none())
+    };
     let ignored = flags.given.iter().filter(|name| !counts(name));
     let ignored: Vec<_> = ignored.map(|name| format!("--{name}")).collect();
     let ignored = ignored.join(", ");

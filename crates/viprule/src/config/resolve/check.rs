@@ -65,6 +65,27 @@ const FLAGS: [(&str, &str); 43] = [
     ("totalBudget", "total-budget"),
 ];
 
+/// Fields whose flags count beside a file: all of our own, and the node's name.
+const BESIDE_FILE: [&str; 10] = [
+    "hostnameOverride",
+    "ipFamilies",
+    "iptablesBackend",
+    "ipvsDrainTimeout",
+    "logLevel",
+    "masqueradeOutsideNodePorts",
+    "seccomp",
+    "serviceBudget",
+    "serviceNodePortRange",
+    "totalBudget",
+];
+
+/// Whether a flag fills a field that it counts for beside a file.
+pub(in crate::config) fn fills_beside_file(flag: &str) -> bool {
+    FLAGS
+        .iter()
+        .any(|(field, name)| *name == flag && BESIDE_FILE.contains(field))
+}
+
 /// Where settings came from, which decides what they are called.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct Names {
@@ -89,21 +110,10 @@ impl Names {
             return format!("--feature-gates: {}", &base["featureGates.".len()..]);
         }
         let flag = FLAGS.iter().find(|(name, _)| *name == base);
-        // Beside a file, these flags alone count.
-        let beside = [
-            "hostnameOverride",
-            "ipFamilies",
-            "iptablesBackend",
-            "ipvsDrainTimeout",
-            "logLevel",
-            "masqueradeOutsideNodePorts",
-            "seccomp",
-            "serviceBudget",
-            "serviceNodePortRange",
-            "totalBudget",
-        ];
         match flag {
-            Some((_, flag)) if !self.file || (beside.contains(&base) && self.is_given(flag)) => {
+            Some((_, flag))
+                if !self.file || (BESIDE_FILE.contains(&base) && self.is_given(flag)) =>
+            {
                 format!("--{flag}")
             }
             _ => field.to_owned(),

@@ -22,7 +22,7 @@ use super::proxy::KubeProxyConfiguration;
 use crate::mode::{self, ModeSettings, ProxyMode};
 
 pub(crate) use check::Check;
-pub(super) use check::Names;
+pub(super) use check::{Names, fills_beside_file};
 pub use families::NodeFit;
 pub(crate) use host::not_negative;
 pub use host::{Conntrack, SyncPeriods};
