@@ -52,6 +52,13 @@ impl Masquerade {
     pub(crate) fn detector(&self, family: Family) -> Option<&Detector> {
         self.detectors[index(family)].as_ref()
     }
+
+    /// The ranges that source ports are drawn from, each with the lowest source port of the connections
+    /// that it is for; none for the kernel's own choice.
+    pub(crate) fn draws(&self) -> impl Iterator<Item = (u16, Draw)> {
+        let ports = self.source_ports.iter();
+        ports.flat_map(|ports| ports.draws().into_iter().map(|draw| (ports.from(), draw)))
+    }
 }
 
 /// Marks a packet that is to be masqueraded.
@@ -105,7 +112,7 @@ pub(crate) fn masquerade_marked(family: Family, masquerade: &Masquerade) -> Vec<
         }),
     ];
     for protocol in [protocol::TCP, protocol::UDP, protocol::SCTP] {
-        for (from, draw) in draws(masquerade) {
+        for (from, draw) in masquerade.draws() {
             let rule = draft().source_ports(protocol, from);
             let rule = match draw.share {
                 None => rule,
@@ -120,11 +127,6 @@ pub(crate) fn masquerade_marked(family: Family, masquerade: &Masquerade) -> Vec<
     }
     rules.push(draft().then(to(None)));
     rules
-}
-
-fn draws(masquerade: &Masquerade) -> impl Iterator<Item = (u16, Draw)> {
-    let ports = masquerade.source_ports.iter();
-    ports.flat_map(|ports| ports.draws().into_iter().map(|draw| (ports.from(), draw)))
 }
 
 /// A share as the kernel keeps it: of 2^31.

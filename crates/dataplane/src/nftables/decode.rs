@@ -53,20 +53,14 @@ pub fn decode(set: Set, found: &native::Element) -> Option<(Element, ElementCont
                 port: key.port()?,
                 protocol,
             };
-            let first = key.address(family)?;
-            let end = found.end.as_ref().unwrap_or(&found.key);
             Element::Allowed {
                 frontend,
-                sources: network(first, end)?,
+                sources: network(key.address(family)?, found)?,
             }
         }
         SetName::ClusterIps => Element::ClusterIp(key.address(family)?),
         SetName::NodeAddresses => Element::NodeAddress(key.address(family)?),
-        SetName::ServiceCidrs => {
-            let first = key.address(family)?;
-            let end = found.end.as_ref().unwrap_or(&found.key);
-            Element::ServiceCidr(network(first, end)?)
-        }
+        SetName::ServiceCidrs => Element::ServiceCidr(network(key.address(family)?, found)?),
         // What packets write there is theirs.
         SetName::Affinity => return None,
     };
@@ -100,9 +94,9 @@ fn endpoint(family: Family, value: &Value) -> Option<SocketAddr> {
     fields.is_done().then_some(endpoint)
 }
 
-/// The network that begins with an address and ends with the last field of a key.
-fn network(first: IpAddr, end: &Value) -> Option<IpNet> {
-    let bytes = end.as_bytes();
+/// The network that begins with an address and ends with the last field of an element's last key.
+fn network(first: IpAddr, found: &native::Element) -> Option<IpNet> {
+    let bytes = found.end.as_ref().unwrap_or(&found.key).as_bytes();
     let max = IpNet::from(first).max_prefix_len();
     let field = bytes.len().checked_sub(usize::from(max / 8))?;
     let last = Fields(bytes.get(field..)?).address(family_of(first))?;

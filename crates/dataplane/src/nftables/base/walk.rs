@@ -97,16 +97,11 @@ impl<'a> Walk<'a> {
 
     /// A rule for each protocol: nft takes ports only where the rule itself says which it is.
     fn masquerading(&self) -> Vec<Rule> {
-        let ports = self.masquerade.source_ports.iter();
-        let draws = ports.flat_map(|ports| {
-            let from = ports.from();
-            let draws = ports.draws();
-            TRANSPORTS.into_iter().flat_map(move |transport| {
-                let rule = move |draw: &Draw| masquerade_to(transport, from, draw);
-                draws.iter().map(rule).collect::<Vec<_>>()
-            })
+        let of_protocols = TRANSPORTS.into_iter().flat_map(|transport| {
+            let draws = self.masquerade.draws();
+            draws.map(move |(from, draw)| masquerade_to(transport, from, &draw))
         });
-        draws.chain([rule([masquerade(None)])]).collect()
+        of_protocols.chain([rule([masquerade(None)])]).collect()
     }
 
     fn mark(&self) -> Statement {
