@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 pub use claims::Conflict;
 pub use oversized::{Limit, Oversized};
 
@@ -117,18 +119,14 @@ impl Tracker {
             Event::SlicesRelisted(present) => self.keep_slices(&present),
             Event::NodeApplied(node) => self.apply_node(Some(node)),
             Event::NodeDeleted => self.apply_node(None),
-            Event::ServiceCidrApplied(cidr) => {
-                self.inputs.service_cidrs.insert(cidr.name, cidr.networks);
-                self.refresh_facts();
-            }
-            Event::ServiceCidrDeleted(name) => {
-                self.inputs.service_cidrs.remove(&name);
-                self.refresh_facts();
-            }
+            Event::ServiceCidrApplied(cidr) => self.change_service_cidrs(|known| {
+                known.insert(cidr.name, cidr.networks);
+            }),
+            Event::ServiceCidrDeleted(name) => self.change_service_cidrs(|known| {
+                known.remove(&name);
+            }),
             Event::ServiceCidrsRelisted(present) => {
-                let known = &mut self.inputs.service_cidrs;
-                known.retain(|name, _| present.contains(name));
-                self.refresh_facts();
+                self.change_service_cidrs(|known| known.retain(|name, _| present.contains(name)));
             }
             Event::LocalAddresses(addresses) => self.apply_local_addresses(addresses),
             Event::ApiServer(addresses) => self.apply_api_server(addresses),
@@ -294,6 +292,11 @@ impl Tracker {
             self.node_changed = true;
             self.refresh_facts();
         }
+    }
+
+    fn change_service_cidrs(&mut self, change: impl FnOnce(&mut BTreeMap<Box<str>, Vec<IpNet>>)) {
+        change(&mut self.inputs.service_cidrs);
+        self.refresh_facts();
     }
 
     fn apply_local_addresses(&mut self, addresses: Vec<IpAddr>) {

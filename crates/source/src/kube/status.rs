@@ -146,15 +146,6 @@ impl Cell {
         status.listed = true;
     }
 
-    pub(super) fn absent(&self) {
-        let mut status = self.lock();
-        if status.phase != Phase::Absent {
-            status.since = now();
-            status.phase = Phase::Absent;
-        }
-        status.last_heard = Some(now());
-    }
-
     pub(super) fn failed(&self, error: &str) {
         let mut status = self.lock();
         if !matches!(status.phase, Phase::Failing { .. }) {

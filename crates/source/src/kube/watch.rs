@@ -135,7 +135,7 @@ impl Watch {
                     info!(%error, "going on without");
                     self.backoff(LONGEST_WAIT, LONGEST_ABSENT_WAIT)
                 });
-                self.status.absent();
+                self.status.enter(Phase::Absent, RESPONSE_LIMIT);
                 wait = waits.next().unwrap_or(LONGEST_ABSENT_WAIT);
             } else {
                 warn!(%error, "trying again");
