@@ -7,8 +7,8 @@ use tokio::time::timeout;
 use viprule_service::model::{Event, ServiceCidr};
 use viprule_source::kube::{Phase, Resource, list_once};
 
-use crate::server::{FakeServer, NODES, SERVICE_CIDRS, SERVICES, SLICES};
-use crate::world::{Ear, NODE, api, node, page_of, pass, service, slice};
+use crate::server::{Answer, FakeServer, NODES, SERVICE_CIDRS, SERVICES, SLICES};
+use crate::world::{Ear, NODE, api, node, pass, service, slice};
 
 fn cidr(name: &str, networks: &[&str], version: u32) -> Value {
     json!({
@@ -25,18 +25,27 @@ fn applied(name: &str, networks: &[&str]) -> Event {
     })
 }
 
-/// Answers the lists of everything else.
-async fn list_others(server: &mut FakeServer) {
+/// A source whose lists of everything else are told.
+async fn begin() -> (FakeServer, Ear) {
+    let mut server = FakeServer::start().await;
+    let ear = Ear::of_all(&api(&server).await);
     server.list(SERVICES, &[service("web", 5)], 10).await;
     server.list(SLICES, &[slice("web-x", "web", 6)], 10).await;
     server.list(NODES, &[node(7)], 10).await;
+    (server, ear)
+}
+
+const USUAL: &str = "10.96.0.0/12";
+
+/// Answers a list with the one that every cluster has.
+async fn list_usual(server: &mut FakeServer) -> Answer {
+    let usual = cidr("kubernetes", &[USUAL], 8);
+    server.list(SERVICE_CIDRS, &[usual], 10).await
 }
 
 #[tokio::test]
 async fn they_are_listed_and_followed() {
-    let mut server = FakeServer::start().await;
-    let mut ear = Ear::of_all(&api(&server).await);
-    list_others(&mut server).await;
+    let (mut server, mut ear) = begin().await;
     let networks = ["10.96.0.0/12", "fd00:96::/112"];
     let listed = [
         cidr("kubernetes", &networks, 8),
@@ -62,16 +71,8 @@ async fn they_are_listed_and_followed() {
 /// What is there but can't be read may be anything: what it said before stays.
 #[tokio::test]
 async fn one_that_cannot_be_read_is_told_and_changes_nothing() {
-    let mut server = FakeServer::start().await;
-    let mut ear = Ear::of_all(&api(&server).await);
-    list_others(&mut server).await;
-    let mut watch = server
-        .list(
-            SERVICE_CIDRS,
-            &[cidr("kubernetes", &["10.96.0.0/12"], 8)],
-            10,
-        )
-        .await;
+    let (mut server, mut ear) = begin().await;
+    let mut watch = list_usual(&mut server).await;
     ear.until(|heard| heard.complete).await;
     ear.heard.events.clear();
     for (network, told) in [
@@ -99,20 +100,12 @@ async fn one_that_cannot_be_read_is_told_and_changes_nothing() {
 /// Every cluster that has such objects has one, so a list of none may be an odd answer.
 #[tokio::test]
 async fn a_list_of_none_is_asked_for_again() {
-    let mut server = FakeServer::start().await;
-    let mut ear = Ear::of_all(&api(&server).await);
-    list_others(&mut server).await;
+    let (mut server, mut ear) = begin().await;
     server.page(SERVICE_CIDRS, &[], 10).await;
     pass(1).await;
-    server
-        .list(
-            SERVICE_CIDRS,
-            &[cidr("kubernetes", &["10.96.0.0/12"], 8)],
-            10,
-        )
-        .await;
+    list_usual(&mut server).await;
     ear.until(|heard| heard.complete).await;
-    ear.hear(&applied("kubernetes", &["10.96.0.0/12"])).await;
+    ear.hear(&applied("kubernetes", &[USUAL])).await;
     let events = &ear.heard.events;
     assert!(!events.contains(&Event::ServiceCidrsRelisted([].into())));
 }
@@ -121,9 +114,7 @@ async fn a_list_of_none_is_asked_for_again() {
 #[tokio::test]
 async fn nobody_waits_for_what_a_server_does_not_give() {
     for (code, reason) in [(404, "NotFound"), (403, "Forbidden")] {
-        let mut server = FakeServer::start().await;
-        let mut ear = Ear::of_all(&api(&server).await);
-        list_others(&mut server).await;
+        let (mut server, mut ear) = begin().await;
         let request = server.next(SERVICE_CIDRS).await;
         assert!(!ear.heard.complete);
         request.refuse(code, reason, "there is no such thing").await;
@@ -135,33 +126,19 @@ async fn nobody_waits_for_what_a_server_does_not_give() {
         let asked = timeout(Duration::from_millis(200), server.next(SERVICE_CIDRS));
         assert!(asked.await.is_err(), "not yet");
         pass(6).await;
-        server
-            .list(
-                SERVICE_CIDRS,
-                &[cidr("kubernetes", &["10.96.0.0/12"], 8)],
-                10,
-            )
-            .await;
-        ear.hear(&applied("kubernetes", &["10.96.0.0/12"])).await;
+        list_usual(&mut server).await;
+        ear.hear(&applied("kubernetes", &[USUAL])).await;
     }
 }
 
 #[tokio::test]
 async fn nobody_waits_for_a_server_that_fails_at_them() {
-    let mut server = FakeServer::start().await;
-    let mut ear = Ear::of_all(&api(&server).await);
-    list_others(&mut server).await;
+    let (mut server, mut ear) = begin().await;
     let request = server.next(SERVICE_CIDRS).await;
     request.refuse(500, "InternalError", "try later").await;
     ear.until(|heard| heard.complete).await;
-    server
-        .list(
-            SERVICE_CIDRS,
-            &[cidr("kubernetes", &["10.96.0.0/12"], 8)],
-            10,
-        )
-        .await;
-    ear.hear(&applied("kubernetes", &["10.96.0.0/12"])).await;
+    list_usual(&mut server).await;
+    ear.hear(&applied("kubernetes", &[USUAL])).await;
 }
 
 #[tokio::test]
@@ -169,12 +146,9 @@ async fn a_list_once_goes_on_without_them() {
     let mut server = FakeServer::start().await;
     let api = api(&server).await;
     let list = tokio::spawn(async move { list_once(&api, NODE, &Resource::ALL, 0).await });
-    let answer = page_of("Node", &[node(1)], 9, "");
-    server.next(NODES).await.answer(200, &answer).await;
-    let answer = page_of("Service", &[service("web", 1)], 9, "");
-    server.next(SERVICES).await.answer(200, &answer).await;
-    let answer = page_of("EndpointSlice", &[slice("web-x", "web", 3)], 9, "");
-    server.next(SLICES).await.answer(200, &answer).await;
+    server.page(NODES, &[node(1)], 9).await;
+    server.page(SERVICES, &[service("web", 1)], 9).await;
+    server.page(SLICES, &[slice("web-x", "web", 3)], 9).await;
     let request = server.next(SERVICE_CIDRS).await;
     request
         .refuse(403, "Forbidden", "servicecidrs is forbidden")
