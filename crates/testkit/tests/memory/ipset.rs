@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::worlds::{both, open};
+use crate::worlds::{both, open, same};
 
 const NAMES: [&str; 4] = ["KUBE-CLUSTER-IP", "KUBE-6-A", "KUBE-NODE-PORT-TCP", "other"];
 
@@ -150,9 +150,6 @@ proptest! {
     #[ignore = "needs IP sets: run by scripts/vm"]
     fn both_kernels_have_the_same_sets(ops in vec(op(), 1..16)) {
         let [real, memory] = both(|| run(&ops));
-        for (real, memory) in real.iter().zip(&memory) {
-            prop_assert_eq!(real, memory);
-        }
-        prop_assert_eq!(real.len(), memory.len());
+        same(&real, &memory);
     }
 }

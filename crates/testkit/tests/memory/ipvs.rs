@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::worlds::{both, bytes};
+use crate::worlds::{both, bytes, same};
 
 fn servers() -> Vec<ServerId> {
     let at = |text: &str, protocol| {
@@ -248,9 +248,6 @@ proptest! {
         batches in vec(vec(op(), 1..8), 1..8),
     ) {
         let [real, memory] = both(|| run(&batches));
-        for (real, memory) in real.iter().zip(&memory) {
-            prop_assert_eq!(real, memory);
-        }
-        prop_assert_eq!(real.len(), memory.len());
+        same(&real, &memory);
     }
 }

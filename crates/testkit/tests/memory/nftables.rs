@@ -24,7 +24,7 @@ use viprule_writer::{Tag, Writer as _};
 
 use crate::op::SUBSYSTEM;
 use crate::script::{Runner, Step};
-use crate::worlds::{both, bytes, is_exact, open, real, told};
+use crate::worlds::{both, bytes, is_exact, open, real, same, told};
 
 /// Types of messages (`NFT_MSG_*`).
 const GET_TABLE: u16 = SUBSYSTEM | 1;
@@ -285,10 +285,7 @@ proptest! {
     fn what_is_written_is_the_same(states in vec(vec(given(), 0..4), 1..4)) {
         load_modules();
         let [real, memory] = both(|| run(&states));
-        for (real, memory) in real.iter().zip(&memory) {
-            prop_assert_eq!(real, memory);
-        }
-        prop_assert_eq!(real.len(), memory.len());
+        same(&real, &memory);
     }
 }
 
@@ -308,10 +305,7 @@ fn what_is_listed_and_told_is_the_same() {
         vec![given(false, &[1])],
     ];
     let [real, memory] = both(|| run(&states));
-    for (real, memory) in real.iter().zip(&memory) {
-        assert_eq!(real, memory);
-    }
-    assert_eq!(real.len(), memory.len());
+    same(&real, &memory);
 }
 
 const ID: TableId<'_> = TableId {
@@ -469,10 +463,7 @@ fn what_is_refused_is_the_same() {
         commit(it, |it| it.delete_table(Family::Ipv4, TABLE));
         asker.said
     });
-    for (real, memory) in real.iter().zip(&memory) {
-        assert_eq!(real, memory);
-    }
-    assert_eq!(real.len(), memory.len());
+    same(&real, &memory);
 }
 
 /// A range of cluster IPs.
@@ -527,10 +518,7 @@ fn intervals_of_one_field_are_the_same() {
         commit(it, |it| it.delete_table(Family::Ipv4, TABLE));
         asker.said
     });
-    for (step, (real, memory)) in real.iter().zip(&memory).enumerate() {
-        assert_eq!(real, memory, "{step}");
-    }
-    assert_eq!(real.len(), memory.len());
+    same(&real, &memory);
 }
 
 /// Elements that are told in several datagrams.

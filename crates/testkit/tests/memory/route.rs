@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::worlds::both;
+use crate::worlds::{both, same};
 
 const NAMES: [&str; 2] = ["kube-ipvs0", "other0"];
 
@@ -202,9 +202,6 @@ proptest! {
             }
             runner.said
         });
-        for (real, memory) in real.iter().zip(&memory) {
-            prop_assert_eq!(real, memory);
-        }
-        prop_assert_eq!(real.len(), memory.len());
+        same(&real, &memory);
     }
 }

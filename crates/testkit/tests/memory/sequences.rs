@@ -10,7 +10,7 @@ use proptest::sample::select;
 
 use crate::op::{CHAINS, DELETES, MAKES, MORE, Op, Place, RULES, TABLES};
 use crate::script::{Pin, Runner, Step};
-use crate::worlds::{both, real};
+use crate::worlds::{both, real, same};
 
 fn place() -> impl Strategy<Value = Place> {
     let handle = 1..14_u64;
@@ -195,9 +195,6 @@ proptest! {
             }
             runner.said
         });
-        for (real, memory) in real.iter().zip(&memory) {
-            prop_assert_eq!(real, memory);
-        }
-        prop_assert_eq!(real.len(), memory.len());
+        same(&real, &memory);
     }
 }

@@ -1,5 +1,6 @@
 //! One piece of work on both kernels.
 
+use std::fmt::Debug;
 use std::thread;
 
 use netlink_batch::message::kind;
@@ -24,6 +25,15 @@ pub(crate) fn both<T: Send>(work: impl Fn() -> T + Sync) -> [T; 2] {
     let kernel = MemoryKernel::new();
     let _entered = kernel.enter();
     [real, work()]
+}
+
+/// Fails at the first thing that the two kernels did not say alike.
+#[track_caller]
+pub(crate) fn same<T: Debug + PartialEq>(real: &[T], memory: &[T]) {
+    for (step, (real, memory)) in real.iter().zip(memory).enumerate() {
+        assert_eq!(real, memory, "{step}");
+    }
+    assert_eq!(real.len(), memory.len());
 }
 
 /// Does `work` in a network namespace of its own of the real kernel.

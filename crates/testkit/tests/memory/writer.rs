@@ -16,7 +16,7 @@ use viprule_writer::netfilter::NftWriter;
 use viprule_writer::{ApplyError, Tag, Writer};
 
 use crate::script::{Runner, Step};
-use crate::worlds::{both, real};
+use crate::worlds::{both, real, same};
 
 /// What kube-proxy's nodes look like in `iptables-save`: the states that are written one after the
 /// other.
@@ -109,10 +109,7 @@ proptest! {
             }
             runner.said
         });
-        for (real, memory) in real.iter().zip(&memory) {
-            prop_assert_eq!(real, memory);
-        }
-        prop_assert_eq!(real.len(), memory.len());
+        same(&real, &memory);
     }
 }
 
