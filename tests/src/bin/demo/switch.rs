@@ -2,7 +2,7 @@
 
 use crate::screen::{Screen, gap, log, text};
 use crate::stage::{CLUSTER_IP, Stage};
-use crate::steps::PATIENCE;
+use crate::steps::{PATIENCE, claim_none_failed, diff};
 use std::thread::sleep;
 use std::time::Duration;
 use viprule_testkit::agent::Agent;
@@ -46,20 +46,13 @@ pub(crate) fn step(screen: &mut Screen, stage: &Stage, agent: Agent) -> anyhow::
     text("\nAnd back:");
     let agent = restart(screen, stage, agent, &[])?;
     let tables = stage.run(screen, "nft list tables | grep viprule")?;
-    let same = stage.run(screen, "viprule diff --manifests manifests $flags")?;
+    let same = diff(screen, stage)?;
     sleep(Duration::from_millis(300));
     let report = load.stop()?;
     gap();
     screen.claim(tables.output.is_empty(), "the tables are gone");
     screen.claim(same.is_silent_success(), "nothing to change");
-    screen.claim(
-        report.failed() == 0 && report.started > 0,
-        &format!(
-            "{} of {} background connections failed",
-            report.failed(),
-            report.started
-        ),
-    );
+    claim_none_failed(screen, &report);
     Ok(agent)
 }
 
