@@ -1,11 +1,11 @@
 //! What Services mean on a node in nftables mode (contract 4), stated a second time.
 //!
 //! It is what the tables of contract 1.7 say. Otherwise than in iptables mode, source ranges are
-//! asked before anything is translated and without endpoints, too, other ports of a cluster IP are refused, what is for a cluster
-//! IP that no Service has is dropped, the node itself is refused what others are, node ports answer on the node's own address alone unless told otherwise
-//! and never on loopback addresses, only endpoints of this node are masqueraded where they
-//! reach themselves, weights count, and a client comes back to its endpoint through
-//! the same address only.
+//! asked before anything is translated, and without endpoints too; other ports of a cluster IP are
+//! refused; what is for a cluster IP that no Service has is dropped; the node itself is refused what
+//! others are; node ports answer on the node's own address alone unless told otherwise, and never on
+//! loopback addresses; only endpoints of this node are masqueraded where they reach themselves;
+//! weights count; and a client comes back to its endpoint through the same address only.
 
 use super::endpoints::{Merged, select, weight};
 use super::frontend::{Delivery, Frontend, uses};
